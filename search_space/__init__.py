@@ -1,0 +1,1 @@
+"""What can be built and trained: architecture families, recipes, and what each candidate costs."""

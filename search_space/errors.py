@@ -1,0 +1,111 @@
+"""Every exception convscout raises on purpose.
+
+    ConvscoutError                 one line of cause, perhaps the next command to type; exit 1
+    ├── UserError                  the person can mend it: names field, value, what is allowed; exit 2
+    │   ├── ConfigError            one or more settings are wrong (all of them are reported at once)
+    │   ├── UnknownNameError       no such family, sampler, dataset … (lists the valid ones)
+    │   ├── UnbuildableError       this architecture cannot be built for these images
+    │   ├── DataError              the labelled images cannot be used as they are
+    │   ├── StudyNotFoundError     no study of that name under this home
+    │   ├── StudyExistsError       that name is taken by a study with other settings
+    │   └── ExportError            an export directory is damaged, foreign or in the way
+    ├── LimitExceededError         a candidate costs more than the study allows (never reaches a person)
+    ├── DivergedError              a trial's loss became NaN or infinite
+    ├── CorruptCheckpointError     a checkpoint does not match its hash
+    ├── StaleAttemptError          a newer attempt at the same trial has taken over
+    ├── StudyLockedError           another controller is running this study
+    └── StudyInterrupted           Ctrl-C or SIGTERM: everything finished is kept; exit 130
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class ConvscoutError(Exception):
+    """Root of the tree. ``next_command`` is what the person can type to go on, or empty."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, next_command: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_command = next_command
+
+
+class UserError(ConvscoutError):
+    """Something the person gave is wrong, and the message says how to mend it."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One wrong setting: ``field`` got ``value``, but ``rule`` must hold."""
+
+    field: str
+    value: object
+    rule: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.rule}, but got {self.value!r}"
+
+
+class ConfigError(UserError):
+    """One or more settings break their rule. ``problems`` holds them all."""
+
+    def __init__(self, problems: Iterable[Problem], *, source: str = "") -> None:
+        self.problems = tuple(problems)
+        where = f"{source}: " if source else ""
+        super().__init__("\n".join(f"{where}{problem}" for problem in self.problems))
+
+
+class UnknownNameError(UserError):
+    """A name that no registry entry carries."""
+
+
+class UnbuildableError(UserError):
+    """The architecture cannot be built for these images."""
+
+
+class DataError(UserError):
+    """The labelled images cannot be used as they are."""
+
+
+class StudyNotFoundError(UserError):
+    """No study of that name under this home."""
+
+
+class StudyExistsError(UserError):
+    """The name is taken by a study with other settings."""
+
+
+class ExportError(UserError):
+    """An export directory is damaged, foreign or in the way."""
+
+
+class LimitExceededError(ConvscoutError):
+    """A candidate costs more than the study allows."""
+
+
+class DivergedError(ConvscoutError):
+    """A trial's loss became NaN or infinite."""
+
+
+class CorruptCheckpointError(ConvscoutError):
+    """A checkpoint does not match its hash."""
+
+
+class StaleAttemptError(ConvscoutError):
+    """A newer attempt at the same trial has taken over; this one must fall silent."""
+
+
+class StudyLockedError(ConvscoutError):
+    """Another controller is running this study."""
+
+
+class StudyInterrupted(ConvscoutError):
+    """The person asked the search to stop; every finished epoch is on disk."""
+
+    exit_code = 130

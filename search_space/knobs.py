@@ -1,0 +1,263 @@
+"""Knobs: one declaration a field gives its default, its legal values, its search range and its help.
+
+A knob is declared where its field is::
+
+    width: int = integer(32, low=16, high=64, log=True, help="filters of the first stage")
+
+so that sampling, validation, the table of ``convscout space`` and narrowing from TOML all read the
+same line. ``low`` and ``high`` bound what is *sampled*; ``minimum`` and ``maximum`` bound what is
+*legal*, which is often wider: published variants may lie outside the range worth searching.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeAlias
+
+Scalar: TypeAlias = bool | int | float | str | None
+Override: TypeAlias = Scalar | Mapping[str, Any]
+
+
+class Suggester(Protocol):
+    """What a search space asks of a sampler. Optuna's ``Trial`` and ``FixedTrial`` fit as they are."""
+
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        """An integer in [low, high]."""
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        """A float in [low, high]."""
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """One of ``choices``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knob(ABC):
+    """One searchable setting.
+
+    ``when`` names sibling fields and the values they must have for this knob to matter; a knob that
+    does not matter is not sampled and keeps its default.
+    """
+
+    default: Any
+    help: str
+    when: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+
+    @abstractmethod
+    def suggest(self, suggester: Suggester, name: str) -> Any:
+        """Ask ``suggester`` for a value under the full name ``name``."""
+
+    @abstractmethod
+    def broken_rule(self, value: object) -> str | None:
+        """The rule that ``value`` breaks, as text, or None when it is legal."""
+
+    @abstractmethod
+    def range_text(self) -> str:
+        """The sampled range, for a table: ``16 … 64 (log)``."""
+
+    @abstractmethod
+    def narrowed(self, override: Override) -> Knob:
+        """This knob with another range, or fixed to one value. Raises ``ValueError`` with the rule broken."""
+
+    @abstractmethod
+    def count(self) -> float:
+        """How many values are sampled from; ``inf`` for a continuous knob."""
+
+    def active(self, siblings: Mapping[str, Any]) -> bool:
+        """Whether this knob matters, given the values of the fields before it."""
+        return all(siblings[name] in values for name, values in self.when.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed(Knob):
+    """A knob that a study has pinned to its default: legal as ``origin`` says, never sampled."""
+
+    origin: Knob
+
+    def suggest(self, suggester: Suggester, name: str) -> Any:
+        return self.default
+
+    def broken_rule(self, value: object) -> str | None:
+        return self.origin.broken_rule(value)
+
+    def range_text(self) -> str:
+        return f"= {self.default}"
+
+    def narrowed(self, override: Override) -> Knob:
+        return self.origin.narrowed(override)
+
+    def count(self) -> float:
+        return 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Number(Knob):
+    """What integer and real knobs share: two ranges, and overrides of the sampled one."""
+
+    low: float
+    high: float
+    minimum: float
+    maximum: float
+    log: bool
+
+    def range_text(self) -> str:
+        return f"{self.low:g} … {self.high:g}{' (log)' if self.log else ''}"
+
+    def narrowed(self, override: Override) -> Knob:
+        if not isinstance(override, Mapping):
+            return _pinned(self, override)
+        if "choices" in override:
+            return _chosen(self, override)
+        unknown = set(override) - {"low", "high", "log"}
+        if unknown:
+            raise ValueError(f"must be a value, or a table of low, high, log or choices (not {min(unknown)!r})")
+        new = replace(self, **{"low": self.low, "high": self.high, **override})
+        for bound in (new.low, new.high):
+            if rule := self.broken_rule(bound):
+                raise ValueError(rule)
+        if new.low > new.high:
+            raise ValueError("low <= high must hold")
+        if new.log and new.low <= 0:
+            raise ValueError("a logarithmic range must have low > 0")
+        default = min(max(self.default, new.low), new.high)
+        return replace(new, default=default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Integer(_Number):
+    """A whole number, sampled from low, low + step, …, high."""
+
+    step: int = 1
+
+    def suggest(self, suggester: Suggester, name: str) -> int:
+        return suggester.suggest_int(name, int(self.low), int(self.high), step=self.step, log=self.log)
+
+    def broken_rule(self, value: object) -> str | None:
+        legal = isinstance(value, int) and not isinstance(value, bool) and self.minimum <= value <= self.maximum
+        return None if legal else f"must be a whole number in [{self.minimum:g}, {self.maximum:g}]"
+
+    def count(self) -> float:
+        return (self.high - self.low) // self.step + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Real(_Number):
+    """A finite real number in [low, high]."""
+
+    def suggest(self, suggester: Suggester, name: str) -> float:
+        return suggester.suggest_float(name, self.low, self.high, log=self.log)
+
+    def broken_rule(self, value: object) -> str | None:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        legal = number and math.isfinite(value) and self.minimum <= value <= self.maximum  # type: ignore[arg-type, operator]
+        return None if legal else f"must be a number in [{self.minimum:g}, {self.maximum:g}]"
+
+    def count(self) -> float:
+        return math.inf if self.low < self.high else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(Knob):
+    """One of a few values; ``legal`` may hold more than are sampled."""
+
+    choices: tuple[Scalar, ...]
+    legal: tuple[Scalar, ...]
+
+    def suggest(self, suggester: Suggester, name: str) -> Scalar:
+        value: Scalar = suggester.suggest_categorical(name, self.choices)
+        return value
+
+    def broken_rule(self, value: object) -> str | None:
+        # `True == 1` in Python, so compare types too
+        legal = any(type(value) is type(option) and value == option for option in self.legal)
+        return None if legal else f"must be one of {', '.join(map(str, self.legal))}"
+
+    def range_text(self) -> str:
+        return ", ".join(map(str, self.choices))
+
+    def narrowed(self, override: Override) -> Knob:
+        if not isinstance(override, Mapping):
+            return _pinned(self, override)
+        if set(override) != {"choices"}:
+            raise ValueError("must be a value, or a table with choices")
+        return _chosen(self, override)
+
+    def count(self) -> float:
+        return len(self.choices)
+
+
+def _pinned(knob: Knob, value: Scalar) -> Fixed:
+    if rule := knob.broken_rule(value):
+        raise ValueError(rule)
+    return Fixed(default=value, help=knob.help, when=knob.when, origin=knob)
+
+
+def _chosen(knob: Knob, override: Mapping[str, Any]) -> Choice:
+    choices = override["choices"]
+    if not isinstance(choices, list | tuple) or not choices:
+        raise ValueError("choices must be a list with at least one value")
+    if len(set(map(repr, choices))) < len(choices):
+        raise ValueError("choices must be different from each other")
+    for choice in choices:
+        if rule := knob.broken_rule(choice):
+            raise ValueError(f"each of choices {rule}")
+    default = knob.default if knob.default in choices else choices[0]
+    return Choice(default=default, help=knob.help, when=knob.when, choices=tuple(choices), legal=tuple(choices))
+
+
+def integer(
+    default: int,
+    *,
+    low: int,
+    high: int,
+    help: str,
+    step: int = 1,
+    log: bool = False,
+    minimum: int = 1,
+    maximum: int = 2**31,
+    when: Mapping[str, tuple[Scalar, ...]] | None = None,
+) -> Any:
+    """Declare a dataclass field as an integer knob."""
+    knob = Integer(
+        default=default, low=low, high=high, step=step, log=log, minimum=minimum, maximum=maximum, help=help,
+        when=when or {},
+    )  # fmt: skip
+    return field(default=default, metadata={"knob": knob})
+
+
+def real(
+    default: float,
+    *,
+    low: float,
+    high: float,
+    help: str,
+    log: bool = False,
+    minimum: float = 0.0,
+    maximum: float = 1e9,
+    when: Mapping[str, tuple[Scalar, ...]] | None = None,
+) -> Any:
+    """Declare a dataclass field as a real knob."""
+    knob = Real(
+        default=default, low=low, high=high, log=log, minimum=minimum, maximum=maximum, help=help, when=when or {}
+    )
+    return field(default=default, metadata={"knob": knob})
+
+
+def choice(
+    default: Scalar,
+    choices: Sequence[Scalar],
+    *,
+    help: str,
+    legal: Sequence[Scalar] | None = None,
+    when: Mapping[str, tuple[Scalar, ...]] | None = None,
+) -> Any:
+    """Declare a dataclass field as a categorical knob."""
+    knob = Choice(
+        default=default, choices=tuple(choices), legal=tuple(legal or choices), help=help, when=when or {}
+    )
+    return field(default=default, metadata={"knob": knob})

@@ -1,0 +1,1 @@
+"""Optimizers, one file each; a file registers itself with ``@optimizers.register(NAME)``."""

@@ -1,0 +1,55 @@
+"""Learning-rate schedules: pure functions of progress, so that a resumed trial needs no state.
+
+A schedule maps ``progress`` in [0, 1], the share of all training steps already done, to the factor in
+[0, 1] that multiplies the peak learning rate. Warm-up comes before it and is the same for all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+Schedule = Callable[[float], float]
+
+SCHEDULES: dict[str, Schedule] = {}
+
+
+def schedule(name: str) -> Callable[[Schedule], Schedule]:
+    """Decorator: make a schedule known as ``name``."""
+
+    def add(function: Schedule) -> Schedule:
+        SCHEDULES[name] = function
+        return function
+
+    return add
+
+
+@schedule("constant")
+def constant(progress: float) -> float:
+    """The peak throughout."""
+    return 1.0
+
+
+@schedule("cosine")
+def cosine(progress: float) -> float:
+    """Half a cosine down to zero (Loshchilov & Hutter, 2017, section 3, without restarts)."""
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@schedule("linear")
+def linear(progress: float) -> float:
+    """A straight line down to zero."""
+    return 1.0 - progress
+
+
+@schedule("step")
+def step(progress: float) -> float:
+    """A tenth after a half and again after three quarters (He et al., 2016, section 4.2)."""
+    return 1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01
+
+
+def factor_at(name: str, progress: float, *, warmup: float) -> float:
+    """The learning-rate factor of schedule ``name``, rising linearly over the first ``warmup`` share."""
+    if progress < warmup:
+        return progress / warmup
+    return SCHEDULES[name]((progress - warmup) / (1 - warmup))

@@ -1,0 +1,108 @@
+"""SearchSpace: the whole of what a study may sample, as one object that proposes candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from search_space.architecture import ArchitectureConfig, ImageSpec, families
+from search_space.augmentation import augmentations
+from search_space.errors import ConfigError, Problem
+from search_space.knobs import Knob, Override, Suggester
+from search_space.optimizer import optimizers
+from search_space.recipe import TrainingRecipe, part_knobs
+
+Candidate = tuple[ArchitectureConfig, TrainingRecipe]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSpace:
+    """Families and recipe knobs for one kind of image.
+
+    ``overrides`` maps a knob's full name to a fixed value or to a table with ``low``/``high`` or
+    ``choices``: ``{"resnet.width": {"high": 32}, "recipe.optimizer": "sgd"}``.
+    """
+
+    image: ImageSpec
+    families: tuple[str, ...] = ()
+    epochs: int = 10
+    precision: str = "auto"
+    overrides: Mapping[str, Override] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = self.families or tuple(name for name, family in families.items() if family.searched)
+        if len(set(names)) < len(names):
+            rule = "names must be different from each other"
+            raise ConfigError([Problem(field="families", value=list(names), rule=rule)])
+        object.__setattr__(self, "families", names)
+        known, problems = self.knobs(), []
+        for name, override in self.overrides.items():
+            if name not in known:
+                rule = "must be the full name of a knob of this study (see `convscout space`)"
+                problems.append(Problem(field=name, value=override, rule=rule))
+        if problems:
+            raise ConfigError(problems)
+
+    def suggest(self, suggester: Suggester) -> Candidate:
+        """Sample one candidate. Knobs are conditional on the family, optimizer and policy chosen."""
+        family = self.families[0]
+        if len(self.families) > 1:
+            family = suggester.suggest_categorical("family", self.families)
+        architecture = families.get(family).suggest(suggester, self.overrides)
+        recipe = TrainingRecipe.sample(
+            suggester, self.image, epochs=self.epochs, precision=self.precision, overrides=self.overrides
+        )
+        return architecture, recipe
+
+    def portfolio(self) -> list[Candidate]:
+        """Each family's proven configuration with the proven recipe, in the families' order."""
+        recipe = TrainingRecipe.proven_for(
+            self.image, epochs=self.epochs, precision=self.precision, overrides=self.overrides
+        )
+        return [(families.get(name).proven(self.overrides), recipe) for name in self.families]
+
+    def parameters(self, candidate: Candidate) -> dict[str, object]:
+        """The sampled parameters, by full name, that make ``suggest`` return ``candidate``."""
+        recorder = _Recorder(candidate)
+        self.suggest(recorder)
+        return recorder.parameters
+
+    def knobs(self) -> dict[str, Knob]:
+        """Every knob of the space by full name, narrowed as the study asks."""
+        knobs: dict[str, Knob] = {}
+        configs = [families.get(name) for name in self.families]
+        parts = part_knobs(self.image, self.overrides)
+        for config in [*configs, TrainingRecipe]:
+            knobs |= {f"{config.name}.{key}": knob for key, knob in config.narrowed_knobs(self.overrides).items()}
+        knobs |= {f"recipe.{key}": knob for key, knob in parts.items()}
+        chosen = [optimizers.get(name) for name in _names(parts["optimizer"])]
+        policies = [augmentations.get(name) for name in _names(parts["augmentation"])]
+        for part in [*chosen, *policies]:
+            knobs |= {f"{part.name}.{key}": knob for key, knob in part.narrowed_knobs(self.overrides).items()}
+        return knobs
+
+
+def _names(knob: Knob) -> tuple[str, ...]:
+    return getattr(knob, "choices", (knob.default,))
+
+
+class _Recorder:
+    """A suggester that answers with a known candidate's values and writes down what it was asked."""
+
+    def __init__(self, candidate: Candidate) -> None:
+        architecture, recipe = candidate
+        self.parameters: dict[str, object] = {}
+        self._values: dict[str, object] = {
+            "family": architecture.name,
+            "recipe.optimizer": recipe.optimizer.name,
+            "recipe.augmentation": recipe.augmentation.name,
+        }
+        for config in (architecture, recipe, recipe.optimizer, recipe.augmentation):
+            for key in config.knobs():
+                self._values[f"{config.name}.{key}"] = getattr(config, key)
+
+    def _answer(self, name: str, *_: object, **__: object) -> object:
+        self.parameters[name] = self._values[name]
+        return self._values[name]
+
+    suggest_int = suggest_float = suggest_categorical = _answer

@@ -1,0 +1,1 @@
+"""Everything that lasts and everything that faces a person: ledger, search, tracking, ensemble, export."""

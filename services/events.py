@@ -1,0 +1,68 @@
+"""What a running study tells its listeners, e.g. the live table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from services.study import TrialRecord
+from trials.config import Measurement
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchStarted:
+    """Trials are about to be dispatched. ``deadline_s`` is what is left for the whole command, if bounded."""
+
+    study: str
+    data: str
+    workers: int
+    executor: str
+    trials: int | None
+    deadline_s: float | None
+    finished: int  # trials that earlier runs of this study already ended
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialStarted:
+    """A trial was dispatched, for the first time or again."""
+
+    trial: TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochEnded:
+    """A trial reported an epoch."""
+
+    trial: TrialRecord
+    measurement: Measurement
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialEnded:
+    """A trial reached a final state."""
+
+    trial: TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseStarted:
+    """The search is over and something else begins: ``ensemble``, ``test``, ``export``, ``tracking``."""
+
+    phase: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """Something a person should know: a lost worker, a tracking server that does not answer."""
+
+    text: str
+
+
+Event: TypeAlias = SearchStarted | TrialStarted | EpochEnded | TrialEnded | PhaseStarted | Notice
+
+
+class Listener(Protocol):
+    """Gets every event, in order, on the controller's thread; must return at once."""
+
+    def __call__(self, event: Event) -> None: ...

@@ -1,0 +1,113 @@
+"""TrialConfig, Measurement and TrialResult: the values that travel between controller and worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any, Self
+
+from search_space.architecture import ArchitectureConfig, architecture_from_dict
+from search_space.recipe import TrainingRecipe
+
+
+class TrialState(StrEnum):
+    """What became of a trial. All but RUNNING are final."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"  # trained all its epochs
+    STOPPED = "stopped"  # by the pruner or the budget; its best epoch still counts
+    FAILED = "failed"  # error, divergence or lost worker; never best
+    REJECTED = "rejected"  # over a limit; never trained
+
+    @property
+    def judged(self) -> bool:
+        """Whether the trial has a validation score to compare and to ensemble."""
+        return self in (TrialState.COMPLETED, TrialState.STOPPED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialConfig:
+    """Everything that defines a trial; a worker is sent this, never a model.
+
+    ``number`` is the trial's number in the ledger, ``attempt`` counts from 1 and rises each time the
+    trial is taken up again, ``dataset`` is the fingerprint of the data it must see.
+    """
+
+    number: int
+    attempt: int
+    dataset: str
+    architecture: ArchitectureConfig
+    recipe: TrainingRecipe
+    seed: int
+
+    def next_attempt(self) -> Self:
+        """The same trial, taken up again."""
+        return replace(self, attempt=self.attempt + 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "number": self.number,
+            "attempt": self.attempt,
+            "dataset": self.dataset,
+            "seed": self.seed,
+            "architecture": self.architecture.to_dict(),
+            "recipe": self.recipe.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of ``to_dict``."""
+        parts = {
+            "architecture": architecture_from_dict(values["architecture"]),
+            "recipe": TrainingRecipe.from_dict(values["recipe"]),
+        }
+        return cls(**{**values, **parts})
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting under a prefixed name (``resnet.width``, ``sgd.momentum``), for tables and MLflow."""
+        recipe = self.recipe.to_dict()
+        optimizer, augmentation = recipe.pop("optimizer"), recipe.pop("augmentation")
+        flat = {"family": self.architecture.name, "seed": self.seed}
+        flat |= {"recipe.optimizer": optimizer["name"], "recipe.augmentation": augmentation["name"]}
+        for part in (self.architecture.to_dict(), recipe, optimizer, augmentation):
+            flat |= {f"{part['name']}.{key}": value for key, value in part.items() if key != "name"}
+        return flat
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What one epoch showed.
+
+    ``epoch`` counts from 1. Losses are mean cross entropies in nats. ``elapsed_s`` is training and
+    validation time since the trial began, over all its attempts; ``images_per_s`` is the training
+    rate of this epoch.
+    """
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    elapsed_s: float
+    images_per_s: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of ``to_dict``."""
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """How a trial ended, as its worker tells it. ``error`` is one line, empty unless FAILED."""
+
+    number: int
+    attempt: int
+    state: TrialState
+    error: str = ""

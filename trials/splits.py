@@ -1,0 +1,130 @@
+"""DataSplits: labelled images cut into train, validation and test, with a fingerprint of their content."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from search_space.architecture import ImageSpec
+from search_space.errors import DataError
+
+Pixels = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelledImages:
+    """``images`` (N, H, W, C) uint8 and ``labels`` (N,) int64, each in [0, number of classes)."""
+
+    images: Pixels
+    labels: Labels
+
+    def __post_init__(self) -> None:
+        assert self.images.dtype == np.uint8 and self.images.ndim == 4, (self.images.dtype, self.images.shape)
+        assert self.labels.dtype == np.int64 and self.labels.shape == self.images.shape[:1]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def at(self, index: npt.NDArray[np.intp]) -> LabelledImages:
+        """A copy of the images at ``index``."""
+        return LabelledImages(images=self.images[index], labels=self.labels[index])
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadImage:
+    """A file that could not be read as an image, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DataSplits:
+    """Everything a study knows of its data.
+
+    The test split is behind ``open_test`` so that only the final evaluation reaches it.
+    ``symmetries`` names the changes that keep labels true (see ``ImageSpec``). ``skipped`` lists
+    files that were left out as unreadable.
+    """
+
+    name: str
+    train: LabelledImages
+    validation: LabelledImages
+    class_names: tuple[str, ...]
+    symmetries: tuple[str, ...] = ()
+    skipped: tuple[BadImage, ...] = ()
+    _test: LabelledImages = field(repr=False)
+
+    def __post_init__(self) -> None:
+        parts = (self.train, self.validation, self._test)
+        shapes = {part.images.shape[1:] for part in parts}
+        if len(shapes) > 1 or self.train.images.shape[1] != self.train.images.shape[2]:
+            raise DataError(f"{self.name}: images must be square and all of one size, but got {sorted(shapes)}")
+
+    def open_test(self) -> LabelledImages:
+        """The test split, for the final evaluation alone."""
+        return self._test
+
+    @property
+    def image(self) -> ImageSpec:
+        """What a network for this data must accept and answer."""
+        _, size, _, channels = self.train.images.shape
+        return ImageSpec(
+            in_channels=channels,
+            image_size=size,
+            num_classes=len(self.class_names),
+            symmetries=self.symmetries,
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over every split's pixels and labels and over the class names."""
+        digest = hashlib.sha256(repr(self.class_names).encode())
+        for part in (self.train, self.validation, self._test):
+            digest.update(repr(part.images.shape).encode())
+            digest.update(np.ascontiguousarray(part.images).data)
+            digest.update(np.ascontiguousarray(part.labels).data)
+        return digest.hexdigest()
+
+    @cached_property
+    def normalization(self) -> Normalization:
+        """Mean and deviation of the training pixels, a channel each."""
+        pixels = self.train.images
+        # histograms, because a float copy of the images would be four times their size
+        counts = np.stack([np.bincount(pixels[..., c].ravel(), minlength=256) for c in range(pixels.shape[3])])
+        levels = np.arange(256) / 255
+        total = counts.sum(axis=1)
+        mean = (counts * levels).sum(axis=1) / total
+        variance = (counts * levels**2).sum(axis=1) / total - mean**2
+        std = np.maximum(np.sqrt(np.maximum(variance, 0)), 1e-3)
+        return Normalization(mean=tuple(map(float, mean)), std=tuple(map(float, std)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalization:
+    """Per-channel ``mean`` and ``std`` of pixels scaled to [0, 1]; the network sees (x / 255 - mean) / std."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def stratified_split(labels: Labels, share: float, seed: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Indices (kept, held out): ``share`` of every class is held out, at least one image, shuffled by ``seed``."""
+    rng = np.random.default_rng(seed)
+    kept, held = [], []
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        count = max(1, round(share * len(members)))
+        if count >= len(members):
+            raise DataError(
+                f"class {label} has {len(members)} image(s), too few to hold out a share of {share:g}; "
+                "each class needs at least 2 training images"
+            )
+        held.append(members[:count])
+        kept.append(members[count:])
+    return rng.permutation(np.concatenate(kept)), rng.permutation(np.concatenate(held))
