@@ -1,0 +1,158 @@
+"""convscout from Python: search the design space of convolutional image classifiers.
+
+    import convscout
+
+    study = convscout.search(data="digits", time="2m")
+    study.trials            # a pandas DataFrame, a row a trial
+    study.predict(images)   # class probabilities of the ensemble, from uint8 images (N, H, W, C)
+
+The command line does the same; see ``convscout --help``.
+"""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from services.config import StudyConfig
+from services.home import Home
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from services.events import Event
+    from services.finish import Outcome
+    from services.predict import Prediction
+    from trials.metrics import Probabilities
+
+__all__ = ["Study", "load_study", "predict", "resume", "search"]
+
+
+class Study:
+    """A study on disk: its trials, and its ensemble once there is one."""
+
+    def __init__(self, home: Home, name: str) -> None:
+        from services.study import Ledger
+
+        self.name = name
+        self._home = home
+        self._ledger = Ledger.open(home, name)
+
+    @property
+    def config(self) -> StudyConfig:
+        """What was asked of the study."""
+        return self._ledger.config
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Best single and ensemble, on validation and test; None before the search has ended."""
+        from services.finish import stored_outcome
+
+        return stored_outcome(self._ledger)
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """A row a trial, best validation accuracy first: state, family, scores, cost and every setting."""
+        import pandas as pd
+
+        rows = []
+        for record in self._ledger.trials():
+            row = record.to_dict()
+            del row["measurements"]
+            row |= {f"complexity.{key}": value for key, value in (row.pop("complexity") or {}).items()}
+            rows.append(row | row.pop("settings"))
+        frame = pd.DataFrame(rows)
+        return frame if frame.empty else frame.sort_values("val_accuracy", ascending=False, na_position="last")
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """A row an epoch of every trial: number, epoch, losses, accuracy, rate."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {"number": record.number, **measurement.to_dict()}
+            for record in self._ledger.trials()
+            for measurement in record.measurements
+        )
+
+    @property
+    def directory(self) -> Path:
+        """Where the exported ensemble lies."""
+        return self._home.study(self.name) / "export"
+
+    def predict(self, images: np.ndarray[Any, np.dtype[np.uint8]]) -> Probabilities:
+        """Class probabilities (N, K) of the exported ensemble for uint8 ``images`` (N, H, W, C)."""
+        from services.predict import probabilities
+
+        return probabilities(self.directory, images)
+
+    def export(self, directory: str | PathLike[str] | None = None) -> Path:
+        """Write the ensemble once more, verified; returns where."""
+        from services import runner
+
+        return runner.export(self._home, self.name, Path(directory) if directory else None)
+
+
+def search(
+    data: str,
+    study: str = "study",
+    *,
+    time: str | float | None = None,
+    home: str | PathLike[str] | None = None,
+    listener: Callable[[Event], None] | None = None,
+    **options: Any,
+) -> Study:
+    """Run a new study to its end and return it.
+
+    ``data`` and ``options`` are those of ``convscout search`` with underscores (``max_params="1.5M"``),
+    ``time`` bounds the whole call ("10m", or seconds). Progress goes to ``listener``, by default to the
+    terminal. Raises ``search_space.errors.ConvscoutError`` and its kinds.
+    """
+    from services import runner
+
+    began = clock.time()
+    config = StudyConfig.from_options({"name": study, "data": data, "time": time, **options})
+    runner.search(config, Home.at(home), listener or _display(), began)
+    return Study(Home.at(home), study)
+
+
+def resume(
+    study: str,
+    *,
+    trials: int | None = None,
+    time: str | float | None = None,
+    home: str | PathLike[str] | None = None,
+    listener: Callable[[Event], None] | None = None,
+) -> Study:
+    """Go on with a study where it was, perhaps with more ``trials`` (in all) or ``time`` (for this call)."""
+    from services import runner
+    from services.units import parse_duration
+
+    began = clock.time()
+    time_s = parse_duration(time) if isinstance(time, str) else time
+    runner.resume(study, Home.at(home), listener or _display(), began, trials=trials, time_s=time_s)
+    return Study(Home.at(home), study)
+
+
+def load_study(study: str, *, home: str | PathLike[str] | None = None) -> Study:
+    """A study on disk, running or not. Raises ``StudyNotFoundError`` listing those there are."""
+    return Study(Home.at(home), study)
+
+
+def predict(
+    directory: str | PathLike[str], paths: Sequence[str | PathLike[str]], *, top: int = 1
+) -> list[Prediction]:
+    """What the exported ensemble in ``directory`` says of image files, directories or globs."""
+    from services.predict import predict as predict_files
+
+    return predict_files(Path(directory), [str(path) for path in paths], top=top)
+
+
+def _display() -> Callable[[Event], None]:
+    from services.display import display
+
+    return display()

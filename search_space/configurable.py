@@ -50,11 +50,16 @@ class Configurable:
 
         ``overrides`` maps such full names to a narrower range or a fixed value.
         """
+        return cls(**cls.suggest_values(suggester, overrides or {}))
+
+    @classmethod
+    def suggest_values(cls, suggester: Suggester, overrides: Mapping[str, Override]) -> dict[str, Any]:
+        """What ``suggest`` samples, by field name. A knob that has one value or does not matter is not sampled."""
         values: dict[str, Any] = {}
-        for field, knob in cls.narrowed_knobs(overrides or {}).items():
-            full_name = f"{cls.name}.{field}"
-            values[field] = knob.suggest(suggester, full_name) if knob.active(values) else knob.default
-        return cls(**values)
+        for field, knob in cls.narrowed_knobs(overrides).items():
+            sampled = knob.active(values) and knob.count() > 1
+            values[field] = knob.suggest(suggester, f"{cls.name}.{field}") if sampled else knob.default
+        return values
 
     @classmethod
     def narrowed_knobs(cls, overrides: Mapping[str, Override]) -> dict[str, Knob]:

@@ -112,10 +112,16 @@ class _Number(Knob):
         if not isinstance(override, Mapping):
             return _pinned(self, override)
         if "choices" in override:
+            if len(override) > 1:
+                raise ValueError("must have choices alone, or low, high and log")
             return _chosen(self, override)
         unknown = set(override) - {"low", "high", "log"}
         if unknown:
-            raise ValueError(f"must be a value, or a table of low, high, log or choices (not {min(unknown)!r})")
+            raise ValueError(
+                f"must be a value, or a table of low, high, log or choices (not {min(unknown)!r})"
+            )
+        if not isinstance(override.get("log", self.log), bool):
+            raise ValueError("log must be true or false")
         new = replace(self, **{"low": self.low, "high": self.high, **override})
         for bound in (new.low, new.high):
             if rule := self.broken_rule(bound):
@@ -138,7 +144,9 @@ class Integer(_Number):
         return suggester.suggest_int(name, int(self.low), int(self.high), step=self.step, log=self.log)
 
     def broken_rule(self, value: object) -> str | None:
-        legal = isinstance(value, int) and not isinstance(value, bool) and self.minimum <= value <= self.maximum
+        legal = (
+            isinstance(value, int) and not isinstance(value, bool) and self.minimum <= value <= self.maximum
+        )
         return None if legal else f"must be a whole number in [{self.minimum:g}, {self.maximum:g}]"
 
     def count(self) -> float:
@@ -207,7 +215,9 @@ def _chosen(knob: Knob, override: Mapping[str, Any]) -> Choice:
         if rule := knob.broken_rule(choice):
             raise ValueError(f"each of choices {rule}")
     default = knob.default if knob.default in choices else choices[0]
-    return Choice(default=default, help=knob.help, when=knob.when, choices=tuple(choices), legal=tuple(choices))
+    return Choice(
+        default=default, help=knob.help, when=knob.when, choices=tuple(choices), legal=tuple(choices)
+    )
 
 
 def integer(
@@ -243,7 +253,14 @@ def real(
 ) -> Any:
     """Declare a dataclass field as a real knob."""
     knob = Real(
-        default=default, low=low, high=high, log=log, minimum=minimum, maximum=maximum, help=help, when=when or {}
+        default=default,
+        low=low,
+        high=high,
+        log=log,
+        minimum=minimum,
+        maximum=maximum,
+        help=help,
+        when=when or {},
     )
     return field(default=default, metadata={"knob": knob})
 

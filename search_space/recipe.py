@@ -31,15 +31,23 @@ class TrainingRecipe(Configurable):
     augmentation: AugmentationConfig
     epochs: int = 10
     precision: str = "auto"
-    batch_size: int = choice(128, (64, 128, 256), legal=(16, 32, 64, 128, 256, 512, 1024), help="images a step")
-    schedule: str = choice("cosine", ("cosine", "linear"), legal=tuple(SCHEDULES), help="learning rate over time")
+    batch_size: int = choice(
+        128, (64, 128, 256), legal=(16, 32, 64, 128, 256, 512, 1024), help="images a step"
+    )
+    schedule: str = choice(
+        "cosine", ("cosine", "linear"), legal=tuple(SCHEDULES), help="learning rate over time"
+    )
     warmup: float = real(0.1, low=0.0, high=0.3, maximum=0.9, help="share of the steps that warm up")
-    label_smoothing: float = real(0.05, low=0.0, high=0.2, maximum=0.9, help="mass given to the other classes")
+    label_smoothing: float = real(
+        0.05, low=0.0, high=0.2, maximum=0.9, help="mass given to the other classes"
+    )
 
     def conflicts(self) -> list[Problem]:
         problems = []
         if not (isinstance(self.epochs, int) and self.epochs >= 1):
-            problems.append(Problem(field="recipe.epochs", value=self.epochs, rule="must be a whole number >= 1"))
+            problems.append(
+                Problem(field="recipe.epochs", value=self.epochs, rule="must be a whole number >= 1")
+            )
         if self.precision not in PRECISIONS:
             rule = f"must be one of {', '.join(PRECISIONS)}"
             problems.append(Problem(field="recipe.precision", value=self.precision, rule=rule))
@@ -51,12 +59,16 @@ class TrainingRecipe(Configurable):
 
     @classmethod
     def sample(
-        cls, suggester: Suggester, image: ImageSpec, *, epochs: int, precision: str, overrides: Mapping[str, Override]
+        cls,
+        suggester: Suggester,
+        image: ImageSpec,
+        *,
+        epochs: int,
+        precision: str,
+        overrides: Mapping[str, Override],
     ) -> Self:
         """Sample a recipe for these images: scalar knobs, then an optimizer and an augmentation."""
-        values: dict[str, Any] = {}
-        for key, knob in cls.narrowed_knobs(overrides).items():
-            values[key] = knob.suggest(suggester, f"recipe.{key}") if knob.active(values) else knob.default
+        values = cls.suggest_values(suggester, overrides)
         parts = part_knobs(image, overrides)
         optimizer = parts["optimizer"].suggest(suggester, "recipe.optimizer")
         augmentation = parts["augmentation"].suggest(suggester, "recipe.augmentation")
@@ -101,7 +113,9 @@ def part_knobs(image: ImageSpec, overrides: Mapping[str, Override]) -> dict[str,
 
     Policies that need a symmetry these images do not have are left out.
     """
-    fitting = tuple(key for key, policy in augmentations.items() if set(policy.needs) <= set(image.symmetries))
+    fitting = tuple(
+        key for key, policy in augmentations.items() if set(policy.needs) <= set(image.symmetries)
+    )
     preferred = next((key for key in ("crop_flip", "crop") if key in fitting), fitting[0])
     knobs: dict[str, Knob] = {
         "optimizer": Choice(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.augmentation import augmentations
+from search_space.configurable import Configurable
 from search_space.errors import ConfigError, Problem
 from search_space.knobs import Knob, Override, Suggester
 from search_space.optimizer import optimizers
@@ -35,11 +38,11 @@ class SearchSpace:
             rule = "names must be different from each other"
             raise ConfigError([Problem(field="families", value=list(names), rule=rule)])
         object.__setattr__(self, "families", names)
-        known, problems = self.knobs(), []
-        for name, override in self.overrides.items():
-            if name not in known:
-                rule = "must be the full name of a knob of this study (see `convscout space`)"
-                problems.append(Problem(field=name, value=override, rule=rule))
+        problems = self._misnamed()
+        try:
+            self.knobs()
+        except ConfigError as error:
+            problems += error.problems
         if problems:
             raise ConfigError(problems)
 
@@ -68,18 +71,43 @@ class SearchSpace:
         return recorder.parameters
 
     def knobs(self) -> dict[str, Knob]:
-        """Every knob of the space by full name, narrowed as the study asks."""
-        knobs: dict[str, Knob] = {}
-        configs = [families.get(name) for name in self.families]
+        """Every knob of the space by full name, narrowed as the study asks.
+
+        Raises ``ConfigError`` with every override that does not fit its knob.
+        """
         parts = part_knobs(self.image, self.overrides)
-        for config in [*configs, TrainingRecipe]:
-            knobs |= {f"{config.name}.{key}": knob for key, knob in config.narrowed_knobs(self.overrides).items()}
-        knobs |= {f"recipe.{key}": knob for key, knob in parts.items()}
-        chosen = [optimizers.get(name) for name in _names(parts["optimizer"])]
-        policies = [augmentations.get(name) for name in _names(parts["augmentation"])]
-        for part in [*chosen, *policies]:
-            knobs |= {f"{part.name}.{key}": knob for key, knob in part.narrowed_knobs(self.overrides).items()}
+        knobs, problems = {f"recipe.{key}": knob for key, knob in parts.items()}, list[Problem]()
+        for config in self._configs(parts):
+            try:
+                narrowed = config.narrowed_knobs(self.overrides)
+            except ConfigError as error:
+                problems += error.problems
+            else:
+                knobs |= {f"{config.name}.{key}": knob for key, knob in narrowed.items()}
+        if problems:
+            raise ConfigError(problems)
         return knobs
+
+    def _configs(self, parts: Mapping[str, Knob]) -> list[type[Configurable]]:
+        return [
+            *(families.get(name) for name in self.families),
+            TrainingRecipe,
+            *(optimizers.get(name) for name in _names(parts["optimizer"])),
+            *(augmentations.get(name) for name in _names(parts["augmentation"])),
+        ]
+
+    def _misnamed(self) -> list[Problem]:
+        parts = part_knobs(self.image, self.overrides)
+        known = {f"recipe.{key}" for key in parts}
+        known |= {f"{config.name}.{key}" for config in self._configs(parts) for key in config.knobs()}
+        problems = []
+        for name, override in self.overrides.items():
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                rule = f"must be the full name of a knob of this study (see `convscout space`){hint}"
+                problems.append(Problem(field=name, value=override, rule=rule))
+        return problems
 
 
 def _names(knob: Knob) -> tuple[str, ...]:
@@ -92,7 +120,7 @@ class _Recorder:
     def __init__(self, candidate: Candidate) -> None:
         architecture, recipe = candidate
         self.parameters: dict[str, object] = {}
-        self._values: dict[str, object] = {
+        self._values: dict[str, Any] = {
             "family": architecture.name,
             "recipe.optimizer": recipe.optimizer.name,
             "recipe.augmentation": recipe.augmentation.name,
@@ -101,8 +129,19 @@ class _Recorder:
             for key in config.knobs():
                 self._values[f"{config.name}.{key}"] = getattr(config, key)
 
-    def _answer(self, name: str, *_: object, **__: object) -> object:
+    def suggest_int(self, name: str, low: int, high: int, *, step: int = 1, log: bool = False) -> int:
+        value: int = self._answer(name)
+        return value
+
+    def suggest_float(
+        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
+    ) -> float:
+        value: float = self._answer(name)
+        return value
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return self._answer(name)
+
+    def _answer(self, name: str) -> Any:
         self.parameters[name] = self._values[name]
         return self._values[name]
-
-    suggest_int = suggest_float = suggest_categorical = _answer

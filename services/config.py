@@ -2,46 +2,349 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import tomllib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
+import tomlkit
+
+from search_space.errors import ConfigError, Problem, UserError
 from search_space.knobs import Override
+from services.home import Home
+from services.rules import (
+    DataName,
+    Directory,
+    Duration,
+    Flag,
+    KnobTable,
+    OneOf,
+    Rule,
+    Share,
+    SomeOf,
+    StudyName,
+    Whole,
+    did_you_mean,
+)
+
+if TYPE_CHECKING:
+    from search_space.space import SearchSpace
+    from trials.sources import DataRequest
+
+DEFAULT_TIME_S = 600.0  # of a search that is given neither a time nor a number of trials
+EXECUTORS = ("ray", "in-process")
+DEVICES = ("auto", "cpu", "cuda")
+_YEAR_S = 365 * 86_400.0
+
+
+# Registries are asked late: they import torch and Optuna, which `convscout --help` must not wait for.
+
+
+def _families() -> tuple[str, ...]:
+    from search_space.architecture import families
+
+    return families.names()
+
+
+def _samplers() -> tuple[str, ...]:
+    from services.sampling import samplers
+
+    return samplers.names()
+
+
+def _pruners() -> tuple[str, ...]:
+    from services.pruning import pruners
+
+    return pruners.names()
+
+
+def _precisions() -> tuple[str, ...]:
+    from search_space.recipe import PRECISIONS
+
+    return PRECISIONS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """How a field is checked and spelled: ``key`` in the TOML table ``section``, ``flag`` on the command line."""
+
+    section: str
+    key: str
+    flag: str
+    rule: Rule
+    help: str
+    optional: bool  # whether it may be left open (None)
+
+    @property
+    def path(self) -> str:
+        """What errors call it: ``budget.time``."""
+        return f"{self.section}.{self.key}".rstrip(".")
+
+
+_REQUIRED: Any = dataclasses.MISSING
+
+
+def _setting(place: str, rule: Rule, help: str, *, default: Any = None, flag: str = "") -> Any:
+    """Declare a field with everything that files, flags and errors need to know of it.
+
+    ``place`` is its section and key in a file; its flag is the key unless another is given.
+    """
+    section, _, key = place.partition(".")
+    flag = flag or key.replace("_", "-")
+    return field(
+        default=default, metadata={"section": section, "key": key, "flag": flag, "rule": rule, "help": help}
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyConfig:
-    """One study. Field order is the order of the TOML file; each comment is its help text.
+    """One study, checked when made. Field order is the order of the TOML file.
 
     Durations are seconds, counts are plain numbers: ``"10m"`` and ``"1.5M"`` are the TOML and
-    command-line spellings.
+    command-line spellings, understood here too. Raises ``ConfigError`` with every problem there is.
     """
 
-    name: str
-    data: str  # digits, mnist, fashion-mnist, cifar10, cifar100, svhn, folder:PATH or npz:FILE
-    seed: int = 0
-    # data
-    data_dir: str | None = None  # where downloaded data lies or goes
-    image_size: int | None = None  # side in pixels to resize to
-    validation_share: float = 0.1
-    max_bad_images: float = 0.01  # share of unreadable files that is skipped before giving up
-    # search
-    families: tuple[str, ...] = ()  # empty: all that take part by default
-    sampler: str = "tpe"
-    pruner: str = "asha"
-    portfolio: bool = True  # try each family's proven configuration first
-    # budget
-    trials: int | None = None
-    time_s: float | None = None  # of the whole command: search, ensemble and export
-    epochs: int | None = None  # of a full trial; None: chosen by the number of images
-    # limits
-    max_params: int | None = None
-    # resources
-    executor: str = "ray"
-    workers: int | None = None  # None: one a core (ray), one (in-process)
-    threads: int | None = None  # of one worker; None: one (ray), all cores (in-process)
-    device: str = "auto"  # auto, cpu, cuda
-    precision: str = "auto"
-    # ensemble
-    ensemble_size: int = 5  # most distinct members
-    # knobs narrowed or fixed, by full name
-    space: Mapping[str, Override] = field(default_factory=dict)
+    name: str = _setting("study.name", StudyName(), "name of the study", default=_REQUIRED, flag="study")
+    data: str = _setting("study.data", DataName(), "a dataset, folder:PATH or npz:FILE", default=_REQUIRED)
+    seed: int = _setting("study.seed", Whole(0, 2**31 - 1), "seed of everything random", default=0)
+    families: tuple[str, ...] = _setting(
+        "study.families",
+        SomeOf(_families),
+        "architecture families, as convscout families lists them",
+        default=(),
+    )
+    sampler: str = _setting(
+        "study.sampler", OneOf(_samplers), "how candidates are proposed: tpe, random, …", default="tpe"
+    )
+    pruner: str = _setting(
+        "study.pruner",
+        OneOf(_pruners),
+        "how weak trials are stopped early: asha, median, none, …",
+        default="asha",
+    )
+    portfolio: bool = _setting(
+        "study.portfolio", Flag(), "try each family's proven network first", default=True
+    )
+    data_dir: str | None = _setting("data.data_dir", Directory(), "where downloaded data lies or goes")
+    image_size: int | None = _setting("data.image_size", Whole(4, 1024), "side in pixels to resize to")
+    validation_share: float = _setting(
+        "data.validation_share", Share(0.5, zero=False), "of the training images, held out", default=0.1
+    )
+    max_bad_images: float = _setting(
+        "data.max_bad_images", Share(1, zero=True), "share of unreadable files to skip at most", default=0.01
+    )
+    trials: int | None = _setting("budget.trials", Whole(1, 100_000), "trials in all")
+    time_s: float | None = _setting(
+        "budget.time", Duration(1, _YEAR_S), "of the whole command: 90s, 10m, 1h30m; 10m without --trials"
+    )
+    epochs: int | None = _setting(
+        "budget.epochs", Whole(1, 10_000), "of a full trial; by the data unless given"
+    )
+    max_params: int | None = _setting("limits.max_params", Whole(1, 10**12), "largest network: 300k, 1.5M")
+    executor: str = _setting(
+        "resources.executor",
+        OneOf(lambda: EXECUTORS),
+        "what runs the trials: ray or in-process",
+        default="ray",
+    )
+    workers: int | None = _setting(
+        "resources.workers", Whole(1, 1024), "trials at a time; a core each unless given"
+    )
+    threads: int | None = _setting("resources.threads", Whole(1, 1024), "of one worker")
+    device: str = _setting(
+        "resources.device",
+        OneOf(lambda: DEVICES),
+        "where networks are trained: auto, cpu or cuda",
+        default="auto",
+    )
+    precision: str = _setting(
+        "resources.precision", OneOf(_precisions), "number format: auto, float32 or bfloat16", default="auto"
+    )
+    ensemble_size: int = _setting(
+        "ensemble.size", Whole(1, 100), "most distinct members", default=5, flag="ensemble-size"
+    )
+    space: Mapping[str, Override] = field(
+        default_factory=dict,
+        metadata={
+            "section": "space",
+            "key": "",
+            "flag": "",
+            "rule": KnobTable(),
+            "help": "knobs by full name",
+        },
+    )
+
+    def __post_init__(self) -> None:
+        parsed, problems = _check(vars(self))
+        if problems:
+            raise ConfigError(problems)
+        if parsed.get("trials") is None and parsed.get("time_s") is None:
+            parsed["time_s"] = DEFAULT_TIME_S
+        for name, value in parsed.items():
+            object.__setattr__(self, name, value)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, by field name."""
+        plain = {
+            name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()
+        }
+        return {**plain, "space": dict(self.space)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of ``to_dict``."""
+        return cls.from_options(values)
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Self:
+        """From settings spelled as a field, a flag (``time``) or a TOML path (``budget.time``); None says nothing."""
+        named = merge(options)
+        known = {name: value for name, value in named.items() if name in SETTINGS}
+        problems = [
+            Problem(field=name, value=value, rule=f"is not a setting{did_you_mean(name, _SPELLINGS)}")
+            for name, value in named.items()
+            if name not in SETTINGS
+        ]
+        problems += [
+            Problem(
+                field=each.path, value=None, rule=f"must be given (--{each.flag}, or {each.path} in a file)"
+            )
+            for name, each in SETTINGS.items()
+            if name in _REQUIRED_NAMES and name not in known
+        ]
+        problems += _check(known)[1]
+        if problems:
+            raise ConfigError(problems)
+        return cls(**known)
+
+    def check_environment(self) -> None:
+        """Raise ``ConfigError`` when this machine cannot do what is asked, before anything is written."""
+        from trials.precision import choose_device
+
+        choose_device(self.device)
+
+    def data_request(self, home: Home) -> DataRequest:
+        """Which images the study wants, and how."""
+        from trials.sources import DataRequest
+
+        return DataRequest(
+            data=self.data,
+            data_dir=Path(self.data_dir) if self.data_dir else None,
+            image_size=self.image_size,
+            validation_share=self.validation_share,
+            max_bad_images=self.max_bad_images,
+            seed=self.seed,
+            cache=home.cache,
+        )
+
+
+def _settings() -> Iterator[tuple[str, Setting]]:
+    for each in dataclasses.fields(StudyConfig):
+        yield each.name, Setting(**each.metadata, optional=each.default is None)
+
+
+SETTINGS: Mapping[str, Setting] = dict(_settings())
+"""Every setting by field name."""
+
+_REQUIRED_NAMES = ("name", "data")
+_SPELLINGS: Mapping[str, str] = {
+    spelling: name
+    for name, each in SETTINGS.items()
+    for spelling in (name, each.path, each.flag, each.flag.replace("-", "_"))
+    if spelling
+}
+
+
+def _check(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """Values as a study keeps them, by field name, and what is wrong with the others."""
+    parsed: dict[str, Any] = {}
+    problems: list[Problem] = []
+    for name, value in values.items():
+        each = SETTINGS[name]
+        try:
+            parsed[name] = None if value is None and each.optional else each.rule.parse(value)
+        except ValueError as error:
+            problems.append(Problem(field=each.path, value=value, rule=str(error)))
+    known_families = "families" in parsed or "families" not in values
+    if parsed.get("space") and known_families:
+        problems += _space_problems(parsed.get("families", ()), parsed["space"])
+    return parsed, problems
+
+
+def _space_problems(families: tuple[str, ...], overrides: Mapping[str, Override]) -> list[Problem]:
+    """What a search space says of ``overrides``."""
+    try:
+        whole_space(families, overrides)
+    except ConfigError as error:
+        return [dataclasses.replace(problem, field=f"space.{problem.field}") for problem in error.problems]
+    return []
+
+
+def whole_space(families: tuple[str, ...], overrides: Mapping[str, Override]) -> SearchSpace:
+    """The search space for images that allow every augmentation. Raises ``ConfigError`` with every bad override."""
+    from search_space.architecture import ImageSpec
+    from search_space.augmentation import augmentations
+    from search_space.space import SearchSpace
+
+    symmetries = tuple({need for _, policy in augmentations.items() for need in policy.needs})
+    image = ImageSpec(in_channels=3, image_size=32, num_classes=10, symmetries=symmetries)
+    return SearchSpace(image=image, families=families, overrides=overrides)
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by field name; later layers win, and None says nothing. Unknown names are kept, for ``from_dict``."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            if value is not None:
+                merged[_SPELLINGS.get(name, name)] = value
+    return merged
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """The settings of a TOML file by their paths (``budget.time``), not checked yet. Raises ``UserError``."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); --config must be a TOML file") from None
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}: must be UTF-8 text, but byte {error.start} is not; save it as UTF-8"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: is not valid TOML: {error}") from None
+    values: dict[str, Any] = {}
+    for section, content in document.items():
+        if section == "space" or not isinstance(content, dict):
+            values[section] = content
+        else:
+            values |= {f"{section}.{key}": value for key, value in content.items()}
+    return values
+
+
+def to_toml(config: StudyConfig) -> str:
+    """A file that ``load_toml`` reads back; every setting with its help, unset ones commented out."""
+    lines: list[str] = []
+    section = ""
+    for name, each in SETTINGS.items():
+        if each.section != section:
+            section = each.section
+            lines += ["", f"[{section}]"]
+        if name == "space":
+            lines += ['# knobs fixed or narrowed by full name, e.g. "resnet.width" = {low = 16, high = 32}']
+            lines += [f"{_toml(knob)} = {_toml(override)}" for knob, override in config.space.items()]
+            continue
+        value = getattr(config, name)
+        text = f"# {each.key} =" if value is None else f"{each.key} = {_toml(each.rule.spell(value))}"
+        lines.append(f"{text:<31} # {each.help}")
+    return "\n".join(lines[1:]) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """``value`` on one line of TOML."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + "}"
+    text: str = tomlkit.item(value).as_string()
+    return text

@@ -10,6 +10,15 @@ from trials.config import Measurement
 
 
 @dataclass(frozen=True, kw_only=True)
+class Loading:
+    """Reading the data has come to ``done`` of ``total``."""
+
+    description: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class SearchStarted:
     """Trials are about to be dispatched. ``deadline_s`` is what is left for the whole command, if bounded."""
 
@@ -46,7 +55,7 @@ class TrialEnded:
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseStarted:
-    """The search is over and something else begins: ``ensemble``, ``test``, ``export``, ``tracking``."""
+    """Something else than training begins: ``data``, ``ensemble``, ``test``, ``export`` or ``tracking``."""
 
     phase: str
     detail: str = ""
@@ -59,7 +68,7 @@ class Notice:
     text: str
 
 
-Event: TypeAlias = SearchStarted | TrialStarted | EpochEnded | TrialEnded | PhaseStarted | Notice
+Event: TypeAlias = Loading | SearchStarted | TrialStarted | EpochEnded | TrialEnded | PhaseStarted | Notice
 
 
 class Listener(Protocol):

@@ -25,8 +25,12 @@ class Home:
         return cls(Path(path or os.environ.get("CONVSCOUT_HOME") or "runs").expanduser().absolute())
 
     @property
+    def database(self) -> Path:
+        return self.root / "convscout.db"
+
+    @property
     def storage_url(self) -> str:
-        return f"sqlite:///{self.root / 'convscout.db'}"
+        return f"sqlite:///{self.database}"
 
     @property
     def tracking_uri(self) -> str:

@@ -10,22 +10,27 @@ This is the one module that touches Optuna's private parts (``study._storage``, 
 from __future__ import annotations
 
 import datetime
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
+from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, Trial
 from optuna.trial import TrialState as OptunaState
 
 from search_space.complexity import Complexity
-from search_space.errors import ConvscoutError, StaleAttemptError, StudyNotFoundError
+from search_space.errors import StaleAttemptError, StudyExistsError, StudyNotFoundError, UnknownNameError
 from search_space.space import Candidate, SearchSpace
+from services.config import StudyConfig
 from services.home import Home
+from services.sampling import SamplerFactory
+from trials.checkpoint import TrialDirectory
 from trials.config import Measurement, TrialConfig, TrialState
 
+SCHEMA = 1
 _MEASUREMENT = "measurement:"
 _OPTUNA_STATE = {
     TrialState.COMPLETED: OptunaState.COMPLETE,
@@ -40,12 +45,13 @@ class TrialRecord:
     """What the ledger knows of one trial.
 
     ``config`` is None only for a proposal that was never committed. ``reason`` says why the trial
-    ended as it did, in a few words. Times are aware datetimes.
+    ended as it did, in a few words. ``losses`` counts the workers that died on it. Times are aware.
     """
 
     number: int
     state: TrialState
     attempt: int
+    losses: int
     config: TrialConfig | None
     complexity: Complexity | None
     measurements: tuple[Measurement, ...]
@@ -57,6 +63,11 @@ class TrialRecord:
     def best(self) -> Measurement | None:
         """The epoch with the highest validation accuracy (the first of equals), or None before any."""
         return max(self.measurements, key=lambda m: (m.val_accuracy, -m.epoch), default=None)
+
+    @property
+    def trained(self) -> bool:
+        """Whether the trial counts against the budget: it was committed, whatever came of it."""
+        return self.config is not None and self.state is not TrialState.REJECTED
 
     @property
     def family(self) -> str:
@@ -81,3 +92,249 @@ class TrialRecord:
             "settings": self.config.flat() if self.config else {},
             "measurements": [m.to_dict() for m in self.measurements],
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A candidate that was asked for and not yet committed."""
+
+    number: int
+    candidate: Candidate
+
+
+class Ledger:
+    """One study. Every method leaves the storage consistent, whenever the process dies."""
+
+    def __init__(self, home: Home, study: optuna.Study) -> None:
+        self.home = home
+        self.name = study.study_name
+        self._study = study
+        self._tick: Callable[[], None] = lambda: None
+
+    @classmethod
+    def refuse_existing(cls, home: Home, name: str) -> None:
+        """Raise ``StudyExistsError`` when the name is taken."""
+        if name in cls.names(home):
+            raise StudyExistsError(
+                f"study {name!r} exists already under {home.root}; resume it, or choose another --study",
+                next_command=f"convscout resume {name}",
+            )
+
+    @classmethod
+    def create(cls, home: Home, config: StudyConfig, *, fingerprint: str) -> Ledger:
+        """Begin a study on the data of that ``fingerprint``; raises ``StudyExistsError`` when the name is taken."""
+        cls.refuse_existing(home, config.name)
+        study = optuna.create_study(
+            storage=open_storage(home), study_name=config.name, direction="maximize", load_if_exists=True
+        )
+        study.set_user_attr("config", config.to_dict())
+        study.set_user_attr("fingerprint", fingerprint)
+        study.set_user_attr("schema", SCHEMA)  # last: a study without it was cut short and is made anew
+        return cls(home, study)
+
+    @classmethod
+    def open(cls, home: Home, name: str) -> Ledger:
+        """The study called ``name``; raises ``StudyNotFoundError`` listing those there are."""
+        names = cls.names(home)
+        if name not in names:
+            known = ", ".join(names) or "none yet"
+            raise StudyNotFoundError(f"no study {name!r} under {home.root}; studies there: {known}")
+        return cls(home, optuna.load_study(study_name=name, storage=open_storage(home)))
+
+    @classmethod
+    def names(cls, home: Home) -> list[str]:
+        """All studies under ``home``, oldest first."""
+        if not home.database.exists():
+            return []
+        summaries = optuna.get_all_study_summaries(open_storage(home), include_best_trial=False)
+        return [summary.study_name for summary in summaries if "schema" in summary.user_attrs]
+
+    def note(self, key: str) -> Any | None:
+        """A study-level fact, or None."""
+        return self._study.user_attrs.get(key)
+
+    def set_note(self, key: str, value: Any) -> None:
+        """Keep a study-level fact (JSON types)."""
+        self._study.set_user_attr(key, value)
+
+    @property
+    def config(self) -> StudyConfig:
+        """What was asked of the study."""
+        return StudyConfig.from_dict(self._study.user_attrs["config"])
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the data that the study began with."""
+        return str(self.note("fingerprint"))
+
+    def set_trials(self, trials: int) -> None:
+        """Change how many trials are trained in all. Raises ``ConfigError`` for a number that is not allowed."""
+        self.set_note("config", replace(self.config, trials=trials).to_dict())
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds that earlier runs of the study took; a run that was killed counts up to its last word."""
+        return float(sum(seen - started for started, seen in (self.note("runs") or [])))
+
+    @contextmanager
+    def clock(self, started_s: float) -> Iterator[None]:
+        """Count the time from ``started_s`` (since 1970) to the end of the block as spent on this study."""
+        runs = self.note("runs") or []
+        self._tick = lambda: self.set_note("runs", [*runs, (started_s, time.time())])
+        self._tick()
+        try:
+            yield
+        finally:
+            self._tick()
+
+    def directory(self, number: int) -> TrialDirectory:
+        """Where the files of a trial lie."""
+        return TrialDirectory(self.home.trial(self.name, number))
+
+    # proposing
+
+    def enqueue(self, parameters: Mapping[str, object]) -> None:
+        """Make ``parameters`` the next proposal, unless they were proposed before."""
+        self._study.enqueue_trial(dict(parameters), skip_if_exists=True)
+
+    def propose(self, space: SearchSpace, sampler: SamplerFactory) -> Proposal:
+        """Ask for the next candidate.
+
+        The sampler is seeded by the study's seed and the number of trials so far, so that an
+        interrupted study proposes what an uninterrupted one would.
+        """
+        asked = len(self._study.get_trials(deepcopy=False))
+        self._study.sampler = sampler(self.config.seed * 100_003 + asked)
+        trial = self._study.ask()
+        try:
+            return Proposal(number=trial.number, candidate=space.suggest(trial))
+        except BaseException:
+            self._study.tell(trial.number, state=OptunaState.FAIL)
+            raise
+
+    def commit(self, config: TrialConfig, complexity: Complexity) -> TrialRecord:
+        """From here on the trial survives a crash."""
+        trial = self._live(config.number)
+        trial.set_user_attr("complexity", complexity.to_dict())
+        trial.set_user_attr("config", config.to_dict())
+        return self.trial(config.number)
+
+    def reject(self, number: int, reason: str) -> None:
+        """End a proposal that is never trained."""
+        self._end(number, TrialState.REJECTED, reason)
+
+    # training
+
+    def report(self, number: int, attempt: int, measurement: Measurement, pruner: BasePruner) -> bool:
+        """Record an epoch; returns whether the pruner wants the trial to stop.
+
+        Raises ``StaleAttemptError`` for a word of an attempt that was replaced. An epoch that is
+        already recorded is left as it is.
+        """
+        record = self._current(number, attempt)
+        if any(known.epoch == measurement.epoch for known in record.measurements):
+            return False
+        trial = self._live(number)
+        trial.set_user_attr(f"{_MEASUREMENT}{measurement.epoch:04d}", measurement.to_dict())
+        trial.report(measurement.val_accuracy, measurement.epoch)
+        frozen = self._study._storage.get_trial(trial._trial_id)
+        return pruner.prune(self._study, frozen)
+
+    def finish(self, number: int, attempt: int, state: TrialState, reason: str) -> TrialRecord:
+        """Make a trial final. Repeating it changes nothing; an old attempt raises ``StaleAttemptError``."""
+        self._current(number, attempt)
+        self._end(number, state, reason)
+        self._tick()
+        return self.trial(number)
+
+    def adopt(self, number: int) -> TrialRecord:
+        """Take an unfinished trial up again as the next attempt."""
+        record = self.trial(number)
+        assert record.config is not None and record.state is TrialState.RUNNING
+        self._live(number).set_user_attr("config", record.config.next_attempt().to_dict())
+        return self.trial(number)
+
+    def lose(self, number: int) -> None:
+        """Count that a worker died on this trial."""
+        self._live(number).set_user_attr("losses", self.trial(number).losses + 1)
+
+    def recover(self) -> list[TrialRecord]:
+        """After a crash: end proposals that were never committed, and return the committed, unfinished trials."""
+        unfinished = []
+        for frozen in self._study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,)):
+            record = _record(frozen)
+            if ended := frozen.user_attrs.get("ended"):  # it was about to be told
+                self._end(record.number, TrialState(ended["state"]), ended["reason"])
+                continue
+            if record.config is not None:
+                unfinished.append(record)
+                continue
+            self._end(record.number, TrialState.REJECTED, "interrupted before it was committed")
+            if fixed := frozen.system_attrs.get("fixed_params"):
+                self._study.enqueue_trial(fixed)
+        return unfinished
+
+    # reading
+
+    def trial(self, number: int) -> TrialRecord:
+        """One trial; raises ``UnknownNameError`` when there is none of that number."""
+        trials = self._study.get_trials(deepcopy=False)
+        if not 0 <= number < len(trials):
+            raise UnknownNameError(f"study {self.name!r} has no trial {number}; it has 0 to {len(trials) - 1}")
+        return _record(trials[number])
+
+    def trials(self) -> list[TrialRecord]:
+        """Every trial that was proposed, by number; waiting ones are left out."""
+        frozen = self._study.get_trials(deepcopy=False)
+        return [_record(trial) for trial in frozen if trial.state is not OptunaState.WAITING]
+
+    def _live(self, number: int) -> Trial:
+        return Trial(self._study, self._study.get_trials(deepcopy=False)[number]._trial_id)
+
+    def _current(self, number: int, attempt: int) -> TrialRecord:
+        record = self.trial(number)
+        if record.attempt != attempt:
+            raise StaleAttemptError(f"attempt {attempt} of trial {number} was replaced by attempt {record.attempt}")
+        return record
+
+    def _end(self, number: int, state: TrialState, reason: str) -> None:
+        record = self.trial(number)
+        if record.state is not TrialState.RUNNING:
+            return
+        trial = self._live(number)
+        # the reason first: once the state is told, Optuna accepts no more attributes
+        trial.set_user_attr("ended", {"state": str(state), "reason": reason})
+        best = record.best
+        value = best.val_accuracy if state is TrialState.COMPLETED and best else None
+        self._study.tell(number, value, state=_OPTUNA_STATE[state], skip_if_finished=True)
+
+
+def open_storage(home: Home) -> optuna.storages.BaseStorage:
+    """The storage of ``home``; a writer waits up to a minute for another before it gives up."""
+    home.root.mkdir(parents=True, exist_ok=True)
+    return optuna.storages.RDBStorage(home.storage_url, engine_kwargs={"connect_args": {"timeout": 60}})
+
+
+def _record(frozen: FrozenTrial) -> TrialRecord:
+    attributes = frozen.user_attrs
+    config = TrialConfig.from_dict(attributes["config"]) if "config" in attributes else None
+    ended = attributes.get("ended", {}) if frozen.state.is_finished() else {}
+    measurements = [
+        Measurement.from_dict(attributes[key]) for key in sorted(attributes) if key.startswith(_MEASUREMENT)
+    ]
+    return TrialRecord(
+        number=frozen.number,
+        state=TrialState(ended.get("state", TrialState.RUNNING)),
+        attempt=config.attempt if config else 0,
+        losses=attributes.get("losses", 0),
+        config=config,
+        complexity=Complexity.from_dict(attributes["complexity"]) if "complexity" in attributes else None,
+        measurements=tuple(measurements),
+        reason=ended.get("reason", ""),
+        started_at=_aware(frozen.datetime_start),
+        finished_at=_aware(frozen.datetime_complete),
+    )
+
+
+def _aware(moment: datetime.datetime | None) -> datetime.datetime | None:
+    return moment.astimezone() if moment else None  # Optuna stores local time without a zone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,6 +15,10 @@ from search_space.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
+
+HORIZONTAL_FLIP = "horizontal_flip"
+SYMMETRIES = (HORIZONTAL_FLIP,)  # every symmetry that a dataset may declare
+_BLOCK = 1024  # images
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,7 +69,9 @@ class DataSplits:
         parts = (self.train, self.validation, self._test)
         shapes = {part.images.shape[1:] for part in parts}
         if len(shapes) > 1 or self.train.images.shape[1] != self.train.images.shape[2]:
-            raise DataError(f"{self.name}: images must be square and all of one size, but got {sorted(shapes)}")
+            raise DataError(
+                f"{self.name}: images must be square and all of one size, but got {sorted(shapes)}"
+            )
 
     def open_test(self) -> LabelledImages:
         """The test split, for the final evaluation alone."""
@@ -94,9 +101,7 @@ class DataSplits:
     @cached_property
     def normalization(self) -> Normalization:
         """Mean and deviation of the training pixels, a channel each."""
-        pixels = self.train.images
-        # histograms, because a float copy of the images would be four times their size
-        counts = np.stack([np.bincount(pixels[..., c].ravel(), minlength=256) for c in range(pixels.shape[3])])
+        counts = _histograms(self.train.images)  # (C, 256)
         levels = np.arange(256) / 255
         total = counts.sum(axis=1)
         mean = (counts * levels).sum(axis=1) / total
@@ -107,24 +112,41 @@ class DataSplits:
 
 @dataclass(frozen=True, kw_only=True)
 class Normalization:
-    """Per-channel ``mean`` and ``std`` of pixels scaled to [0, 1]; the network sees (x / 255 - mean) / std."""
+    """``mean`` and ``std`` a channel, of pixels scaled to [0, 1]; the network sees (x / 255 - mean) / std."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
 
-def stratified_split(labels: Labels, share: float, seed: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Indices (kept, held out): ``share`` of every class is held out, at least one image, shuffled by ``seed``."""
+def _histograms(images: Pixels) -> npt.NDArray[np.int64]:
+    """How often each of the 256 levels occurs in each channel: (N, H, W, C) → (C, 256)."""
+    channels = images.shape[3]
+    counts = np.zeros((channels, 256), dtype=np.int64)
+    # in blocks, because bincount works on a copy of its input that is eight times as large
+    for start in range(0, len(images), _BLOCK):
+        block = images[start : start + _BLOCK]
+        counts += np.stack([np.bincount(block[..., c].ravel(), minlength=256) for c in range(channels)])
+    return counts
+
+
+def stratified_split(
+    labels: Labels, share: float, seed: int, class_names: Sequence[str] = ()
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Indices (kept, held out), both shuffled by ``seed``, with ``share`` of every class held out.
+
+    Of each class at least one image is held out and at least one kept; a class of a single image
+    raises ``DataError``, which calls it by its name in ``class_names`` where that is given.
+    """
     rng = np.random.default_rng(seed)
     kept, held = [], []
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))
-        count = max(1, round(share * len(members)))
-        if count >= len(members):
+        if len(members) < 2:
+            name = class_names[label] if class_names else label
             raise DataError(
-                f"class {label} has {len(members)} image(s), too few to hold out a share of {share:g}; "
-                "each class needs at least 2 training images"
+                f"class {name!r} has only 1 image, so none can be held out; each class needs at least 2"
             )
+        count = min(max(1, round(share * len(members))), len(members) - 1)
         held.append(members[:count])
         kept.append(members[count:])
     return rng.permutation(np.concatenate(kept)), rng.permutation(np.concatenate(held))

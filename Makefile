@@ -1,0 +1,70 @@
+# Sets up, runs and checks convscout. `make help` lists what there is to make.
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+STUDY := quickstart
+
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+# The first that runs, because a version manager's shim may exist and still refuse.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup search ui test slow check lint types imports format constraints clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make the virtual environment
+
+search: $(STAMP) ## search digits for two minutes; again: go on with that study
+	@if $(BIN)/convscout show $(STUDY) >/dev/null 2>&1; then \
+		echo "study $(STUDY) exists, so it goes on; remove runs/ to begin anew"; \
+		$(BIN)/convscout resume $(STUDY); \
+	else \
+		$(BIN)/convscout search --data digits --study $(STUDY) --time 2m; \
+	fi
+
+ui: $(STAMP) ## browse the trials in the MLflow user interface
+	$(BIN)/convscout ui
+
+test: $(STAMP) ## set up, then everything that checks the code except the slow tests
+	@$(MAKE) --no-print-directory check
+	$(BIN)/pytest -m "not slow"
+
+slow: $(STAMP) ## the tests that train or kill for minutes
+	$(BIN)/pytest -m slow
+
+check: lint types imports ## lint, types and imports, in the environment as it is
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:
+	$(BIN)/mypy
+
+imports:
+	$(BIN)/lint-imports --no-logo
+
+format: ## sort imports and lay out the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+constraints: $(STAMP) ## pin the versions that are installed now
+	$(BIN)/pip freeze --exclude-editable | grep -v '^-' > constraints.txt
+
+clean: ## remove the virtual environment and the caches; studies stay
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(SUPPORTED)' || { \
+		echo "error: convscout needs Python 3.11, 3.12 or 3.13 $(if $(PYTHON),and $(PYTHON) is none,but none was found)" >&2; \
+		echo "next: install one, or make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "error: $(PYTHON) has no venv module, which Debian and Ubuntu pack apart" >&2; \
+		echo "next: sudo apt-get install python3-venv" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,19 @@
+"""No augmentation: the baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from search_space.augmentation import AugmentationConfig, augmentations
+
+
+@augmentations.register("none")
+@dataclass(frozen=True, kw_only=True)
+class NoAugmentation(AugmentationConfig):
+    """Images as they are."""
+
+    def apply(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return images, targets

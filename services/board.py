@@ -1,0 +1,124 @@
+"""Board: what the events of a running study add up to, for whoever shows it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import singledispatchmethod
+
+from services.events import (
+    EpochEnded,
+    Event,
+    Loading,
+    Notice,
+    PhaseStarted,
+    SearchStarted,
+    TrialEnded,
+    TrialStarted,
+)
+from services.study import TrialRecord
+from trials.config import Measurement, TrialState
+
+NUM_NOTICES = 3
+
+
+class Board:
+    """The state of a study as far as its events told. ``clock`` gives seconds; only differences matter."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._search_began = self._began
+        self.search: SearchStarted | None = None
+        self.phase: PhaseStarted | None = None
+        self.loading: Loading | None = None
+        self.running: dict[int, TrialRecord] = {}
+        self.ended: list[TrialRecord] = []  # in the order they ended
+        self.notices: list[str] = []
+        self._pace: dict[int, Measurement] = {}
+
+    @singledispatchmethod
+    def apply(self, event: Event) -> None:
+        """Take an event into account."""
+        raise TypeError(f"no such event: {event!r}")
+
+    @apply.register
+    def _(self, event: Loading) -> None:
+        self.loading = event
+
+    @apply.register
+    def _(self, event: PhaseStarted) -> None:
+        self.phase = event
+        self.loading = None
+
+    @apply.register
+    def _(self, event: Notice) -> None:
+        self.notices = [*self.notices, event.text][-NUM_NOTICES:]
+
+    @apply.register
+    def _(self, event: SearchStarted) -> None:
+        self.search = event
+        self.phase = self.loading = None
+        self._search_began = self._clock()
+
+    @apply.register
+    def _(self, event: TrialStarted) -> None:
+        self.running[event.trial.number] = event.trial
+
+    @apply.register
+    def _(self, event: EpochEnded) -> None:
+        self.running[event.trial.number] = event.trial
+        self._pace[event.trial.number] = event.measurement
+
+    @apply.register
+    def _(self, event: TrialEnded) -> None:
+        self.running.pop(event.trial.number, None)
+        self._pace.pop(event.trial.number, None)
+        self.ended.append(event.trial)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since this board was made."""
+        return self._clock() - self._began
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that remain of the whole command, or None when its time is not bounded."""
+        if self.search is None or self.search.deadline_s is None:
+            return None
+        return max(0.0, self.search.deadline_s - (self._clock() - self._search_began))
+
+    @property
+    def eta_s(self) -> float | None:
+        """Estimated seconds until the last trial ends, at the pace so far, or None when nothing bounds it yet."""
+        bounds = [self.left_s]
+        if self.search and self.search.trials is not None and self.ended:
+            remaining = max(0, self.search.trials - self.search.finished - len(self.ended))
+            bounds.append((self._clock() - self._search_began) / len(self.ended) * remaining)
+        return min((bound for bound in bounds if bound is not None), default=None)
+
+    @property
+    def images_per_s(self) -> float:
+        """What all running trials train together."""
+        return sum(self._pace[number].images_per_s for number in self.running if number in self._pace)
+
+    @property
+    def ranking(self) -> list[TrialRecord]:
+        """Trials with a validation score, best first; failed ones do not count."""
+        scored = [trial for trial in [*self.ended, *self.running.values()] if _counts(trial)]
+        return sorted(scored, key=accuracy_of, reverse=True)
+
+    @property
+    def counts(self) -> Counter[TrialState]:
+        """Trials that ended in this run, by state."""
+        return Counter(trial.state for trial in self.ended)
+
+
+def accuracy_of(trial: TrialRecord) -> float:
+    """The best validation accuracy so far, 0 before any."""
+    return trial.best.val_accuracy if trial.best else 0.0
+
+
+def _counts(trial: TrialRecord) -> bool:
+    return trial.best is not None and (trial.state.judged or trial.state is TrialState.RUNNING)

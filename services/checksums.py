@@ -1,0 +1,64 @@
+"""SHA256SUMS: the hashes of a directory's files, in the format of ``sha256sum``."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from search_space.errors import ExportError
+
+FILE = "SHA256SUMS"
+_LINE = re.compile(
+    r"(?P<hash>[0-9a-f]{64})  (?P<name>\w[\w.-]*)", re.ASCII
+)  # a plain name cannot leave the directory
+
+
+def write_checksums(directory: Path) -> None:
+    """Hash every file of ``directory`` into ``directory/SHA256SUMS``."""
+    lines = [f"{_hash(path)}  {path.name}\n" for path in sorted(directory.iterdir())]
+    (directory / FILE).write_text("".join(lines))
+
+
+def listed_files(directory: Path) -> dict[str, str]:
+    """Name → SHA-256 (hex) of the files that ``directory/SHA256SUMS`` lists.
+
+    Raises ``ExportError`` when ``directory`` is not an export or the list cannot be read.
+    """
+    if not directory.is_dir():
+        raise ExportError(f"{directory} is not a directory; give the directory that an export was written to")
+    try:
+        lines = (directory / FILE).read_text().splitlines()
+    except FileNotFoundError:
+        raise ExportError(f"{directory} is not an export: it has no {FILE}") from None
+    except UnicodeDecodeError:
+        raise ExportError(f"{directory / FILE} is damaged: it is not text") from None
+    matches = [_LINE.fullmatch(line) for line in lines]
+    files = {match["name"]: match["hash"] for match in matches if match}
+    if len(files) < len(lines) or not files:
+        raise ExportError(f"{directory / FILE} is damaged: it must hold one hash and one name a line")
+    return files
+
+
+def verify(directory: Path, *, required: str) -> None:
+    """Check every listed file of ``directory``, among which must be ``required``.
+
+    Raises ``ExportError`` naming the first file that is missing or differs from its hash.
+    """
+    files = listed_files(directory)
+    if required not in files:
+        raise ExportError(f"{directory} was exported without {required}; export it again with all formats")
+    for name, expected in files.items():
+        path = directory / name
+        if not path.is_file():
+            raise ExportError(f"{path} is missing from the export; export again or copy the directory anew")
+        if _hash(path) != expected:
+            raise ExportError(
+                f"{path} is damaged or was changed: its SHA-256 is not the one in {FILE}; "
+                "export again or copy the directory anew"
+            )
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

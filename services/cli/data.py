@@ -1,0 +1,123 @@
+"""Looking at data before a search spends time on it: datasets, datasets check."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.options import HomeOption, JsonOption
+from services.cli.output import print_json, print_line, print_table, summary_of
+from services.home import Home
+
+if TYPE_CHECKING:
+    from trials.data_check import DataReport, Duplicates
+
+PANEL = "Look at what there is"
+group = typer.Typer(help="List the datasets there are, or check one.", pretty_exceptions_enable=False)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make the commands of this file known."""
+    app.add_typer(group, name="datasets", rich_help_panel=PANEL)
+
+
+@group.callback(invoke_without_command=True)
+def datasets(context: typer.Context, json: JsonOption = False) -> None:
+    """List the datasets there are, or check one.
+
+    Example: convscout datasets check folder:flowers
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from trials.sources import sources
+
+    found = [
+        (name, f"{name}:{source.location}" if source.location else name) for name, source in sources.items()
+    ]
+    about = {name: summary_of(source).partition(": ")[2] for name, source in sources.items()}
+    if json:
+        print_json([{"name": name, "spelled": spelled, "about": about[name]} for name, spelled in found])
+    else:
+        print_table(["--data", "about"], [[spelled, about[name]] for name, spelled in found])
+
+
+@group.command("check")
+def check(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A dataset, folder:PATH or npz:FILE.")],
+    data_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where downloaded data lies or goes.")
+    ] = None,
+    image_size: Annotated[int | None, typer.Option(metavar="N", help="Side in pixels to resize to.")] = None,
+    max_bad_images: Annotated[
+        float, typer.Option(metavar="SHARE", help="Of unreadable files to skip.")
+    ] = 0.01,
+    sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the contact sheet goes.")] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say how many images there are of each class, which occur twice and which are bad; draw a contact sheet.
+
+    Example: convscout datasets check digits --sheet digits.png
+    """
+    from services.config import StudyConfig
+    from services.display import display
+    from services.runner import load_data
+    from trials.contact_sheet import contact_sheet
+    from trials.data_check import check as check_splits
+
+    at = Home.at(home)
+    config = StudyConfig.from_options(
+        {
+            "name": "check",
+            "data": data,
+            "data_dir": data_dir,
+            "image_size": image_size,
+            "max_bad_images": max_bad_images,
+        }
+    )
+    with display(quiet=json) as listener:
+        splits = load_data(config, at, listener)
+    picture = (sheet or at.root / f"{_file_name(config.data)}-contact-sheet.png").absolute()
+    contact_sheet(splits, picture)
+    report = check_splits(splits)
+    if json:
+        print_json({**report.to_dict(), "contact_sheet": str(picture)})
+    else:
+        _print_report(report)
+        print_line(f"contact sheet: {picture}")
+
+
+def _file_name(data: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", data.replace(":", "/").rpartition("/")[2]) or "data"
+
+
+def _print_report(report: DataReport) -> None:
+    sizes = ", ".join(f"{count:,} {split}" for split, count in report.sizes.items())
+    print_line(
+        f"{report.name}: {sizes}; {report.image_size}×{report.image_size}, {report.channels} channel(s)"
+    )
+    print_line(f"fingerprint: {report.fingerprint}")
+    splits = list(report.class_counts)
+    rows = [
+        [name, *(f"{report.class_counts[split][name]:,}" for split in splits)]
+        for name in report.class_counts[splits[0]]
+    ]
+    print_table(["class", *splits], rows, right=splits)
+    print_line(f"balance: {report.balance:.2f} (smallest class over largest; 1 when all are as large)")
+    for pair, duplicates in report.shared.items():
+        print_line(f"in both {pair}: {_counted(duplicates)}")
+    print_line(f"same pixels, different classes: {_counted(report.conflicting)}")
+    print_line(f"bad files: {len(report.bad_files)}")
+    for bad in report.bad_files:
+        print_line(f"  {bad.path}: {bad.reason}")
+
+
+def _counted(duplicates: Duplicates) -> str:
+    examples = "; ".join(
+        " = ".join(f"{place.split}[{place.index}] {place.class_name}" for place in group)
+        for group in duplicates.examples[:2]
+    )
+    return f"{duplicates.num_images} image(s)" + (f", e.g. {examples}" if examples else "")

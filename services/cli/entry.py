@@ -1,0 +1,86 @@
+"""The console script: runs a command and turns every way it can end into an exit code and at most a few lines."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from typer import TyperException
+
+from search_space.errors import ConvscoutError
+from services.cli.app import app
+from services.home import Home
+
+INTERRUPTED = 130
+USAGE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0, 2 for what the person can mend, 130 on Ctrl-C, 1 for the rest."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(given or ["--help"], prog_name="convscout", standalone_mode=False)
+        sys.stdout.flush()  # so that a closed pipe is met here and not at exit
+    except TyperException as error:
+        _complain(error.format_message(), f"convscout {_command(given)}--help")
+        code = USAGE
+    except ConvscoutError as error:
+        _complain(str(error), error.next_command)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    except Exception as error:
+        _complain(*_unexpected(error, given))
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(cause: str, next_command: str) -> None:
+    for line in cause.splitlines() or [""]:
+        print(f"error: {line}", file=sys.stderr)
+    if next_command:
+        print(f"next: {next_command}", file=sys.stderr)
+
+
+def _command(given: Sequence[str]) -> str:
+    """The command that was meant, with a space behind, or nothing."""
+    first = given[0] if given else ""
+    known = {command.name for command in app.registered_commands}
+    return f"{first} " if first in known else ""
+
+
+def _unexpected(error: Exception, given: Sequence[str]) -> tuple[str, str]:
+    """One line of cause and where the whole story is; the person gets no traceback."""
+    cause = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}".rstrip(": ")
+    try:
+        path = _write_log(_home_of(given), given)
+    except OSError as refused:
+        logging.getLogger(__name__).debug("no log of the traceback: %s", refused)
+        return f"{cause} (no log could be written: {refused.strerror})", "convscout doctor"
+    return f"{cause} (traceback in {path})", "convscout doctor"
+
+
+def _write_log(home: Home, given: Sequence[str]) -> Path:
+    folder = home.root / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    path.write_text(f"convscout {' '.join(given)}\n\n{traceback.format_exc()}", encoding="utf-8")
+    return path
+
+
+def _home_of(given: Sequence[str]) -> Home:
+    """The home the command was given; its options may be what failed, so they are read by hand."""
+    for word, following in zip(given, [*given[1:], ""], strict=True):
+        if word == "--home" and following:
+            return Home.at(following)
+        if word.startswith("--home="):
+            return Home.at(word.removeprefix("--home="))
+    return Home.at()

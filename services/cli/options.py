@@ -1,0 +1,110 @@
+"""Options that several commands share, and those that are made from the settings of a study."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Optional, TypeAlias
+
+import psutil
+import typer
+
+from services.config import SETTINGS, Setting, load_toml, merge
+from services.home import Home
+from services.rules import Flag, OneOf, Share, SomeOf, Whole
+
+
+def complete_study(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of studies that begin with ``incomplete``, for the shell."""
+    from services.study import Ledger
+
+    home = Home.at(context.params.get("home"))
+    return [name for name in Ledger.names(home) if name.startswith(incomplete)]
+
+
+HomeOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--home", envvar="CONVSCOUT_HOME", metavar="DIR", help="Where studies lie; ./runs unless given."
+    ),
+]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+NameArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the study.", autocompletion=complete_study)
+]
+_ConfigOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="TOML file of settings; options here win over it."),
+]
+
+
+def started_s() -> float:
+    """When this process began, in seconds since 1970: ``--time`` counts the imports too."""
+    return psutil.Process().create_time()
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace the parameter ``settings`` of ``command`` by ``--config`` and an option for each setting.
+
+    ``command`` gets what they say together, by field name and not checked yet.
+    """
+
+    # typer knows options by the parameters of a function, and these come from one declaration each
+    @functools.wraps(command)
+    def adapter(config: Path | None, **values: Any) -> None:
+        flags = {name: values.pop(name) for name in SETTINGS if name in values}
+        command(settings=merge(load_toml(config) if config else {}, flags), **values)
+
+    own = [each for each in _parameters(command) if each.name != "settings"]
+    options = [_option(name, setting) for name, setting in SETTINGS.items() if setting.flag]
+    config = inspect.Parameter(
+        "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_ConfigOption
+    )
+    adapter.__signature__ = inspect.Signature([*options, config, *own])  # type: ignore[attr-defined]
+    return adapter
+
+
+def _parameters(command: Callable[..., None]) -> list[inspect.Parameter]:
+    signature = inspect.signature(command, eval_str=True)
+    return [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in signature.parameters.values()]
+
+
+def _option(name: str, setting: Setting) -> inspect.Parameter:
+    flag = f"--{setting.flag}"
+    option = typer.Option(
+        f"{flag}/--no-{setting.flag}" if isinstance(setting.rule, Flag) else flag,
+        help=f"{setting.help[:1].upper()}{setting.help[1:]}.",
+        metavar=None if isinstance(setting.rule, Flag) else _metavar(setting),
+        rich_help_panel=setting.section.capitalize(),
+        show_default=False,
+        autocompletion=_completer(setting),
+    )
+    kind: Any = bool if isinstance(setting.rule, Flag) else float if isinstance(setting.rule, Share) else str
+    annotation = Annotated[Optional[kind], option]  # noqa: UP045 - built at run time, for typer to read
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _metavar(setting: Setting) -> str:
+    match setting.rule:
+        case SomeOf():
+            return "A,B"
+        case Whole():
+            return "N"
+        case Share():
+            return "SHARE"
+        case _:
+            return setting.key.rpartition("_")[2].upper()
+
+
+def _completer(setting: Setting) -> Callable[[str], list[str]] | None:
+    rule = setting.rule
+    if not isinstance(rule, OneOf | SomeOf):
+        return None
+
+    def complete(incomplete: str) -> list[str]:
+        head, comma, last = incomplete.rpartition(",") if isinstance(rule, SomeOf) else ("", "", incomplete)
+        return [f"{head}{comma}{name}" for name in rule.names() if name.startswith(last)]
+
+    return complete

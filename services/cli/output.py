@@ -1,0 +1,52 @@
+"""How commands print: tables and lines for people, JSON for programs."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+def print_json(value: Any) -> None:
+    """``value`` as JSON on stdout; what JSON has no number for (NaN, infinity) becomes null."""
+    typer.echo(json.dumps(_finite(value), indent=2, allow_nan=False, ensure_ascii=False))
+
+
+UNCUT = 10_000  # columns of a table that nobody's window cuts
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """Rows under headings; ``right`` names the columns of numbers. Off a terminal nothing is cut."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=None if sys.stdout.isatty() else UNCUT, markup=False, highlight=False)
+    console.print(table)
+
+
+def summary_of(documented: object) -> str:
+    """The first sentence of what the module says that ``documented`` stands in."""
+    module = inspect.getmodule(documented)
+    return ((module and module.__doc__) or "").partition("\n")[0].replace("``", "")
+
+
+def print_line(text: str) -> None:
+    """A line on stdout."""
+    typer.echo(text)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

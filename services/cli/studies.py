@@ -1,0 +1,160 @@
+"""Looking at studies: studies, show, trials."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from services.cli.options import HomeOption, JsonOption, NameArgument
+from services.cli.output import print_json, print_line, print_table
+from services.home import Home
+from services.units import format_count
+
+if TYPE_CHECKING:
+    from services.study import Ledger, TrialRecord
+
+PANEL = "Look at studies"
+
+
+class Order(StrEnum):
+    """What `trials` sorts by."""
+
+    NUMBER = "number"
+    ACCURACY = "accuracy"
+    PARAMS = "params"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make the commands of this file known."""
+    app.command("studies", rich_help_panel=PANEL)(studies)
+    app.command("show", rich_help_panel=PANEL)(show)
+    app.command("trials", rich_help_panel=PANEL)(trials)
+
+
+def studies(home: HomeOption = None, json: JsonOption = False) -> None:
+    """List the studies under the home.
+
+    Example: convscout studies --json
+    """
+    from services.study import Ledger
+
+    at = Home.at(home)
+    summaries = [_summary(Ledger.open(at, name)) for name in Ledger.names(at)]
+    if json:
+        print_json(summaries)
+    elif not summaries:
+        print_line(f"no studies under {at.root} yet; begin with: convscout search --data digits --time 2m")
+    else:
+        rows = [
+            [
+                each["name"],
+                each["data"],
+                each["status"],
+                str(sum(each["trials"].values())),
+                _percent(each["best"]),
+            ]
+            for each in summaries
+        ]
+        print_table(["study", "data", "status", "trials", "best val"], rows, right=("trials", "best val"))
+
+
+def show(name: NameArgument, home: HomeOption = None, json: JsonOption = False) -> None:
+    """Show one study: what was asked, what came of it, where it lies.
+
+    Example: convscout show quickstart
+    """
+    from services.finish import stored_outcome
+    from services.study import Ledger
+
+    at = Home.at(home)
+    ledger = Ledger.open(at, name)
+    summary, outcome = _summary(ledger), stored_outcome(ledger)
+    if json:
+        parts = {"config": ledger.config.to_dict(), "outcome": outcome.to_dict() if outcome else None}
+        print_json({**summary, **parts})
+        return
+    counts = ", ".join(f"{count} {state}" for state, count in summary["trials"].items()) or "none yet"
+    print_line(f"study {name} on {summary['data']}: {summary['status']}; trials: {counts}")
+    print_line(f"best validation accuracy: {_percent(summary['best']) or 'none yet'}")
+    print_line(f"directory: {at.study(name)}")
+    if outcome:
+        from rich.console import Console
+
+        from services.display import print_outcome
+
+        print_outcome(Console(), outcome, at)
+    elif summary["status"] != "running":
+        print_line(f"next: convscout resume {name}")
+
+
+def trials(
+    name: NameArgument,
+    sort: Annotated[Order, typer.Option(help="What to sort by.")] = Order.NUMBER,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Show only the first N.")] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List the trials of a study.
+
+    Example: convscout trials quickstart --sort accuracy --limit 10
+    """
+    from services.study import Ledger
+
+    records = _sorted(Ledger.open(Home.at(home), name).trials(), sort)[:limit]
+    if json:
+        print_json([record.to_dict() for record in records])
+        return
+    columns = ["#", "family", "params", "epochs", "val", "state", "took", "reason"]
+    print_table(columns, [_row(record) for record in records], right=("#", "params", "epochs", "val", "took"))
+
+
+def _summary(ledger: Ledger) -> dict[str, Any]:
+    from services.finish import stored_outcome
+    from services.lease import holder
+
+    records = ledger.trials()
+    scores = [record.best.val_accuracy for record in records if record.best and record.state != "failed"]
+    running = holder(ledger.home.study(ledger.name)) is not None
+    ended = stored_outcome(ledger) is not None
+    return {
+        "name": ledger.name,
+        "data": ledger.config.data,
+        "status": "running" if running else "finished" if ended else "interrupted",
+        "trials": dict(Counter(str(record.state) for record in records)),
+        "best": max(scores, default=None),
+        "directory": str(ledger.home.study(ledger.name)),
+    }
+
+
+def _sorted(records: list[TrialRecord], order: Order) -> list[TrialRecord]:
+    if order is Order.ACCURACY:
+        return sorted(records, key=lambda each: -each.best.val_accuracy if each.best else 1.0)
+    if order is Order.PARAMS:
+        return sorted(records, key=lambda each: each.complexity.params if each.complexity else 0)
+    return records
+
+
+def _row(record: TrialRecord) -> list[str]:
+    epochs = record.config.recipe.epochs if record.config else 0
+    return [
+        str(record.number),
+        record.family,
+        format_count(record.complexity.params) if record.complexity else "",
+        f"{len(record.measurements)}/{epochs}",
+        _percent(record.best.val_accuracy) if record.best else "",
+        str(record.state),
+        _took(record.started_at, record.finished_at),
+        record.reason,
+    ]
+
+
+def _took(begin: datetime.datetime | None, end: datetime.datetime | None) -> str:
+    return f"{(end - begin).total_seconds():.1f}s" if begin and end else ""
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.2%}"

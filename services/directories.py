@@ -1,0 +1,83 @@
+"""Replace a whole directory in one step, so that a kill at any moment leaves the old or the new one."""
+
+from __future__ import annotations
+
+import ctypes
+import glob
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from search_space.errors import ConvscoutError
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux's renameat2(2)
+
+
+@contextmanager
+def replacing(directory: Path) -> Iterator[Path]:
+    """An empty directory to fill, which takes the place of ``directory`` if the block ends without an error.
+
+    It lies beside ``directory``; what a killed run left there is swept up. Raises ``ConvscoutError``
+    when the disk is full or may not be written to.
+    """
+    temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        _recover(directory)
+        temporary.mkdir()
+        yield temporary
+        _sync(temporary)
+        _put(temporary, directory)
+    except OSError as error:
+        raise ConvscoutError(f"cannot write {directory}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sync(directory: Path) -> None:
+    """Bring the files of ``directory`` and their names to the disk."""
+    for path in [*directory.iterdir(), directory]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _put(new: Path, directory: Path) -> None:
+    """Let ``new`` take the place of ``directory``, which is removed."""
+    if not directory.exists():
+        new.rename(directory)
+    elif not _exchange(new, directory):
+        # killed between these two lines, the old directory lies aside, whole, until _recover
+        directory.rename(_aside(directory))
+        new.rename(directory)
+    parent = os.open(directory.parent, os.O_RDONLY)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)
+    shutil.rmtree(_aside(directory), ignore_errors=True)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two directories in one atomic step; False where the system cannot."""
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    if renameat2 is None:
+        return False
+    paths = os.fsencode(first), os.fsencode(second)
+    return bool(renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0)
+
+
+def _recover(directory: Path) -> None:
+    """Undo what a run that was killed here left behind."""
+    if not directory.exists() and _aside(directory).exists():
+        _aside(directory).rename(directory)
+    for leftover in directory.parent.glob(f".{glob.escape(directory.name)}.*.tmp"):
+        shutil.rmtree(leftover)
+
+
+def _aside(directory: Path) -> Path:
+    return directory.with_name(f".{directory.name}.previous")

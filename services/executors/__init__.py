@@ -1,0 +1,1 @@
+"""Executors: what trains the trials that the search dispatches."""

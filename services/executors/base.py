@@ -1,0 +1,44 @@
+"""What an executor is, and what it may ask of the search that it works for."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from trials.config import Measurement, TrialResult
+from trials.run import Dispatch
+
+
+class Controller(Protocol):
+    """The search, as an executor sees it. All calls come from one thread."""
+
+    def next_dispatch(self) -> Dispatch | None:
+        """The next trial to train, or None when there is none now."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether there will be no further dispatch and nothing is being trained."""
+
+    def should_stop(self) -> bool:
+        """Whether training must end now: the person asked for it or the time is up."""
+
+    def on_epoch(self, number: int, attempt: int, measurement: Measurement) -> bool:
+        """Record an epoch; returns whether the trial should go on."""
+
+    def on_end(self, result: TrialResult) -> None:
+        """Record how a trial ended by itself."""
+
+    def on_lost(self, number: int, attempt: int, reason: str) -> None:
+        """A worker died; the trial will be dispatched again or given up."""
+
+
+class Executor(Protocol):
+    """Trains what the controller dispatches until it is finished or should stop.
+
+    On return no worker runs any more. Trials it had to break off are left unfinished in the ledger.
+    """
+
+    name: str
+    workers: int
+
+    def run(self, controller: Controller) -> None:
+        """Work until the controller is finished or says to stop."""

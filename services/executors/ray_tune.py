@@ -1,0 +1,205 @@
+"""Trains trials side by side through Ray Tune. The only module that imports ray.
+
+Ray owns no state here: the ledger proposes (through ``LedgerSearcher``), the ledger's pruner stops
+(through ``LedgerScheduler``), and trials write their own files. ``Tuner.restore`` is never called, so
+whatever happens to Ray, a fresh Tuner goes on from the ledger.
+
+Workers never say ``done``, because Tune hides such results from its scheduler: a trial says in its
+last result how it ended, and the scheduler answers STOP.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+# Read by ray at import: quiet, no phoning home, Ctrl-C and SIGTERM are ours.
+os.environ.update(
+    RAY_USAGE_STATS_ENABLED="0",
+    RAY_AIR_NEW_OUTPUT="0",
+    RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
+    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
+    TUNE_DISABLE_SIGINT_HANDLER="1",
+    TUNE_DISABLE_STRICT_METRIC_CHECKING="1",
+    TUNE_FORCE_TRIAL_CLEANUP_S="0",
+    TUNE_GLOBAL_CHECKPOINT_S="1000000000",  # its state is disposable
+    TUNE_WARN_THRESHOLD_S="60",
+)
+
+import ray
+import torch
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+from ray.tune.stopper import Stopper
+
+from services.executors.base import Controller
+from trials.batches import TrainingData
+from trials.config import TrialConfig
+from trials.run import Dispatch, Progress, TrialRun
+
+_SLACK_BYTES = 256 * 2**20
+_NOISY = ("ray.tune", "ray._private.authentication")  # notices on files and tokens that are no concern of a person
+
+
+class RayExecutor:
+    """``workers`` processes of ``threads`` threads each, on this machine."""
+
+    name = "ray"
+
+    def __init__(self, data: TrainingData, *, workers: int, threads: int, gpus: int) -> None:
+        self.workers = workers
+        self._data = data
+        self._threads = threads
+        self._gpus = gpus
+
+    def run(self, controller: Controller) -> None:
+        for name in _NOISY:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        size = self._data.train.images.nbytes + self._data.validation.images.nbytes
+        ray.init(
+            num_cpus=self.workers,
+            num_gpus=self._gpus,
+            include_dashboard=False,
+            object_store_memory=size + _SLACK_BYTES,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            configure_logging=False,
+        )
+        try:
+            with tempfile.TemporaryDirectory(prefix="convscout-ray-") as scratch:
+                self._tuner(controller, scratch).fit()
+        finally:
+            ray.shutdown()
+
+    def _tuner(self, controller: Controller, scratch: str) -> tune.Tuner:
+        trainable = tune.with_parameters(TrialTrainable, data=self._data, threads=self._threads)
+        resources = {"cpu": 1.0, "gpu": self._gpus / self.workers}
+        return tune.Tuner(
+            tune.with_resources(trainable, resources),
+            tune_config=tune.TuneConfig(
+                search_alg=LedgerSearcher(controller),
+                scheduler=LedgerScheduler(controller),
+                num_samples=-1,
+                max_concurrent_trials=self.workers,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,  # the default spells out every knob
+            ),
+            run_config=tune.RunConfig(
+                name="study",
+                storage_path=scratch,
+                stop=ControllerStopper(controller),
+                verbose=0,
+                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+                failure_config=tune.FailureConfig(max_failures=0),
+            ),
+        )
+
+
+class TrialTrainable(tune.Trainable):
+    """A worker: trains one trial after another on data that it holds once."""
+
+    def setup(self, config: dict[str, Any], data: TrainingData, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._data = data
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._run = TrialRun(_from_message(new_config["dispatch"]), self._data)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        return {"progress": self._run.step()}
+
+
+class _Bridge:
+    """What connects Tune to the controller. Tune pickles its parts to restore them, which is never done here."""
+
+    _controller: Controller
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class LedgerSearcher(_Bridge, Searcher):
+    """Asks the controller for the next trial whenever Tune has a free worker."""
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__()
+        self._controller = controller
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        if self._controller.should_stop():
+            return Searcher.FINISHED
+        if dispatch := self._controller.next_dispatch():
+            return {"dispatch": _to_message(dispatch)}
+        return Searcher.FINISHED if self._controller.finished else None
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing: the scheduler has told the controller already."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger holds all state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: a new Tuner is started instead."""
+
+
+class LedgerScheduler(_Bridge, FIFOScheduler):
+    """Tells the controller every result, and stops the trial when the controller says so."""
+
+    def __init__(self, controller: Controller) -> None:
+        super().__init__()
+        self._controller = controller
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        progress: Progress = result["progress"]
+        if progress.result:
+            self._controller.on_end(progress.result)
+            return TrialScheduler.STOP
+        assert progress.measurement is not None
+        config = _from_message(trial.config["dispatch"]).config
+        go_on = self._controller.on_epoch(config.number, config.attempt, progress.measurement)
+        return TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        config = _from_message(trial.config["dispatch"]).config
+        self._controller.on_lost(config.number, config.attempt, "its worker process died")
+
+
+class ControllerStopper(_Bridge, Stopper):
+    """Ends the experiment when the controller says to stop."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._controller.should_stop()
+
+
+def _to_message(dispatch: Dispatch) -> dict[str, Any]:
+    """Plain types, because Tune hashes, copies and prints what it is sent."""
+    return {
+        "config": dispatch.config.to_dict(),
+        "directory": dispatch.directory,
+        "device": dispatch.device,
+        "reported": dispatch.reported,
+    }
+
+
+def _from_message(message: Mapping[str, Any]) -> Dispatch:
+    return Dispatch(
+        config=TrialConfig.from_dict(message["config"]),
+        directory=message["directory"],
+        device=message["device"],
+        reported=message["reported"],
+    )

@@ -1,0 +1,34 @@
+"""ExportedModel: ``model.onnx`` in onnxruntime, without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import onnxruntime
+
+from trials.metrics import Probabilities
+from trials.splits import Pixels
+
+MODEL_FILE = "model.onnx"
+INPUT, OUTPUT = "images", "probabilities"
+_ERROR = 3  # onnxruntime's severity
+
+
+class ExportedModel:
+    """An exported ensemble with its class names and the images it wants: square, ``image_size`` pixels a side."""
+
+    def __init__(self, path: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ERROR
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.class_names: tuple[str, ...] = tuple(json.loads(metadata["class_names"]))
+        self.image_size = int(metadata["image_size"])
+        self.in_channels = int(metadata["in_channels"])
+
+    def probabilities(self, images: Pixels) -> Probabilities:
+        """(N, H, W, C) uint8 images → (N, K) float32 probabilities."""
+        answer: Probabilities
+        (answer,) = self._session.run([OUTPUT], {INPUT: images})
+        return answer

@@ -1,0 +1,1 @@
+"""Export formats, one file each; a file registers itself with ``@exporters.register(NAME)``."""

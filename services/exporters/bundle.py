@@ -1,0 +1,112 @@
+"""The bundle: configuration as JSON and weights as safetensors, for use in PyTorch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+
+from search_space.architecture import ImageSpec, architecture_from_dict
+from search_space.errors import ExportError
+from services.checksums import verify
+from services.exporting import Exporter, exporters
+from services.parity import Predictor
+from services.trained_ensemble import TrainedEnsemble, TrainedMember
+from trials.metrics import Probabilities
+from trials.splits import Normalization, Pixels
+
+CONFIG_FILE, LABELS_FILE = "config.json", "labels.json"
+SCHEMA = 1  # of config.json; raise it when an older reader would misread a newer file
+
+
+@exporters.register("bundle")
+class BundleExporter(Exporter):
+    """``config.json``, ``labels.json`` and one ``member-NNNNN.safetensors`` a member."""
+
+    def write(self, ensemble: TrainedEnsemble, directory: Path) -> None:
+        _write_json(directory / CONFIG_FILE, _describe(ensemble))
+        _write_json(directory / LABELS_FILE, ensemble.class_names)
+        for member in ensemble.members:
+            tensors = {name: value.cpu().contiguous() for name, value in member.weights.items()}
+            (directory / _weights_file(member.number)).write_bytes(save_safetensors(tensors))
+
+    def predictor(self, directory: Path) -> Predictor:
+        module = _read(directory).build_module()
+
+        @torch.inference_mode()
+        def predict(images: Pixels) -> Probabilities:
+            answer: Probabilities = module(torch.from_numpy(images)).numpy()
+            return answer
+
+        return predict
+
+
+def load_bundle(directory: Path) -> TrainedEnsemble:
+    """The ensemble that was exported into ``directory``; ``build_module`` makes it usable.
+
+    Nothing is executed or unpickled. Raises ``ExportError`` naming the file that is missing, damaged
+    or of a newer version.
+    """
+    verify(directory, required=CONFIG_FILE)
+    return _read(directory)
+
+
+def _describe(ensemble: TrainedEnsemble) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "study": ensemble.study,
+        "data": ensemble.data,
+        "fingerprint": ensemble.fingerprint,
+        "class_names": ensemble.class_names,
+        "image": asdict(ensemble.image),
+        "normalization": asdict(ensemble.normalization),
+        "members": [
+            {"number": m.number, "weight": m.weight, "architecture": m.architecture.to_dict()}
+            for m in ensemble.members
+        ],
+        "metrics": dict(ensemble.metrics),
+    }
+
+
+def _read(directory: Path) -> TrainedEnsemble:
+    values = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    if values.get("schema") != SCHEMA:
+        raise ExportError(
+            f"{directory / CONFIG_FILE} has schema {values.get('schema')!r}, but this version of convscout reads "
+            f"{SCHEMA}; install the version that wrote it, or export again"
+        )
+    image = values["image"]
+    return TrainedEnsemble(
+        study=values["study"],
+        data=values["data"],
+        fingerprint=values["fingerprint"],
+        class_names=tuple(values["class_names"]),
+        image=ImageSpec(**{**image, "symmetries": tuple(image["symmetries"])}),
+        normalization=Normalization(
+            **{name: tuple(numbers) for name, numbers in values["normalization"].items()}
+        ),
+        members=tuple(_read_member(directory, member) for member in values["members"]),
+        metrics=values["metrics"],
+    )
+
+
+def _read_member(directory: Path, values: dict[str, Any]) -> TrainedMember:
+    return TrainedMember(
+        number=values["number"],
+        weight=values["weight"],
+        architecture=architecture_from_dict(values["architecture"]),
+        weights=load_safetensors((directory / _weights_file(values["number"])).read_bytes()),
+    )
+
+
+def _weights_file(number: int) -> str:
+    return f"member-{number:05d}.safetensors"
+
+
+def _write_json(path: Path, values: object) -> None:
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,90 @@
+"""The model card: what an exported ensemble is, how good it is and how to use it, as Markdown."""
+
+from __future__ import annotations
+
+import html
+from string import Template
+
+from services.trained_ensemble import TrainedEnsemble
+
+_CARD = Template("""\
+# $study
+
+An ensemble of $num_members convolutional network(s), found by convscout. It sorts images into
+$num_classes classes: $class_names.
+
+| | |
+|---|---|
+| data | $data |
+| SHA-256 of the data | `$fingerprint` |
+| input | $colours images, $image_size × $image_size pixels |
+| parameters | $num_params |
+
+## Scores
+
+| metric | value |
+|---|---|
+$metrics
+
+The members and their weights were chosen by the validation images, so those scores are optimistic; test
+images took no part in any choice.
+
+## Members
+
+| trial | family | parameters | weight |
+|---|---|---|---|
+$members
+
+## Use
+
+On the command line, with nothing but onnxruntime, numpy and pillow:
+
+    pip install onnxruntime numpy pillow
+    python predict.py IMAGE…
+
+In Python:
+
+    import onnxruntime
+    session = onnxruntime.InferenceSession("model.onnx")
+    (probabilities,) = session.run(["probabilities"], {"images": images})
+
+`images` is an array (N, $image_size, $image_size, $in_channels) of uint8, of any N; `probabilities` is
+(N, $num_classes) float32, one column a class in the order above. Normalisation is part of the model. Its
+metadata holds `class_names` (JSON), `image_size` and `in_channels`.
+
+`predict.py` squares an image by cropping its longer side about the centre, then resizes it bicubically.
+Transparency is laid on white, 16-bit levels keep their high byte, and EXIF orientation is obeyed.
+
+## Checks
+
+`sha256sum -c SHA256SUMS` shows whether every file is as it was written. `parity.json` tells how far the
+answers of each format were from the trained networks' on validation images, before it was put in place.
+""")
+
+
+def model_card(ensemble: TrainedEnsemble) -> str:
+    """The card of ``ensemble``."""
+    image = ensemble.image
+    sizes = {m.number: sum(value.numel() for value in m.weights.values()) for m in ensemble.members}
+    return _CARD.substitute(
+        study=_plain(ensemble.study),
+        data=_plain(ensemble.data),
+        fingerprint=ensemble.fingerprint,
+        colours="grey" if image.in_channels == 1 else "RGB",
+        image_size=image.image_size,
+        in_channels=image.in_channels,
+        num_classes=image.num_classes,
+        num_members=len(ensemble.members),
+        num_params=f"{sum(sizes.values()):,}",
+        class_names=", ".join(map(_plain, ensemble.class_names)),
+        metrics="\n".join(f"| {_plain(name)} | {value:.4f} |" for name, value in ensemble.metrics.items()),
+        members="\n".join(
+            f"| {m.number} | {m.architecture.name} | {sizes[m.number]:,} | {m.weight:.2f} |"
+            for m in ensemble.members
+        ),
+    )
+
+
+def _plain(name: str) -> str:
+    """A name that a stranger chose, as text that neither HTML nor a Markdown table reads anything into."""
+    return html.escape(name).replace("|", "&#124;")

@@ -1,0 +1,31 @@
+"""Pace: how long an epoch of a candidate will take, told from the epochs already trained here."""
+
+from __future__ import annotations
+
+from search_space.complexity import Complexity
+from trials.config import Measurement
+
+_KEPT = 200
+
+
+class Pace:
+    """Learns seconds an epoch against multiply-adds an image, for one dataset on one machine.
+
+    An estimate is deliberately high rather than low: of two networks the one with k times the
+    multiply-adds takes at most about k times as long, because larger ones use the hardware better,
+    and never less than the smaller. Each epoch seen bounds a candidate in this way, and the lowest
+    bound is the estimate.
+    """
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[int, float]] = []  # (multiply-adds, seconds an epoch)
+
+    def observe(self, complexity: Complexity, previous: Measurement | None, latest: Measurement) -> None:
+        """Learn from one epoch; ``previous`` is the measurement before it in the same trial."""
+        began_s = previous.elapsed_s if previous else 0.0
+        self._seen = [*self._seen[-_KEPT:], (complexity.flops, latest.elapsed_s - began_s)]
+
+    def epoch_s(self, complexity: Complexity) -> float | None:
+        """Seconds an epoch of such a candidate takes, or None while nothing was seen."""
+        bounds = [seconds * max(1.0, complexity.flops / max(flops, 1)) for flops, seconds in self._seen]
+        return min(bounds, default=None)

@@ -1,0 +1,171 @@
+"""Classify image files with an exported ensemble."""
+
+from __future__ import annotations
+
+import glob
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from search_space.errors import ConfigError, DataError, Problem
+from services.checksums import verify
+from services.exported_model import MODEL_FILE, ExportedModel
+from trials.image_files import SUFFIXES, UNSUPPORTED_SUFFIXES, read_pixels
+from trials.metrics import Probabilities
+from trials.splits import Pixels
+
+BATCH_SIZE = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassProbability:
+    """A class and how probable it is, in [0, 1]."""
+
+    class_name: str
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What the ensemble says of the file at ``path``.
+
+    ``top`` holds the most probable classes, the best first. It is empty for a file that could not be
+    read; then ``reason`` says why.
+    """
+
+    path: str
+    top: tuple[ClassProbability, ...] = ()
+    reason: str = ""
+
+    @property
+    def readable(self) -> bool:
+        """Whether there is an answer."""
+        return bool(self.top)
+
+    @property
+    def class_name(self) -> str:
+        """The most probable class, empty for an unreadable file."""
+        return self.top[0].class_name if self.top else ""
+
+    @property
+    def probability(self) -> float:
+        """How probable that class is, NaN for an unreadable file."""
+        return self.top[0].probability if self.top else float("nan")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+
+def predict(
+    directory: Path, paths: Sequence[str], *, top: int = 5, batch_size: int = BATCH_SIZE
+) -> list[Prediction]:
+    """The ``top`` classes of every image file that ``paths`` name, in the order of ``paths``.
+
+    A path is a file, a directory (all image files in and below it) or a glob such as ``photos/**/*.jpg``.
+    ``directory`` holds an export. Files that cannot be read are part of the answer, with the reason.
+    Raises ``ExportError`` when the export is damaged, ``ConfigError`` for a number below 1.
+    """
+    _check_positive(top=top, batch_size=batch_size)
+    model = _load(directory)
+    files = [file for path in paths for file in _files(path)]
+    return [
+        answer
+        for start in range(0, len(files), batch_size)
+        for answer in _predict_batch(model, files[start : start + batch_size], top)
+    ]
+
+
+def probabilities(directory: Path, images: Pixels, *, batch_size: int = BATCH_SIZE) -> Probabilities:
+    """Class probabilities (N, K) float32 of uint8 ``images`` (N, H, W, C), by the export in ``directory``.
+
+    Raises ``ExportError`` when the export is damaged, ``DataError`` when the images are not of its shape.
+    """
+    _check_positive(batch_size=batch_size)
+    model = _load(directory)
+    wanted = (model.image_size, model.image_size, model.in_channels)
+    if images.dtype != np.uint8 or images.shape[1:] != wanted:
+        raise DataError(
+            f"images must be uint8 of shape (N, {', '.join(map(str, wanted))}), but are {images.dtype} of "
+            f"shape {images.shape}; resize and convert them first"
+        )
+    answers = np.empty((len(images), len(model.class_names)), dtype=np.float32)
+    for start in range(0, len(images), batch_size):
+        answers[start : start + batch_size] = model.probabilities(images[start : start + batch_size])
+    return answers
+
+
+def _load(directory: Path) -> ExportedModel:
+    verify(directory, required=MODEL_FILE)
+    return ExportedModel(directory / MODEL_FILE)
+
+
+def _check_positive(**numbers: int) -> None:
+    problems = [
+        Problem(field=name, value=number, rule="must be at least 1")
+        for name, number in numbers.items()
+        if number < 1
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _predict_batch(model: ExportedModel, files: Sequence[Path], top: int) -> list[Prediction]:
+    read = [_read(path, model) for path in files]
+    readable = [pixels for pixels in read if not isinstance(pixels, str)]
+    answers = iter(model.probabilities(np.stack(readable)) if readable else ())  # each (K,)
+    return [
+        Prediction(path=str(path), reason=pixels)
+        if isinstance(pixels, str)
+        else Prediction(path=str(path), top=_best(model, next(answers), top))
+        for path, pixels in zip(files, read, strict=True)
+    ]
+
+
+def _read(path: Path, model: ExportedModel) -> Pixels | str:
+    """The pixels (H, W, C) of the file, or the reason why it has none."""
+    if not path.exists():
+        return "does not exist"
+    if path.is_dir():
+        return f"has no image files ({', '.join(sorted(SUFFIXES))})"
+    if not path.is_file():
+        return "is not a regular file"  # opening a pipe could wait for ever
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")  # a damaged file is named in our own words
+            return read_pixels(path, model.image_size, model.in_channels)
+    except DataError as error:
+        return error.message
+
+
+def _best(model: ExportedModel, answer: Probabilities, top: int) -> tuple[ClassProbability, ...]:
+    """The ``top`` classes of one ``answer`` (K,)."""
+    best = np.argsort(-answer, kind="stable")[:top]
+    return tuple(
+        ClassProbability(class_name=model.class_names[i], probability=float(answer[i])) for i in best
+    )
+
+
+def _files(path: str) -> list[Path]:
+    """The files that ``path`` stands for; ``path`` itself when it stands for none."""
+    matches = [path] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True))
+    files = [file for match in matches for file in _files_in(Path(match))]
+    return files or [Path(path)]
+
+
+def _files_in(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(_walk(path))
+
+
+def _walk(directory: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(directory):
+        folders[:] = [folder for folder in folders if not folder.startswith(".")]
+        suffixed = (Path(root, name) for name in names if not name.startswith("."))
+        yield from (path for path in suffixed if path.suffix.lower() in SUFFIXES | UNSUPPORTED_SUFFIXES)

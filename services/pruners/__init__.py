@@ -1,0 +1,1 @@
+"""Pruners, one file each; a file registers itself with ``@pruners.register(NAME)``."""

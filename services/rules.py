@@ -1,0 +1,200 @@
+"""Rules: what a setting of a study may be, how it is spelled, and what a wrong value is told.
+
+Names are checked against their registries only when a value is, because that imports torch and
+Optuna, which ``convscout --help`` must not wait for.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.units import format_duration, parse_count, parse_duration
+
+
+class Rule(ABC):
+    """What one setting may be."""
+
+    @abstractmethod
+    def parse(self, value: object) -> Any:
+        """``value`` as a study keeps it; parsing that again changes nothing. Raises ``ValueError`` with the rule."""
+
+    def spell(self, value: Any) -> Any:
+        """A kept value as a person writes it in TOML."""
+        return value
+
+
+@dataclass(frozen=True)
+class StudyName(Rule):
+    """A name that is safe as a directory, in an address and in a table."""
+
+    def parse(self, value: object) -> str:
+        if not (isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value)) or value in (
+            ".",
+            "..",
+        ):
+            raise ValueError("must be 1 to 64 letters, digits, dots, dashes or underscores")
+        return value
+
+
+@dataclass(frozen=True)
+class Whole(Rule):
+    """A whole number in [minimum, maximum], also spelled ``1.5M``."""
+
+    minimum: int
+    maximum: int
+
+    def parse(self, value: object) -> int:
+        rule = f"must be a whole number from {self.minimum:,} to {self.maximum:,}"
+        try:
+            number = parse_count(value)
+        except ValueError:
+            raise ValueError(rule) from None
+        if not self.minimum <= number <= self.maximum:
+            raise ValueError(rule)
+        return number
+
+
+@dataclass(frozen=True)
+class Share(Rule):
+    """A number in [0, below), or in (0, below) where zero makes no sense."""
+
+    below: float
+    zero: bool
+
+    def parse(self, value: object) -> float:
+        legal = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not (legal and 0 <= value < self.below and (self.zero or value > 0)):  # type: ignore[operator]
+            raise ValueError(
+                f"must be a share {'from 0' if self.zero else 'above 0'} and below {self.below:g}"
+            )
+        return float(value)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Flag(Rule):
+    """Yes or no."""
+
+    def parse(self, value: object) -> bool:
+        if not isinstance(value, bool):
+            raise ValueError("must be true or false")
+        return value
+
+
+@dataclass(frozen=True)
+class Duration(Rule):
+    """Seconds in [minimum_s, maximum_s], spelled ``10m``."""
+
+    minimum_s: float
+    maximum_s: float
+
+    def parse(self, value: object) -> float:
+        seconds = parse_duration(value)
+        if not self.minimum_s <= seconds <= self.maximum_s:
+            low, high = format_duration(self.minimum_s), format_duration(self.maximum_s)
+            raise ValueError(f"must be a duration from {low} to {high}")
+        return seconds
+
+    def spell(self, value: Any) -> str:
+        return format_duration(value)
+
+
+@dataclass(frozen=True)
+class Directory(Rule):
+    """A path, made absolute so that a study can be resumed from anywhere."""
+
+    def parse(self, value: object) -> str:
+        if not (isinstance(value, str | Path) and str(value)) or "\0" in str(value):
+            raise ValueError("must be the path of a directory")
+        return str(Path(value).expanduser().absolute())
+
+
+@dataclass(frozen=True)
+class OneOf(Rule):
+    """One of a few names, known only when asked for."""
+
+    names: Callable[[], Iterable[str]]
+
+    def parse(self, value: object) -> str:
+        names = tuple(self.names())
+        if not isinstance(value, str) or value not in names:
+            raise ValueError(f"must be one of {', '.join(names)}{did_you_mean(value, names)}")
+        return value
+
+
+@dataclass(frozen=True)
+class SomeOf(Rule):
+    """A list of different names, also spelled ``a,b``."""
+
+    names: Callable[[], Iterable[str]]
+
+    def parse(self, value: object) -> tuple[str, ...]:
+        items = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+        names = tuple(self.names()) if items else ()
+        if not isinstance(items, list | tuple):
+            raise ValueError("must be a list of names")
+        unknown = [item for item in items if item not in names]
+        if unknown:
+            raise ValueError(f"must be names out of {', '.join(names)}{did_you_mean(unknown[0], names)}")
+        if len(set(items)) < len(items):
+            raise ValueError("must name each one only once")
+        return tuple(items)
+
+    def spell(self, value: Any) -> list[str]:
+        return list(value)
+
+
+@dataclass(frozen=True)
+class DataName(Rule):
+    """The name of a data source, for some followed by ``:LOCATION``; a location on disk becomes absolute."""
+
+    def parse(self, value: object) -> str:
+        from trials.sources import sources
+
+        name, _, location = value.partition(":") if isinstance(value, str) else ("", "", "")
+        if name not in sources.names():
+            raise ValueError(
+                f"must be one of {', '.join(sources.names())}{did_you_mean(name, sources.names())}"
+            )
+        source = sources.get(name)
+        if source.location and not location:
+            raise ValueError(f"must say where the images are: {name}:{source.location}")
+        if location and not source.location:
+            raise ValueError(f"must be just {name}, which has no location")
+        on_disk = source.location in ("PATH", "FILE")
+        return f"{name}:{Path(location).expanduser().absolute()}" if on_disk else f"{value}"
+
+
+@dataclass(frozen=True)
+class KnobTable(Rule):
+    """Overrides by the full name of a knob: a value, or a table of low, high, log or choices.
+
+    Tables within tables are flattened, so that TOML's ``resnet.width = 16`` needs no quotes.
+    """
+
+    def parse(self, value: object) -> dict[str, Any]:
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise ValueError("must be a table of knobs")
+        return dict(_flat(value, ""))
+
+
+def _flat(table: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        # the full name of a knob has one dot; what lies below it is the override itself
+        if isinstance(value, Mapping) and "." not in name:
+            yield from _flat(value, f"{name}.")
+        else:
+            yield name, dict(value) if isinstance(value, Mapping) else value
+
+
+def did_you_mean(value: object, names: Iterable[str]) -> str:
+    """A hint at the name nearest to ``value``, or nothing."""
+    near = difflib.get_close_matches(str(value), list(names), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,238 @@
+"""What a person can do with a study: search, resume, stop, export. The CLI and ``import convscout`` call this."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+
+from search_space.constraints import Limits
+from search_space.errors import ConfigError, ConvscoutError, Problem, StudyInterrupted, StudyNotFoundError
+from search_space.space import SearchSpace
+from services.budget import Budget, reserve_for
+from services.config import StudyConfig
+from services.events import Listener, Loading, Notice, PhaseStarted, SearchStarted
+from services.executors.base import Executor
+from services.executors.in_process import InProcessExecutor
+from services.finish import Finish, Outcome, tell_tracking
+from services.home import Home
+from services.interrupts import Interrupts
+from services.lease import holder, lease
+from services.search import Search, Setting
+from services.study import Ledger
+from services.tracking.champion import register_champion
+from services.tracking.mirror import Mirror
+from services.tracking.source import ValidationLabels
+from services.tracking.store import TrackingStore
+from trials.batches import TrainingData
+from trials.precision import choose_device
+from trials.sources import load
+from trials.splits import DataSplits
+
+STOP_PATIENCE_S = 60.0
+MIRROR_PATIENCE_S = 30.0
+
+
+def search(config: StudyConfig, home: Home, listener: Listener, started_s: float) -> Outcome:
+    """Run a new study to its end: search, ensemble, test and export.
+
+    ``started_s`` (seconds since 1970) is when the command began, from which its time budget counts.
+    Raises ``StudyExistsError`` when the name is taken and ``StudyInterrupted`` on Ctrl-C.
+    """
+    config.check_environment()
+    with lease(home.study(config.name)):
+        Ledger.refuse_existing(home, config.name)
+        splits = load_data(config, home, listener)
+        ledger = Ledger.create(home, config, fingerprint=splits.fingerprint)
+        with ledger.clock(started_s):
+            return _run(ledger, splits, listener, _budget(config, started_s, config.time_s))
+
+
+def resume(
+    name: str,
+    home: Home,
+    listener: Listener,
+    started_s: float,
+    *,
+    trials: int | None = None,
+    time_s: float | None = None,
+) -> Outcome:
+    """Go on with a study where it was, in what it has left of its time.
+
+    ``trials`` sets how many are trained in all; ``time_s`` grants that much time to this command.
+    Raises ``ConfigError`` when the data is no longer what the study began with.
+    """
+    ledger = Ledger.open(home, name)
+    with lease(home.study(name)):
+        if trials is not None:
+            ledger.set_trials(trials)
+        splits = _same_data(ledger, listener)
+        left_s = time_s or _time_left_s(ledger)
+        with ledger.clock(started_s):
+            return _run(ledger, splits, listener, _budget(ledger.config, started_s, left_s))
+
+
+def stop(home: Home, name: str) -> bool:
+    """Ask the process that runs the study to stop, and wait until it has; False when none runs it.
+
+    Raises ``ConvscoutError`` when it does not stop in time.
+    """
+    if name not in Ledger.names(home):
+        raise StudyNotFoundError(f"no study {name!r} under {home.root}")
+    found = holder(home.study(name))
+    if found is None:
+        return False
+    os.kill(found.pid, signal.SIGTERM)
+    patience = time.monotonic() + STOP_PATIENCE_S
+    while holder(home.study(name)) is not None:
+        if time.monotonic() > patience:
+            raise ConvscoutError(f"process {found.pid} did not stop within {STOP_PATIENCE_S:.0f} s")
+        time.sleep(0.1)
+    return True
+
+
+def export(home: Home, name: str, directory: Path | None = None, listener: Listener = lambda event: None) -> Path:
+    """Write the study's ensemble to ``directory`` (default: its own), verified; returns where it lies."""
+    ledger = Ledger.open(home, name)
+    return Finish(ledger, _same_data(ledger, listener), listener).export(directory)
+
+
+def load_data(config: StudyConfig, home: Home, listener: Listener) -> DataSplits:
+    """The study's data, from its cache where it was decoded before."""
+    listener(PhaseStarted(phase="data", detail=config.data))
+
+    def progress(description: str, done: int, total: int) -> None:
+        listener(Loading(description=description, done=done, total=total))
+
+    return load(config.data_request(home), progress)
+
+
+def _same_data(ledger: Ledger, listener: Listener) -> DataSplits:
+    splits = load_data(ledger.config, ledger.home, listener)
+    if splits.fingerprint != ledger.fingerprint:
+        rule = (
+            f"must still be what study {ledger.name!r} began with (fingerprint {ledger.fingerprint[:12]}, "
+            f"now {splits.fingerprint[:12]}); restore the images, or begin a new study with another --study"
+        )
+        raise ConfigError([Problem(field="data", value=ledger.config.data, rule=rule)])
+    return splits
+
+
+def _time_left_s(ledger: Ledger) -> float | None:
+    """What the study has left of its time, but enough to finish in any case."""
+    if ledger.config.time_s is None:
+        return None
+    return max(ledger.config.time_s - ledger.spent_s, reserve_for(ledger.config.time_s))
+
+
+def _budget(config: StudyConfig, started_s: float, time_s: float | None) -> Budget:
+    if time_s is None:
+        return Budget(trials=config.trials)
+    return Budget(deadline=started_s + time_s, reserve_s=reserve_for(time_s), trials=config.trials)
+
+
+def _run(ledger: Ledger, splits: DataSplits, listener: Listener, budget: Budget) -> Outcome:
+    """Search until the budget is spent, then select, test and export; MLflow follows in its own thread."""
+    store = TrackingStore.at(ledger.home)
+    labels = ValidationLabels(labels=splits.validation.labels, class_names=splits.class_names)
+    mirror = Mirror(ledger, store, labels)
+    with Interrupts() as interrupts:
+        try:
+            mirror.start()
+            _train(ledger, TrainingData.of(splits), budget, listener, mirror, interrupts)
+            if interrupts.requested:
+                raise StudyInterrupted(
+                    f"study {ledger.name!r} was interrupted; every finished epoch is kept",
+                    next_command=f"convscout resume {ledger.name}",
+                )
+            outcome = Finish(ledger, splits, listener).run()
+            tell_tracking(ledger, outcome)
+        finally:
+            _close(mirror, listener)
+    _register(ledger, store, outcome, splits, listener)
+    return outcome
+
+
+def _train(
+    ledger: Ledger,
+    data: TrainingData,
+    budget: Budget,
+    listener: Listener,
+    mirror: Mirror,
+    interrupts: Interrupts,
+) -> None:
+    config = ledger.config
+    executor = _executor(config, data)
+    setting = Setting(
+        space=study_space(config, data),
+        limits=Limits(max_params=config.max_params),
+        budget=budget,
+        fingerprint=data.fingerprint,
+        device=choose_device(config.device).type,
+    )
+    search = Search(
+        ledger, setting, listener=listener, touch=mirror.touch, interrupted=lambda: interrupts.requested
+    )
+    search.prepare()
+    listener(
+        SearchStarted(
+            study=config.name,
+            data=config.data,
+            workers=executor.workers,
+            executor=executor.name,
+            trials=config.trials,
+            deadline_s=budget.total_left_s,
+            finished=sum(record.state.judged for record in ledger.trials()),
+        )
+    )
+    if not search.should_stop():
+        executor.run(search)
+    search.close()
+
+
+def _close(mirror: Mirror, listener: Listener) -> None:
+    listener(PhaseStarted(phase="tracking", detail="bringing MLflow up to date"))
+    pending = mirror.close(MIRROR_PATIENCE_S)
+    if pending:
+        why = mirror.problem or "it is slow"
+        listener(Notice(text=f"MLflow still lacks {pending} trial(s) ({why}); the next resume brings it up to date"))
+
+
+def _register(
+    ledger: Ledger, store: TrackingStore, outcome: Outcome, splits: DataSplits, listener: Listener
+) -> None:
+    """Make the export MLflow's champion. The study is complete without it, so a failure is only told."""
+    try:
+        register_champion(ledger, store, outcome.export, splits.validation.images[:1])
+    except Exception as error:  # a tracking server can fail in any way
+        listener(Notice(text=f"the ensemble is not registered in MLflow: {type(error).__name__}: {error}"))
+
+
+def study_space(config: StudyConfig, data: TrainingData) -> SearchSpace:
+    """What the study may sample."""
+    return SearchSpace(
+        image=data.image,
+        families=config.families,
+        epochs=config.epochs or default_epochs(len(data.train)),
+        precision=config.precision,
+        overrides=config.space,
+    )
+
+
+def default_epochs(num_images: int) -> int:
+    """Epochs of a full trial: about 400,000 images seen, within 8 to 40 epochs."""
+    return min(40, max(8, round(400_000 / num_images)))
+
+
+def _executor(config: StudyConfig, data: TrainingData) -> Executor:
+    cores = len(psutil.Process().cpu_affinity())
+    if config.executor == "in-process":
+        return InProcessExecutor(data, threads=config.threads or cores)
+    from services.executors.ray_tune import RayExecutor  # importing ray takes seconds
+
+    gpus = 1 if choose_device(config.device).type == "cuda" else 0
+    workers = config.workers or max(1, cores)
+    return RayExecutor(data, workers=workers, threads=config.threads or 1, gpus=gpus)

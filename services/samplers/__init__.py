@@ -1,0 +1,1 @@
+"""Samplers, one file each; a file registers itself with ``@samplers.register(NAME)``."""

@@ -1,0 +1,239 @@
+"""The search: propose, reject or dispatch, record. It knows executors by their interface alone."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from search_space.complexity import Complexity, measure
+from search_space.constraints import Limits
+from search_space.errors import ConvscoutError, LimitExceededError, StaleAttemptError, UnbuildableError
+from search_space.space import Candidate, SearchSpace
+from services.budget import Budget
+from services.events import EpochEnded, Listener, Notice, TrialEnded, TrialStarted
+from services.pace import Pace
+from services.pruning import pruners
+from services.sampling import samplers
+from services.study import Ledger, Proposal, TrialRecord
+from trials.config import Measurement, TrialConfig, TrialResult, TrialState
+from trials.run import Dispatch
+
+MAX_LOSSES = 3
+MAX_REJECTIONS = 200
+MAX_TOO_SLOW = 20
+FIRST_RUNG_SHARE = 4  # a trial is worth starting when a quarter of its epochs fit
+
+OUT_OF_TIME = "the time is up"
+TOO_SLOW = "would not finish its first epochs in the time left"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What the search needs to know beside its ledger."""
+
+    space: SearchSpace
+    limits: Limits
+    budget: Budget
+    fingerprint: str
+    device: str
+
+
+class Search:
+    """The controller of one run of a study; executors call it from one thread.
+
+    ``touch`` is told each trial number whose record changed, for the mirror in MLflow.
+    ``interrupted`` says whether the person asked to stop.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        setting: Setting,
+        *,
+        listener: Listener,
+        touch: Callable[[int], None],
+        interrupted: Callable[[], bool],
+    ) -> None:
+        self._ledger = ledger
+        self._setting = setting
+        self._listener = listener
+        self._touch = touch
+        self._interrupted = interrupted
+        self._sampler = samplers.get(ledger.config.sampler)
+        self._pruner = pruners.get(ledger.config.pruner)(setting.space.epochs)
+        self._pace = Pace()
+        self._running: dict[int, TrialRecord] = {}
+        self._unfinished: deque[int] = deque()
+        self._proposed_all = False
+
+    def prepare(self) -> None:
+        """Take up what an earlier run left: unfinished trials first, then the portfolio if the study is new."""
+        self._unfinished.extend(record.number for record in self._ledger.recover())
+        known = self._ledger.trials()
+        for record in known:
+            self._learn_pace(record)
+        if self._ledger.config.portfolio and not known:
+            for candidate in _cheapest_first(self._setting.space):
+                self._ledger.enqueue(self._setting.space.parameters(candidate))
+
+    # what executors ask
+
+    @property
+    def finished(self) -> bool:
+        return self._proposed_all and not self._running and not self._unfinished
+
+    def should_stop(self) -> bool:
+        return self._interrupted() or self._setting.budget.training_left_s <= 0
+
+    def next_dispatch(self) -> Dispatch | None:
+        if self.should_stop():
+            return None
+        while self._unfinished:
+            if dispatch := self._take_up(self._unfinished.popleft()):
+                return dispatch
+        if self._proposed_all:
+            return None
+        record = self._propose()
+        if record is None:
+            self._proposed_all = True
+            return None
+        return self._dispatch(record)
+
+    def on_epoch(self, number: int, attempt: int, measurement: Measurement) -> bool:
+        before = self._running[number]
+        try:
+            pruned = self._ledger.report(number, attempt, measurement, self._pruner)
+        except StaleAttemptError:
+            return False
+        record = self._running[number] = self._ledger.trial(number)
+        assert record.complexity is not None
+        previous = before.measurements[-1] if before.measurements else None
+        self._pace.observe(record.complexity, previous, measurement)
+        self._touch(number)
+        self._listener(EpochEnded(trial=record, measurement=measurement))
+        if pruned:
+            self._finish(number, attempt, TrialState.STOPPED, f"{self._ledger.config.pruner} at epoch {measurement.epoch}")
+        return not pruned
+
+    def on_end(self, result: TrialResult) -> None:
+        reason = result.error or "trained all its epochs"
+        self._finish(result.number, result.attempt, result.state, reason)
+
+    def on_lost(self, number: int, attempt: int, reason: str) -> None:
+        record = self._running.pop(number)
+        if record.attempt != attempt:
+            return
+        self._listener(Notice(text=f"trial {number}: {reason}; it goes on from its last checkpoint"))
+        self._ledger.lose(number)
+        self._unfinished.append(number)
+
+    # inside
+
+    def close(self) -> None:
+        """After the executor: when time ended the search, end the trials it broke off."""
+        if self._interrupted():
+            return
+        for number in [*self._running, *self._unfinished]:
+            self._finish(number, self._ledger.trial(number).attempt, TrialState.STOPPED, OUT_OF_TIME)
+
+    def _take_up(self, number: int) -> Dispatch | None:
+        record = self._ledger.adopt(number)
+        if record.losses < MAX_LOSSES:
+            return self._dispatch(record)
+        self._finish(number, record.attempt, TrialState.FAILED, f"its worker died {record.losses} times")
+        return None
+
+    def _dispatch(self, record: TrialRecord) -> Dispatch:
+        assert record.config is not None
+        directory = self._ledger.directory(record.number)
+        directory.claim(record.attempt)
+        self._running[record.number] = record
+        self._touch(record.number)
+        self._listener(TrialStarted(trial=record))
+        return Dispatch(
+            config=record.config,
+            directory=str(directory.path),
+            device=self._setting.device,
+            reported=max((m.epoch for m in record.measurements), default=0),
+        )
+
+    def _propose(self) -> TrialRecord | None:
+        """The next committed trial, or None when the budget has no room for another."""
+        reasons: list[str] = []
+        while self._room() and reasons.count(TOO_SLOW) < MAX_TOO_SLOW:
+            proposal = self._ledger.propose(self._setting.space, self._sampler)
+            try:
+                return self._commit(proposal)
+            except (LimitExceededError, UnbuildableError) as error:
+                reasons.append(error.message)
+                self._ledger.reject(proposal.number, error.message)
+            if len(reasons) == MAX_REJECTIONS:
+                raise ConvscoutError(
+                    f"the last {MAX_REJECTIONS} candidates were all rejected, the last because {reasons[-1]}; "
+                    "raise the limit, or narrow the knobs under [space]"
+                )
+        return None
+
+    def _room(self) -> bool:
+        allowed = self._setting.budget.trials
+        if self.should_stop():
+            return False
+        return allowed is None or sum(r.trained for r in self._ledger.trials()) < allowed
+
+    def _commit(self, proposal: Proposal) -> TrialRecord:
+        architecture, recipe = proposal.candidate
+        complexity = _cost(proposal.candidate, self._setting.space)
+        self._setting.limits.check(complexity)
+        config = TrialConfig(
+            number=proposal.number,
+            attempt=1,
+            dataset=self._setting.fingerprint,
+            architecture=architecture,
+            recipe=recipe.with_epochs(self._fitting_epochs(complexity, recipe.epochs)),
+            seed=self._ledger.config.seed * 1_000_003 + proposal.number,
+        )
+        return self._ledger.commit(config, complexity)
+
+    def _fitting_epochs(self, complexity: Complexity, epochs: int) -> int:
+        """As many of ``epochs`` as fit the time left, so that the learning rate is annealed when it ends."""
+        epoch_s = self._pace.epoch_s(complexity)
+        if epoch_s is None:
+            return epochs
+        fitting = min(float(epochs), self._setting.budget.training_left_s / epoch_s)
+        if fitting < max(1, epochs // FIRST_RUNG_SHARE):
+            raise LimitExceededError(TOO_SLOW)
+        return int(fitting)
+
+    def _finish(self, number: int, attempt: int, state: TrialState, reason: str) -> None:
+        try:
+            record = self._ledger.finish(number, attempt, state, reason)
+        except StaleAttemptError:
+            return
+        self._running.pop(number, None)
+        self._ledger.directory(number).discard_epochs()
+        self._touch(number)
+        self._listener(TrialEnded(trial=record))
+
+    def _learn_pace(self, record: TrialRecord) -> None:
+        previous = None
+        for measurement in record.measurements:
+            assert record.complexity is not None
+            self._pace.observe(record.complexity, previous, measurement)
+            previous = measurement
+
+
+def _cheapest_first(space: SearchSpace) -> list[Candidate]:
+    """The portfolio by rising cost, so that the first results come soon; without what cannot be built."""
+    costs: list[tuple[int, Candidate]] = []
+    for candidate in space.portfolio():
+        try:
+            costs.append((_cost(candidate, space).flops, candidate))
+        except UnbuildableError:
+            continue
+    return [candidate for _, candidate in sorted(costs, key=lambda pair: pair[0])]
+
+
+def _cost(candidate: Candidate, space: SearchSpace) -> Complexity:
+    architecture, recipe = candidate
+    return measure(architecture, space.image, batch_size=recipe.batch_size, precision=recipe.precision)

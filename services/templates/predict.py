@@ -1,0 +1,79 @@
+"""Classify images with the model.onnx beside this script: python predict.py [--top K] [--json] IMAGE…
+
+Needs onnxruntime, numpy and pillow. Images are read as they were for training: see README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+MAX_PIXELS = 25_000_000  # a larger image is more likely a decompression bomb
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+
+
+def read_pixels(path: Path, size: int, channels: int) -> np.ndarray:
+    """The image at ``path`` as (size, size, channels) uint8; ``channels`` is 1 (grey) or 3 (RGB)."""
+    with Image.open(path, formats=FORMATS) as image:
+        if image.width * image.height > MAX_PIXELS:
+            raise ValueError(f"more than {MAX_PIXELS / 1e6:g} megapixels")
+        image.draft(None, (size, size))  # lets a large JPEG be decoded at a fraction of its size
+        flat = flatten(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
+        if flat.size != (size, size):
+            flat = ImageOps.fit(flat, (size, size), method=Image.Resampling.BICUBIC)
+        return np.asarray(flat).reshape(size, size, channels)  # (H, W, C)
+
+
+def flatten(image: Image.Image) -> Image.Image:
+    """``image`` with 8 bits a level, laid on white where it is transparent."""
+    if image.mode in DEEP_MODES:
+        levels = np.asarray(image).astype(np.int64) >> 8  # Pillow would clip at 255 instead
+        image = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image
+
+
+def main() -> int:
+    """Print the most probable classes of each image; the exit code is 1 when one could not be read."""
+    parser = argparse.ArgumentParser(description="Classify images with model.onnx.")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="PNG, JPEG, WebP or BMP file")
+    parser.add_argument(
+        "--top", type=int, default=3, metavar="K", help="how many classes to print (default: 3)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    arguments = parser.parse_args()
+
+    session = onnxruntime.InferenceSession(
+        Path(__file__).with_name("model.onnx"), providers=["CPUExecutionProvider"]
+    )
+    metadata = session.get_modelmeta().custom_metadata_map
+    class_names = json.loads(metadata["class_names"])
+    num_unreadable = 0
+    for path in arguments.images:
+        try:
+            pixels = read_pixels(path, int(metadata["image_size"]), int(metadata["in_channels"]))
+        except Exception as error:  # Pillow's decoders raise anything on a damaged file
+            print(f"{path}: cannot be read: {error}", file=sys.stderr)
+            num_unreadable += 1
+            continue
+        (probabilities,) = session.run(["probabilities"], {"images": pixels[np.newaxis]})  # (1, K)
+        best = np.argsort(-probabilities[0], kind="stable")[: arguments.top]
+        top = {class_names[index]: float(probabilities[0, index]) for index in best}
+        if arguments.json:
+            print(json.dumps({"path": str(path), "top": top}))
+        else:
+            print(f"{path}: " + ", ".join(f"{name} {share:.4f}" for name, share in top.items()))
+    return 1 if num_unreadable else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

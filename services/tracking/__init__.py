@@ -1,0 +1,14 @@
+"""MLflow as a projection of the ledger: one run a study, nested in it one run a trial.
+
+MLflow is never read as truth: all it holds can be rebuilt from the ledger and the trial directories,
+and what is still missing there is found by looking at it, so there is no cursor of ours to lose.
+
+    store.py       which MLflow, and how to open it       mirror.py     the thread that keeps it up to date; sync
+    projection.py  a trial as params, metrics and tags    study_runs.py the runs of one study, brought up to date
+    plots.py       learning curve, confusion matrix       audit.py      where ledger and MLflow disagree
+    champion.py    the exported ensemble in the registry
+"""
+
+from services.tracking.environment import prepare_client
+
+prepare_client()

@@ -1,0 +1,216 @@
+"""Mirror: the thread that keeps MLflow up to date with the ledger while a search runs; ``sync``: the same, once.
+
+Level-triggered: a trial that was touched is read from the ledger and its run brought to what the
+ledger says, however many words were missed. A slow or dead tracking server delays only this thread.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from mlflow.exceptions import MlflowException
+
+from search_space.errors import ConvscoutError
+from services.study import TrialRecord
+from services.tracking.projection import is_projected
+from services.tracking.source import Source, ValidationLabels
+from services.tracking.store import TrackingStore
+from services.tracking.study_runs import StudyRuns
+from trials.config import TrialState
+
+_PACE_S = 0.5  # words that come closer together are answered in one go
+_LONGEST_BACKOFF_S = 30.0
+
+
+def sync(source: Source, store: TrackingStore, validation: ValidationLabels | None = None) -> int:
+    """Bring all of MLflow up to date with a study that is not running; returns how many runs were behind.
+
+    Raises ``ConvscoutError`` when the store does not answer.
+    """
+    projector = Projector(source, store, validation)
+    try:
+        behind = [record for record in projector.read_ledger() if not projector.is_current(record)]
+        for record in behind:
+            projector.update_trial(record.number)
+        projector.update_study(active=False)
+    except MlflowException as error:
+        raise ConvscoutError(
+            f"the tracking store {store.uri} failed: {_one_line(error)}",
+            next_command=f"convscout sync {source.name}",
+        ) from error
+    return len(behind)
+
+
+class Projector:
+    """Brings MLflow up to date, trial by trial; looks at MLflow afresh after any error."""
+
+    def __init__(self, source: Source, store: TrackingStore, validation: ValidationLabels | None) -> None:
+        self._source = source
+        self._store = store
+        self._validation = validation
+        self._runs: StudyRuns | None = None
+        self._finished: dict[int, TrialRecord] = {}
+
+    def read_ledger(self) -> list[TrialRecord]:
+        """All trials that have or need a run."""
+        records = [record for record in self._source.trials() if is_projected(record)]
+        for record in records:
+            self._remember(record)
+        return records
+
+    def is_current(self, record: TrialRecord) -> bool:
+        """Whether MLflow has the trial in its final form."""
+        return self._open().is_current(record)
+
+    def update_trial(self, number: int) -> bool:
+        """Bring one trial's run up to date; returns whether the trial is final."""
+        record = self._source.trial(number)
+        if not is_projected(record):
+            return False
+        try:
+            self._open().update_trial(record)
+        except Exception:
+            self._runs = None  # what it believes of MLflow may be wrong now
+            raise
+        self._remember(record)
+        return record.number in self._finished
+
+    def update_study(self, *, active: bool) -> None:
+        """Bring the study's own run up to date; ``active`` says whether a search is under way."""
+        try:
+            self._open().update_study(self._finished, active=active)
+        except Exception:
+            self._runs = None
+            raise
+
+    def _open(self) -> StudyRuns:
+        if self._runs is None:
+            self._runs = StudyRuns(self._source, self._store, self._validation)
+        return self._runs
+
+    def _remember(self, record: TrialRecord) -> None:
+        if record.state is not TrialState.RUNNING:
+            self._finished[record.number] = record
+
+
+class Mirror:
+    """Projects one study into MLflow from a thread of its own.
+
+    ``touch`` and ``touch_study`` say that something changed and return at once. What is not done when
+    the mirror is closed, ``sync`` or the next mirror does.
+    """
+
+    def __init__(
+        self, source: Source, store: TrackingStore, validation: ValidationLabels | None = None
+    ) -> None:
+        self._projector = Projector(source, store, validation)
+        self._changed = threading.Condition()  # guards all that follows
+        self._touched: dict[int, None] = {}  # an ordered set
+        self._current: int | None = None
+        self._study_touched = True
+        self._surveyed = False
+        self._closing = False
+        self._problem = ""
+        self._thread = threading.Thread(target=self._run, name="mlflow-mirror", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with whatever earlier searches of this study left undone."""
+        self._thread.start()
+
+    def touch(self, number: int) -> None:
+        """Something about the trial changed."""
+        with self._changed:
+            self._touched[number] = None
+            self._changed.notify()
+
+    def touch_study(self) -> None:
+        """Something about the study itself changed, such as its notes."""
+        with self._changed:
+            self._study_touched = True
+            self._changed.notify()
+
+    @property
+    def problem(self) -> str:
+        """One line on why MLflow is behind, empty while all is well."""
+        return self._problem
+
+    @property
+    def pending(self) -> int:
+        """How many trials MLflow still lacks in part."""
+        with self._changed:
+            return len(self._touched.keys() | ({self._current} - {None}))
+
+    def close(self, timeout_s: float) -> int:
+        """Flush within ``timeout_s`` and stop; returns how many trials are still pending.
+
+        A store that fails while flushing is not waited for.
+        """
+        with self._changed:
+            self._closing = self._study_touched = True
+            self._changed.notify()
+        self._thread.join(timeout_s)
+        return self.pending
+
+    def _run(self) -> None:
+        backoff_s, closing = _PACE_S, False
+        while not closing:
+            with self._changed:
+                self._changed.wait_for(lambda: self._touched or self._study_touched or self._closing)
+                closing = self._closing
+            try:
+                self._drain(active=not closing)
+                self._problem, backoff_s = "", _PACE_S
+            except Exception as error:  # whatever it is, it must not reach the search
+                self._problem = _one_line(error)
+                backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
+            with self._changed:
+                self._changed.wait_for(lambda: self._closing, backoff_s)
+
+    def _drain(self, *, active: bool) -> None:
+        if not self._surveyed:
+            self._survey()
+        while (number := self._take()) is not None:
+            try:
+                final = self._projector.update_trial(number)
+            except Exception:
+                self._done(put_back=number)  # at the end, so that one bad trial does not hold up the others
+                raise
+            self._done(study_touched=final)
+        with self._changed:
+            due, self._study_touched = self._study_touched or not active, False
+        if due:
+            try:
+                self._projector.update_study(active=active)
+            except Exception:
+                self._done(study_touched=True)
+                raise
+
+    def _survey(self) -> None:
+        """Find what earlier searches left undone. Finished runs are dropped again: they never change."""
+        records = self._projector.read_ledger()
+        with self._changed:
+            self._touched = dict.fromkeys(record.number for record in records) | self._touched
+        current = [record.number for record in records if self._projector.is_current(record)]
+        with self._changed:
+            for number in current:
+                self._touched.pop(number, None)
+        self._surveyed = True
+
+    def _take(self) -> int | None:
+        with self._changed:
+            self._current = next(iter(self._touched), None)
+            if self._current is not None:
+                del self._touched[self._current]
+            return self._current
+
+    def _done(self, *, put_back: int | None = None, study_touched: bool = False) -> None:
+        with self._changed:
+            self._current = None
+            self._study_touched |= study_touched
+            if put_back is not None:
+                self._touched[put_back] = None
+
+
+def _one_line(error: Exception) -> str:
+    first = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first[:300]}"

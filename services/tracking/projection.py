@@ -1,0 +1,171 @@
+"""How a study and its trials read in MLflow: pure functions from the ledger's values to MLflow's entities.
+
+Every timestamp is derived from the ledger, never from the clock, so that logging a value twice is
+logging it once: MLflow's stores keep one of equal (key, step, timestamp, value).
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping
+
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_DATASET_CONTEXT,
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NAME,
+    MLFLOW_RUN_NOTE,
+    MLFLOW_SOURCE_NAME,
+    MLFLOW_SOURCE_TYPE,
+)
+
+from services.config import StudyConfig
+from services.study import TrialRecord
+from services.tracking.source import DESCRIPTION_NOTE, Source
+from trials.config import TrialState
+
+STUDY_TAG, TRIAL_TAG, TERMINAL_TAG = "convscout.study", "convscout.trial", "convscout.terminal"
+EPOCH_METRIC = "epoch"  # its last value is the last epoch that MLflow has
+FINISHED_METRIC = "trials_finished"  # its last value is how many finished trials the study's run counts
+STATUS = {
+    TrialState.RUNNING: "RUNNING",
+    TrialState.COMPLETED: "FINISHED",
+    TrialState.STOPPED: "KILLED",
+    TrialState.FAILED: "FAILED",
+}
+# settings that a resumed study may change, while MLflow's params never change
+_ADJUSTABLE = frozenset(
+    {"trials", "time_s", "workers", "threads", "device", "executor", "data_dir", "ensemble_size"}
+)
+
+
+def is_projected(record: TrialRecord) -> bool:
+    """Whether the trial has a run: rejected and never committed proposals have none."""
+    return record.config is not None and record.state is not TrialState.REJECTED
+
+
+def milliseconds(moment: datetime.datetime | None) -> int:
+    """Since the epoch, as MLflow counts; 0 for an unknown moment."""
+    return round(moment.timestamp() * 1000) if moment else 0
+
+
+def trial_params(record: TrialRecord) -> dict[str, str]:
+    """Every setting of the trial under its full name."""
+    assert record.config is not None
+    return {key: _text(value) for key, value in record.config.flat().items()}
+
+
+def trial_tags(record: TrialRecord, study: str, parent_id: str) -> dict[str, str]:
+    """What identifies the trial and how it stands."""
+    return {
+        MLFLOW_PARENT_RUN_ID: parent_id,
+        MLFLOW_RUN_NAME: f"#{record.number:04d} {record.family}",
+        MLFLOW_SOURCE_NAME: "convscout",
+        MLFLOW_SOURCE_TYPE: "LOCAL",
+        STUDY_TAG: study,
+        TRIAL_TAG: str(record.number),
+        "state": str(record.state),
+        "family": record.family,
+        "attempt": str(record.attempt),
+        "reason": record.reason,
+    }
+
+
+def dataset_input(record: TrialRecord, config: StudyConfig) -> DatasetInput:
+    """Which data the trial sees."""
+    assert record.config is not None
+    source = json.dumps({"data": config.data, "fingerprint": record.config.dataset})
+    dataset = Dataset(
+        name=config.data, digest=record.config.dataset[:12], source_type="convscout", source=source
+    )
+    return DatasetInput(dataset, tags=[InputTag(MLFLOW_DATASET_CONTEXT, "training")])
+
+
+def epoch_metrics(record: TrialRecord, after: int) -> list[Metric]:
+    """The measurements of the epochs after epoch ``after``, an epoch's values side by side."""
+    began = milliseconds(record.started_at)
+    return [
+        Metric(key=key, value=float(value), timestamp=began + round(1000 * m.elapsed_s), step=m.epoch)
+        for m in record.measurements
+        if m.epoch > after
+        for key, value in m.to_dict().items()
+    ]
+
+
+def fixed_metrics(record: TrialRecord) -> list[Metric]:
+    """What the candidate costs, known before it trains."""
+    if record.complexity is None:
+        return []
+    began = milliseconds(record.started_at)
+    return [
+        Metric(key=f"complexity.{key}", value=float(value), timestamp=began, step=0)
+        for key, value in record.complexity.to_dict().items()
+    ]
+
+
+def final_metrics(record: TrialRecord) -> list[Metric]:
+    """What the trial is worth, at the epoch it was best."""
+    best = record.best
+    if best is None:
+        return []
+    ended = milliseconds(record.finished_at)
+    values = {"val_accuracy_best": best.val_accuracy, "epoch_best": best.epoch}
+    return [Metric(key=key, value=float(value), timestamp=ended, step=0) for key, value in values.items()]
+
+
+def study_params(config: StudyConfig) -> dict[str, str]:
+    """The settings that define the study."""
+    return {key: value for key, value in _settings(config).items() if key not in _ADJUSTABLE}
+
+
+def study_tags(source: Source) -> dict[str, str]:
+    """What identifies the study, the settings a resume may change, and its description."""
+    settings = {f"config.{k}": v for k, v in _settings(source.config).items() if k in _ADJUSTABLE}
+    description = source.note(DESCRIPTION_NOTE) or f"convscout study of {source.config.data}"
+    return settings | {
+        MLFLOW_RUN_NAME: source.name,
+        MLFLOW_SOURCE_NAME: "convscout",
+        MLFLOW_SOURCE_TYPE: "LOCAL",
+        MLFLOW_RUN_NOTE: str(description),
+        STUDY_TAG: source.name,
+    }
+
+
+def progress_metrics(records: Mapping[int, TrialRecord], after: int) -> list[Metric]:
+    """The best validation accuracy after each finished trial, in the order they finished.
+
+    ``records`` are final; the first ``after`` of them are left out.
+    """
+    metrics, best = [], 0.0
+    in_order = sorted(records.values(), key=lambda r: (milliseconds(r.finished_at), r.number))
+    for count, record in enumerate(in_order, start=1):
+        if record.state.judged and record.best is not None:
+            best = max(best, record.best.val_accuracy)
+        if count > after:
+            ended = milliseconds(record.finished_at)
+            metrics += [
+                Metric(key=key, value=float(value), timestamp=ended, step=count)
+                for key, value in (("val_accuracy_best", best), (FINISHED_METRIC, count))
+            ]
+    return metrics
+
+
+def outcome_metrics(values: Mapping[str, float], records: Mapping[int, TrialRecord]) -> list[Metric]:
+    """The ensemble's and the test split's metrics, as of the last of the final ``records``."""
+    ended = max((milliseconds(record.finished_at) for record in records.values()), default=0)
+    return [
+        # the step lets the outcome of a study that was continued replace the earlier one
+        Metric(key=key, value=float(value), timestamp=ended, step=len(records))
+        for key, value in values.items()
+    ]
+
+
+def _settings(config: StudyConfig) -> dict[str, str]:
+    settings = config.to_dict()
+    settings |= {f"space.{name}": override for name, override in settings.pop("space").items()}
+    return {key: _text(value) for key, value in settings.items() if value is not None}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -1,0 +1,82 @@
+"""TrainedEnsemble: everything an export holds, and the one module it computes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec
+from search_space.errors import ExportError
+from trials.splits import Normalization
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainedMember:
+    """A trained network: trial ``number``, share ``weight`` of the answer, and its state dict ``weights``."""
+
+    number: int
+    weight: float
+    architecture: ArchitectureConfig
+    weights: dict[str, Tensor]
+
+    def build(self, image: ImageSpec) -> Classifier:
+        """The network with its weights, in eval mode. Raises ``ExportError`` when they do not fit."""
+        model = self.architecture.build(image)
+        try:
+            model.load_state_dict(self.weights)
+        except RuntimeError as error:
+            raise ExportError(
+                f"the weights of trial {self.number} do not fit its architecture: {error}"
+            ) from error
+        return model.eval()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainedEnsemble:
+    """The selected networks with all that is needed to use them, and to say where they come from.
+
+    ``study`` and ``data`` are names, ``fingerprint`` identifies the images; the members' weights sum
+    to 1. ``metrics`` maps a name (``test.accuracy``) to its value, for the model card.
+    """
+
+    study: str
+    data: str
+    fingerprint: str
+    class_names: tuple[str, ...]
+    image: ImageSpec
+    normalization: Normalization
+    members: tuple[TrainedMember, ...]
+    metrics: Mapping[str, float]
+
+    def build_module(self) -> EnsembleModule:
+        """The ensemble on the CPU, in eval mode."""
+        return EnsembleModule(self)
+
+
+class EnsembleModule(nn.Module):
+    """From pixels to probabilities: normalisation, members, softmax and weighted mean.
+
+    Takes (N, H, W, C) uint8 images, gives (N, K) float32 probabilities.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, ensemble: TrainedEnsemble) -> None:
+        super().__init__()
+        self.members = nn.ModuleList([member.build(ensemble.image) for member in ensemble.members])
+        self.weights = tuple(member.weight for member in ensemble.members)
+        # (x / 255 - mean) / std as one multiply-add on bytes, as in training
+        mean, std = torch.tensor(ensemble.normalization.mean), torch.tensor(ensemble.normalization.std)
+        self.register_buffer("scale", (1 / (255 * std)).view(1, -1, 1, 1))  # (1, C, 1, 1)
+        self.register_buffer("shift", (-mean / std).view(1, -1, 1, 1))  # (1, C, 1, 1)
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        normalised = images.permute(0, 3, 1, 2).float() * self.scale + self.shift  # (N, C, H, W)
+        answers = [member(normalised).softmax(dim=1) for member in self.members]  # each (N, K)
+        weighted = [weight * answer for weight, answer in zip(self.weights, answers, strict=True)]
+        return torch.stack(weighted).sum(dim=0)  # (N, K)

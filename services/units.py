@@ -1,0 +1,88 @@
+"""Durations and counts as people write them: ``1h30m``, ``90s``, ``1.5M``, ``300k``."""
+
+from __future__ import annotations
+
+import math
+import re
+
+_SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_DURATION = re.compile(r"(?=.)" + "".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in _SECONDS))
+_FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
+_COUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(e\d{1,2})?([kmgb]?)", re.IGNORECASE)
+
+DURATION_RULE = "must be a duration such as 90s, 10m, 1h30m or a number of seconds"
+COUNT_RULE = "must be a count such as 300k, 1.5M, 1e6 or a whole number"
+
+
+def parse_duration(value: object) -> float:
+    """Seconds from ``"1h30m"`` or from a plain number of seconds. Raises ``ValueError`` with the rule."""
+    seconds = _duration_from_text(value.strip().lower()) if isinstance(value, str) else _number(value)
+    if not (math.isfinite(seconds) and seconds >= 0):
+        raise ValueError(DURATION_RULE)
+    return seconds
+
+
+def _duration_from_text(text: str) -> float:
+    if match := _DURATION.fullmatch(text):
+        return sum(
+            float(part) * unit for part, unit in zip(match.groups(), _SECONDS.values(), strict=True) if part
+        )
+    return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else math.nan
+
+
+def parse_count(value: object) -> int:
+    """A whole number from ``"1.5M"`` or from a plain number. Raises ``ValueError`` with the rule."""
+    number = _count_from_text(value.strip().replace("_", "")) if isinstance(value, str) else _number(value)
+    if not (math.isfinite(number) and number == round(number) and number >= 0):
+        raise ValueError(COUNT_RULE)
+    return round(number)
+
+
+def _count_from_text(text: str) -> float:
+    match = _COUNT.fullmatch(text)
+    if not match:
+        return math.nan
+    digits, exponent, suffix = match.groups()
+    return float(digits + (exponent or "")) * _FACTORS[suffix.lower()]
+
+
+def _number(value: object) -> float:
+    """``value`` as a float, NaN for anything that is no number."""
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+
+
+def format_duration(seconds: float) -> str:
+    """The exact spelling that ``parse_duration`` reads back: ``1h30m``, ``0.5s``."""
+    rest, parts = seconds, []
+    for unit, size in _SECONDS.items():
+        count = rest if unit == "s" else rest // size
+        if count:
+            parts.append(f"{count:.10g}{unit}")
+            rest -= count * size
+    return "".join(parts) or "0s"
+
+
+def format_clock(seconds: float) -> str:
+    """A running time for a display, whole seconds, two units at most: ``42s``, ``3m 05s``, ``1h 02m``."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3_600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    return f"{whole // 3_600}h {whole % 3_600 // 60:02d}m"
+
+
+def format_count(count: float) -> str:
+    """Three significant digits with a suffix, for a display: ``1.23M``, ``61.7k``, ``950``."""
+    for suffix, factor in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= factor * 0.9995:
+            return f"{count / factor:.3g}{suffix}"
+    return f"{count:.3g}"
+
+
+def format_bytes(count: float) -> str:
+    """Bytes in binary units, three significant digits, for a display: ``512 MiB``, ``1.5 GiB``."""
+    for suffix, shift in (("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if count >= 999.5 * 2 ** (shift - 10):
+            return f"{count / 2**shift:.3g} {suffix}"
+    return f"{count:.0f} B"

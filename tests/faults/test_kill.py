@@ -1,0 +1,121 @@
+"""Row 1 of the faults: ``kill -9`` of the controller and everything below it, at random moments, to the end.
+
+A real study through Ray is started, killed and resumed until it ends by itself; then the invariants hold:
+I1 no finished trial is lost or changed, I2 each trial finishes once and trains few epochs twice, I3 every
+trial is final, I4 ledger and MLflow agree, I5 published files match their hashes, I7 nothing is left running.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from services import checksums
+from services.finish import OPENINGS_NOTE, stored_outcome
+from services.home import Home
+from services.study import Ledger
+from services.tracking.audit import differences
+from services.tracking.store import TrackingStore
+from tests.faults.controller import EPOCHS, STUDY, TRIALS
+from tests.services.studies import essence
+from trials.config import TrialState
+
+KILLS = 5
+ROOT = Path(__file__).parents[2]
+
+
+def _start(home: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tests.faults.controller", str(home)]
+    with (home.parent / "log").open("ab") as log:
+        return subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=log, stderr=log)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL the process, its group and all its descendants, which Ray puts into groups of their own."""
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGKILL)
+    for member in family:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            continue
+    process.wait()
+
+
+def _finished(home: Path) -> dict[int, tuple[object, ...]]:
+    if STUDY not in Ledger.names(Home(home)):
+        return {}
+    records = Ledger.open(Home(home), STUDY).trials()
+    return {r.number: essence(r) for r in records if r.state.judged}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_nothing_is_lost_however_often_a_study_is_killed(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    moments = random.Random(2026)
+    known: dict[int, tuple[object, ...]] = {}
+    kills = 0
+    process = _start(home)
+    while kills < KILLS:
+        # past the imports, at any moment of set-up, training, ensemble or export
+        patience = time.monotonic() + moments.uniform(4, 14)
+        while time.monotonic() < patience and process.poll() is None:
+            time.sleep(0.05)
+        if process.poll() is not None:
+            break
+        _kill(process)
+        kills += 1
+        now = _finished(home)
+        assert known.items() <= now.items(), "I1: a finished trial was lost or changed"
+        known = now
+        process = _start(home)
+    assert process.wait(timeout=300) == 0, (tmp_path / "log").read_text()[-3000:]
+    assert kills >= 1, "the study ended before the first kill"
+    ledger = Ledger.open(Home(home), STUDY)
+    records = [record for record in ledger.trials() if record.trained]
+    assert known.items() <= _finished(home).items(), "I1"
+    assert len(records) == TRIALS, "I2: the budget was not kept"
+    assert all(record.state is TrialState.COMPLETED for record in records), "I3"
+    assert all([m.epoch for m in r.measurements] == list(range(1, EPOCHS + 1)) for r in records), "I2"
+    assert differences(ledger, TrackingStore.at(Home(home))) == [], "I4"
+    outcome = stored_outcome(ledger)
+    assert outcome is not None
+    checksums.verify(outcome.export, required="model.onnx")  # I5
+    assert len(ledger.note(OPENINGS_NOTE)) >= 1
+    assert not _left_running(home), "I7"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_ray_goes_when_its_controller_is_killed_alone(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    process = _start(home)
+    patience = time.monotonic() + 120
+    while not _finished(home) and time.monotonic() < patience:
+        time.sleep(0.2)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(family, timeout=60)
+    assert not alive, f"I7: {[member.name() for member in alive]} outlived their controller"
+
+
+def _left_running(home: Path) -> list[str]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            line = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if str(home) in line:
+            found.append(line)
+    return found

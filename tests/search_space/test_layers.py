@@ -1,0 +1,80 @@
+"""Shared blocks: where the norm goes, when there is a bias, what dropout drops, how weights start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+
+from search_space.geometry import stage_strides, stage_widths, stem_reduction
+from search_space.layers import ACTIVATIONS, ConvKnobs, ConvNormAct, initialize
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knobs(ConvKnobs):
+    name = "knobs"
+
+
+@pytest.mark.parametrize(
+    ("placement", "activated", "layers", "bias"),
+    [
+        ("before", True, ["conv", "norm", "act"], False),
+        ("after", True, ["conv", "act", "norm"], True),
+        ("none", True, ["conv", "act"], True),
+        ("before", False, ["conv", "norm"], False),
+        ("after", False, ["conv", "norm"], False),
+        ("none", False, ["conv"], True),
+    ],
+)
+def test_order_and_bias(placement: str, activated: bool, layers: list[str], bias: bool) -> None:
+    block = ConvNormAct(3, 4, Knobs(norm_placement=placement), activated=activated)
+    assert [name for name, _ in block.named_children()] == layers
+    conv = next(block.children())
+    assert isinstance(conv, nn.Conv2d)
+    assert (conv.bias is not None) is bias
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_stride_alone_shrinks(kernel_size: int, stride: int) -> None:
+    block = ConvNormAct(2, 4, Knobs(), kernel_size=kernel_size, stride=stride, groups=2)
+    assert block(torch.randn(2, 2, 7, 7)).shape == (2, 4, -(-7 // stride), -(-7 // stride))
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_activations_bend(name: str) -> None:
+    layer = Knobs(activation=name).activation_layer()
+    assert not torch.allclose(layer(torch.tensor([-2.0])), -layer(torch.tensor([2.0]))) or name == "tanh"
+    assert layer(torch.tensor([3.0])) < 3.0001
+
+
+def test_spatial_dropout_drops_whole_maps_and_element_dropout_single_pixels() -> None:
+    torch.manual_seed(0)
+    maps = torch.ones(8, 16, 4, 4)
+    shares = {
+        kind: (Knobs(dropout_kind=kind, dropout=0.5).dropout_layer()(maps) == 0).float().mean((2, 3))
+        for kind in ("none", "element", "spatial")
+    }
+    assert (shares["none"] == 0).all()
+    assert set(shares["spatial"].unique().tolist()) == {0.0, 1.0}
+    assert len(shares["element"].unique()) > 4
+
+
+@pytest.mark.parametrize("groups", [1, 64])
+def test_he_initialisation_keeps_the_variance_of_gradients(groups: int) -> None:
+    torch.manual_seed(0)
+    conv = nn.Conv2d(64, 64, 3, groups=groups)
+    initialize(conv)
+    assert conv.weight.std().item() == pytest.approx((2 / (9 * 64 / groups)) ** 0.5, rel=0.1)
+    assert conv.bias is not None
+    assert (conv.bias == 0).all()
+
+
+def test_geometry_fits_the_image() -> None:
+    assert [stem_reduction(side) for side in (8, 32, 64, 96, 224)] == [1, 1, 2, 2, 4]
+    assert stage_strides(56, 4) == (1, 2, 2, 2)
+    assert stage_strides(28, 4) == (1, 2, 2, 2)  # 28, 14, 7, 4
+    assert stage_strides(8, 4) == (1, 2, 1, 1)
+    assert stage_widths(16, 5) == (16, 32, 64, 128, 128)

@@ -1,0 +1,73 @@
+"""Every optimizer: learns, resumes, spares biases and norms, and carries its settings."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import mse_loss
+
+from search_space.optimizer import optimizer_from_dict, optimizers
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 9, 1))
+
+
+def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> float:
+    images = torch.linspace(-1, 1, 8 * 25).view(8, 1, 5, 5)
+    loss = mse_loss(model(images), torch.arange(8.0)[:, None] / 8)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+
+
+@pytest.mark.parametrize("name", optimizers.names())
+def test_filters_and_matrices_decay_but_biases_and_norms_do_not(name: str) -> None:
+    model, config = network(), optimizers.get(name)(weight_decay=0.04)
+    groups = config.build(model).param_groups
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    expected = {key: 0.04 if key in ("0.weight", "3.weight") else 0.0 for key, _ in model.named_parameters()}
+    assert {key: decay[id(p)] for key, p in model.named_parameters()} == expected
+    assert all(group["lr"] == config.learning_rate for group in groups)
+
+
+@pytest.mark.parametrize("name", optimizers.names())
+def test_frozen_parameters_are_left_out(name: str) -> None:
+    model = network()
+    model[0].requires_grad_(False)
+    held = {id(p) for group in optimizers.get(name)().build(model).param_groups for p in group["params"]}
+    assert held == {id(p) for p in [*model[1].parameters(), *model[3].parameters()]}
+
+
+@pytest.mark.parametrize("name", optimizers.names())
+def test_it_learns_and_goes_on_from_a_saved_state(name: str) -> None:
+    config, model = optimizers.get(name)(learning_rate=0.01), network()
+    optimizer = config.build(model)
+    first = step(model, optimizer)
+    for _ in range(20):
+        last = step(model, optimizer)
+    assert last < first / 2
+    saved = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
+    expected = [step(model, optimizer) for _ in range(3)]
+    other = network()
+    other.load_state_dict(saved[0])
+    resumed = config.build(other)
+    resumed.load_state_dict(saved[1])
+    assert [step(other, resumed) for _ in range(3)] == expected
+
+
+@pytest.mark.parametrize("name", optimizers.names())
+def test_json_round_trip(name: str) -> None:
+    config = optimizers.get(name)()
+    assert optimizer_from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_momentum_zero_is_plain_gradient_descent() -> None:
+    optimizer = optimizers.get("sgd")(momentum=0.0).build(network())
+    assert optimizer.param_groups[0]["nesterov"] is False

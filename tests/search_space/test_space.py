@@ -1,0 +1,125 @@
+"""SearchSpace and TrainingRecipe: sampling, replaying, narrowing, and the candidates to try first."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from optuna.samplers import RandomSampler
+from optuna.study import create_study
+from optuna.trial import FixedTrial
+
+from search_space.architecture import ImageSpec, families
+from search_space.augmentation import augmentations
+from search_space.complexity import measure
+from search_space.errors import ConfigError, UnknownNameError
+from search_space.optimizer import optimizers
+from search_space.recipe import TrainingRecipe
+from search_space.space import Candidate, SearchSpace
+
+PHOTOS = ImageSpec(in_channels=3, image_size=32, num_classes=10, symmetries=("horizontal_flip",))
+DIGITS = ImageSpec(in_channels=1, image_size=28, num_classes=10)
+
+
+def sampled(space: SearchSpace, seed: int) -> tuple[Candidate, dict[str, Any]]:
+    trial = create_study(sampler=RandomSampler(seed=seed)).ask()
+    return space.suggest(trial), trial.params
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_parameters_are_what_was_sampled_and_replay_the_candidate(seed: int) -> None:
+    space = SearchSpace(image=PHOTOS)
+    candidate, params = sampled(space, seed)
+    assert space.parameters(candidate) == params
+    assert space.suggest(FixedTrial(params)) == candidate
+    assert set(params) - {"family"} <= set(space.knobs())
+    recipe = candidate[1]
+    assert TrainingRecipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+def test_a_seed_decides() -> None:
+    space = SearchSpace(image=PHOTOS)
+    assert sampled(space, 3)[0] == sampled(space, 3)[0]
+    assert sampled(space, 3)[0] != sampled(space, 4)[0]
+
+
+def test_all_families_optimizers_and_policies_are_sampled() -> None:
+    candidates = [sampled(SearchSpace(image=PHOTOS), seed)[0] for seed in range(60)]
+    searched = {name for name, family in families.items() if family.searched}
+    assert {architecture.name for architecture, _ in candidates} == searched
+    assert {recipe.optimizer.name for _, recipe in candidates} == set(optimizers.names())
+    assert {recipe.augmentation.name for _, recipe in candidates} == set(augmentations.names())
+
+
+def test_digits_are_never_mirrored() -> None:
+    space = SearchSpace(image=DIGITS)
+    drawn = {sampled(space, seed)[0][1].augmentation.name for seed in range(30)}
+    assert drawn == {name for name, policy in augmentations.items() if not policy.needs}
+    assert space.portfolio()[0][1].augmentation.name == "crop"
+    with pytest.raises(ConfigError, match=r"recipe\.augmentation: must be one of .* got 'crop_flip'"):
+        SearchSpace(image=DIGITS, overrides={"recipe.augmentation": "crop_flip"})
+
+
+@pytest.mark.parametrize("image", [PHOTOS, DIGITS], ids=["photos", "digits"])
+def test_the_portfolio_is_one_small_proven_candidate_a_family(image: ImageSpec) -> None:
+    space = SearchSpace(image=image, epochs=7)
+    portfolio = space.portfolio()
+    assert [architecture.name for architecture, _ in portfolio] == list(space.families)
+    for candidate in portfolio:
+        architecture, recipe = candidate
+        assert space.suggest(FixedTrial(space.parameters(candidate))) == candidate
+        assert recipe.epochs == 7
+        complexity = measure(architecture, image, batch_size=recipe.batch_size)
+        assert 20_000 < complexity.params < 3_000_000
+        assert complexity.flops < 60_000_000
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_overrides_narrow_what_is_sampled_and_what_is_tried_first(seed: int) -> None:
+    overrides = {
+        "resnet.width": {"high": 12},
+        "resnet.block": "bottleneck",
+        "recipe.optimizer": "sgd",
+        "recipe.batch_size": {"choices": [32, 1024]},
+        "recipe.label_smoothing": 0.0,
+        "sgd.momentum": {"low": 0.5, "high": 0.6},
+    }
+    space = SearchSpace(image=PHOTOS, families=("resnet",), overrides=overrides)
+    candidate, params = sampled(space, seed)
+    assert not {"family", "resnet.block", "recipe.optimizer", "recipe.label_smoothing"} & set(params)
+    assert space.parameters(candidate) == params
+    for architecture, recipe in (candidate, space.portfolio()[0]):
+        values = architecture.to_dict()
+        assert 8 <= values["width"] <= 12
+        assert values["block"] == "bottleneck"
+        assert recipe.batch_size in (32, 1024)
+        assert recipe.label_smoothing == 0
+        assert 0.5 <= recipe.optimizer.to_dict()["momentum"] <= 0.6
+
+
+def test_all_bad_overrides_are_told_at_once() -> None:
+    overrides = {"resnet.width": 0, "sgd.momentum": {"low": 2}, "recipe.warmup": "long", "resnet.widht": 3}
+    with pytest.raises(ConfigError) as caught:
+        SearchSpace(image=PHOTOS, overrides=overrides)
+    assert {problem.field for problem in caught.value.problems} == set(overrides)
+    assert "resnet.widht" in caught.value.message
+    assert "did you mean 'resnet.width'?" in caught.value.message
+
+
+def test_families_must_be_known_and_different() -> None:
+    with pytest.raises(
+        UnknownNameError, match=r"unknown family 'resnt'; choose from .*Did you mean 'resnet'"
+    ):
+        SearchSpace(image=PHOTOS, families=("resnt",))
+    with pytest.raises(ConfigError, match="different from each other"):
+        SearchSpace(image=PHOTOS, families=("vgg", "vgg"))
+
+
+def test_bad_recipes_tell_all_their_faults() -> None:
+    _, recipe = SearchSpace(image=PHOTOS).portfolio()[0]
+    for faults in ({"batch_size": 3, "warmup": 1.0}, {"epochs": 0, "precision": "float8"}):
+        with pytest.raises(ConfigError) as caught:
+            replace(recipe, **faults)
+        assert {problem.field for problem in caught.value.problems} == {f"recipe.{key}" for key in faults}

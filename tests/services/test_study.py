@@ -1,0 +1,157 @@
+"""The ledger keeps what was committed, whatever happens around it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from search_space.architecture import ImageSpec
+from search_space.complexity import measure
+from search_space.errors import StaleAttemptError, StudyExistsError, StudyNotFoundError, UnknownNameError
+from search_space.space import SearchSpace
+from services.home import Home
+from services.pruning import pruners
+from services.sampling import samplers
+from services.study import Ledger, TrialRecord
+from tests.services.studies import tiny_config
+from trials.config import Measurement, TrialConfig, TrialState
+
+SPACE = SearchSpace(image=ImageSpec(in_channels=1, image_size=8, num_classes=10), families=("lenet",), epochs=4)
+NEVER = pruners.get("none")(4)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger.create(Home(tmp_path), tiny_config(), fingerprint="f" * 64)
+
+
+def _commit(ledger: Ledger, sampler: str = "random") -> TrialRecord:
+    proposal = ledger.propose(SPACE, samplers.get(sampler))
+    architecture, recipe = proposal.candidate
+    config = TrialConfig(
+        number=proposal.number, attempt=1, dataset="f" * 64, architecture=architecture, recipe=recipe, seed=7
+    )
+    return ledger.commit(config, measure(architecture, SPACE.image, batch_size=64, precision="float32"))
+
+
+def _epoch(epoch: int, accuracy: float = 0.5) -> Measurement:
+    return Measurement(
+        epoch=epoch,
+        train_loss=1.0,
+        val_loss=1.0,
+        val_accuracy=accuracy,
+        learning_rate=0.1,
+        elapsed_s=float(epoch),
+        images_per_s=100.0,
+    )
+
+
+def test_a_trial_goes_from_proposal_to_result(ledger: Ledger) -> None:
+    record = _commit(ledger)
+    assert record.state is TrialState.RUNNING and record.complexity is not None
+    ledger.report(0, 1, _epoch(1, 0.6), NEVER)
+    ledger.report(0, 1, _epoch(2, 0.4), NEVER)
+    finished = ledger.finish(0, 1, TrialState.COMPLETED, "trained all its epochs")
+    assert finished.state is TrialState.COMPLETED
+    assert finished.best == _epoch(1, 0.6)
+    assert finished.config == record.config
+    again = Ledger.open(ledger.home, ledger.name).trial(0)
+    assert again == finished
+
+
+def test_finishing_and_reporting_twice_changes_nothing(ledger: Ledger) -> None:
+    _commit(ledger)
+    ledger.report(0, 1, _epoch(1, 0.6), NEVER)
+    ledger.report(0, 1, _epoch(1, 0.9), NEVER)
+    first = ledger.finish(0, 1, TrialState.COMPLETED, "done")
+    second = ledger.finish(0, 1, TrialState.FAILED, "late and wrong")
+    assert first == second
+    assert [m.val_accuracy for m in second.measurements] == [0.6]
+
+
+def test_an_adopted_trial_keeps_its_number_and_ignores_its_old_attempt(ledger: Ledger) -> None:
+    _commit(ledger)
+    ledger.report(0, 1, _epoch(1), NEVER)
+    adopted = ledger.adopt(0)
+    assert (adopted.number, adopted.attempt, len(adopted.measurements)) == (0, 2, 1)
+    with pytest.raises(StaleAttemptError):
+        ledger.report(0, 1, _epoch(2), NEVER)
+    with pytest.raises(StaleAttemptError):
+        ledger.finish(0, 1, TrialState.COMPLETED, "late")
+    ledger.report(0, 2, _epoch(2), NEVER)
+    assert ledger.finish(0, 2, TrialState.COMPLETED, "done").state is TrialState.COMPLETED
+
+
+def test_recovery_drops_what_was_never_committed_and_returns_the_rest(ledger: Ledger) -> None:
+    _commit(ledger)
+    ledger.propose(SPACE, samplers.get("random"))
+    unfinished = Ledger.open(ledger.home, ledger.name).recover()
+    assert [record.number for record in unfinished] == [0]
+    assert ledger.trial(1).state is TrialState.REJECTED
+    assert not ledger.trial(1).trained
+
+
+def test_a_queued_proposal_that_was_lost_is_queued_again(ledger: Ledger) -> None:
+    candidate = SPACE.portfolio()[0]
+    ledger.enqueue(SPACE.parameters(candidate))
+    assert ledger.propose(SPACE, samplers.get("random")).candidate == candidate
+    ledger.recover()
+    assert ledger.propose(SPACE, samplers.get("random")).candidate == candidate
+
+
+def test_recovery_completes_an_end_that_was_cut_short(ledger: Ledger) -> None:
+    _commit(ledger)
+    ledger.report(0, 1, _epoch(1), NEVER)
+    ledger._live(0).set_user_attr("ended", {"state": "stopped", "reason": "asha at epoch 1"})
+    assert ledger.recover() == []
+    assert ledger.trial(0).state is TrialState.STOPPED
+    assert ledger.trial(0).reason == "asha at epoch 1"
+
+
+@pytest.mark.parametrize("sampler", samplers.names())
+def test_the_same_seed_proposes_the_same_whether_or_not_it_was_interrupted(tmp_path: Path, sampler: str) -> None:
+    straight = Ledger.create(Home(tmp_path / "a"), tiny_config(), fingerprint="f" * 64)
+    broken = Ledger.create(Home(tmp_path / "b"), tiny_config(), fingerprint="f" * 64)
+    for number in range(4):
+        for ledger in (straight, Ledger.open(broken.home, broken.name)):
+            _commit(ledger, sampler)
+            ledger.report(number, 1, _epoch(1, 0.1 * number), NEVER)
+            ledger.finish(number, 1, TrialState.COMPLETED, "done")
+    configs = [[record.config for record in ledger.trials()] for ledger in (straight, broken)]
+    assert configs[0] == configs[1]
+    assert len({str(config) for config in configs[0]}) == 4
+
+
+@pytest.mark.parametrize("pruner", ["asha", "median"])
+def test_a_pruner_stops_a_laggard(ledger: Ledger, pruner: str) -> None:
+    chosen = pruners.get(pruner)(8)
+    for number in range(8):
+        _commit(ledger)
+        for epoch in range(1, 9):
+            ledger.report(number, 1, _epoch(epoch, 0.9), chosen)
+        ledger.finish(number, 1, TrialState.COMPLETED, "done")
+    _commit(ledger)
+    verdicts = [ledger.report(8, 1, _epoch(epoch, 0.1), chosen) for epoch in range(1, 5)]
+    assert any(verdicts)
+
+
+def test_names_are_taken_once_and_unknown_ones_are_refused(ledger: Ledger) -> None:
+    with pytest.raises(StudyExistsError, match="'tiny' exists already"):
+        Ledger.create(ledger.home, tiny_config(), fingerprint="f" * 64)
+    with pytest.raises(StudyNotFoundError, match="no study 'other' .* studies there: tiny"):
+        Ledger.open(ledger.home, "other")
+    with pytest.raises(UnknownNameError, match="no trial 5"):
+        ledger.trial(5)
+
+
+def test_time_spent_adds_up_over_runs(ledger: Ledger) -> None:
+    now = ledger.note("unknown")
+    assert now is None and ledger.spent_s == 0
+    import time
+
+    with ledger.clock(time.time() - 10):
+        pass
+    with ledger.clock(time.time() - 5):
+        pass
+    assert 15 <= ledger.spent_s < 20

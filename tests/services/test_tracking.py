@@ -1,0 +1,334 @@
+"""The ledger in MLflow: mirrored while it grows, rebuilt when it was lost, audited."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Run
+from mlflow.tracking.client import MlflowClient
+from PIL import Image
+
+from search_space.errors import ConvscoutError
+from services.home import Home
+from services.tracking.audit import differences
+from services.tracking.mirror import Mirror, sync
+from services.tracking.projection import TERMINAL_TAG
+from services.tracking.source import DESCRIPTION_NOTE, METRICS_NOTE
+from services.tracking.store import TrackingStore
+from services.tracking.study_runs import find_runs
+from tests.services.recorded_study import EPOCHS, VALIDATION, RecordedStudy, empty_database, recorded_study
+from trials.config import TrialState
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return empty_database(tmp_path_factory.mktemp("template"))
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> RecordedStudy:
+    return recorded_study(tmp_path)
+
+
+@pytest.fixture
+def store(study: RecordedStudy, database: Path) -> TrackingStore:
+    home = study.home
+    shutil.copy(database, home.root / "mlflow.db")
+    store = TrackingStore(uri=home.tracking_uri, artifacts=home.artifacts)
+    client = store.client()  # the template's experiment keeps its artifacts in the template's home
+    client.rename_experiment(store.experiment_id(client), "template")
+    return store
+
+
+@pytest.fixture
+def closed_port() -> Iterator[TrackingStore]:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        yield TrackingStore(uri=f"http://127.0.0.1:{taken.getsockname()[1]}", artifacts=None)
+
+
+def runs_of(study: RecordedStudy, store: TrackingStore) -> dict[int | None, Run]:
+    client = store.client()
+    found = find_runs(client, store.experiment_id(client), study.name)
+    assert all(len(runs) == 1 for runs in found.values())
+    return {number: runs[0] for number, runs in found.items()}
+
+
+def run_ids(study: RecordedStudy, store: TrackingStore) -> dict[int | None, str]:
+    return {number: run.info.run_id for number, run in runs_of(study, store).items()}
+
+
+def search_three_trials(study: RecordedStudy) -> None:
+    study.train(0, state=TrialState.COMPLETED)
+    study.train(1, epochs=2, state=TrialState.STOPPED)
+    study.train(2, epochs=0, state=TrialState.FAILED)
+
+
+class TestMirror:
+    def test_follows_a_study_from_its_first_epoch_to_its_end(self, study, store):
+        mirror = Mirror(study, store, VALIDATION)
+        mirror.start()
+        for epochs in range(EPOCHS):
+            study.train(0, epochs=epochs)
+            mirror.touch(0)
+        search_three_trials(study)
+        study.train(3, epochs=1)
+        for number in range(4):
+            mirror.touch(number)
+        study.notes[METRICS_NOTE] = {"ensemble.val_accuracy": 0.97, "test.accuracy": 0.96}
+        study.notes[DESCRIPTION_NOTE] = "**digits**"
+        mirror.touch_study()
+        assert mirror.close(30) == 0
+        assert mirror.problem == ""
+        assert differences(study, store) == []
+        runs = runs_of(study, store)
+        assert {number: run.info.status for number, run in runs.items()} == {
+            None: "FINISHED",
+            0: "FINISHED",
+            1: "KILLED",
+            2: "FAILED",
+            3: "RUNNING",
+        }
+        parent = runs[None]
+        assert {
+            run.data.tags["mlflow.parentRunId"] for number, run in runs.items() if number is not None
+        } == {parent.info.run_id}
+        assert runs[0].info.run_name == f"#0000 {study.records[0].family}"
+        assert runs[2].data.tags["reason"] == "the loss became nan"
+        assert parent.data.tags["mlflow.note.content"] == "**digits**"
+        assert parent.data.metrics["test.accuracy"] == 0.96
+        assert parent.data.metrics["trials_finished"] == 3
+
+    def test_keeps_settings_plots_and_the_best_checkpoint(self, study, store):
+        study.train(0, state=TrialState.COMPLETED)
+        sync(study, store, VALIDATION)
+        kept = study.home.artifacts / run_ids(study, store)[0] / "artifacts"
+        assert {file.name for file in kept.iterdir()} == {
+            "config.json",
+            "learning_curve.png",
+            "confusion_matrix.png",
+            "checkpoint",
+        }
+        for name in ("learning_curve.png", "confusion_matrix.png"):
+            with Image.open(kept / name) as plot:
+                assert plot.width > 400 and plot.height > 200
+        best = next(study.home.trial(study.name, 0).glob("best-*"))
+        assert (kept / "checkpoint" / best.name).read_bytes() == best.read_bytes()
+
+    def test_the_best_accuracy_rises_as_trials_finish(self, study, store):
+        study.train(1, state=TrialState.COMPLETED)
+        study.train(4, epochs=1, state=TrialState.STOPPED)
+        sync(study, store)
+        study.train(5, state=TrialState.COMPLETED)
+        sync(study, store)
+        client = store.client()
+        history = client.get_metric_history(run_ids(study, store)[None], "val_accuracy_best")
+        best = [study.records[n].best.val_accuracy for n in (1, 1, 5)]
+        assert [(metric.step, metric.value) for metric in history] == [*enumerate(best, start=1)]
+
+    def test_resuming_goes_on_in_the_same_runs(self, study, store):
+        study.train(0, epochs=2)
+        first = Mirror(study, store)
+        first.start()
+        assert first.close(30) == 0
+        before = run_ids(study, store)
+        assert runs_of(study, store)[None].info.status == "KILLED"
+        record = study.records[0]
+        study.train(0, state=TrialState.COMPLETED)
+        study.records[0] = replace(
+            study.records[0], attempt=2, config=record.config.next_attempt(), started_at=record.started_at
+        )
+        second = Mirror(study, store)
+        second.start()  # not touched: what the first left undone is found
+        assert second.close(30) == 0
+        assert run_ids(study, store) == before
+        assert differences(study, store) == []
+
+    def test_rejected_and_uncommitted_trials_have_no_run(self, study, store):
+        study.train(0, epochs=0, state=TrialState.REJECTED)
+        study.train(1, epochs=0)
+        study.records[1] = replace(study.records[1], config=None)
+        mirror = Mirror(study, store)
+        mirror.start()
+        mirror.touch(0)
+        mirror.touch(1)
+        assert mirror.close(30) == 0
+        assert run_ids(study, store).keys() == {None}
+        assert differences(study, store) == []
+
+    def test_one_trial_that_cannot_be_mirrored_does_not_hold_up_the_others(self, study, store):
+        search_three_trials(study)
+        mirror = Mirror(study, store)
+        mirror.start()
+        mirror.touch(99)  # the ledger has no such trial
+        for number in range(3):
+            mirror.touch(number)
+        deadline = time.monotonic() + 30
+        while mirror.pending != 1 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert "99" in mirror.problem
+        assert mirror.close(30) == 1
+        assert run_ids(study, store).keys() >= {0, 1, 2}
+
+
+class TestDeadServer:
+    def test_neither_touch_nor_close_waits_and_a_later_sync_heals(self, study, store, closed_port):
+        search_three_trials(study)
+        mirror = Mirror(study, closed_port, VALIDATION)
+        mirror.start()
+        began = time.perf_counter()
+        for _ in range(300):
+            for number in range(3):
+                mirror.touch(number)
+        assert (time.perf_counter() - began) / 900 < 0.001
+        began = time.perf_counter()
+        assert mirror.close(5) == 3
+        assert time.perf_counter() - began < 5
+        assert "MlflowException" in mirror.problem
+        assert sync(study, store, VALIDATION) == 3
+        assert differences(study, store) == []
+
+    def test_a_server_that_never_answers_is_left_when_the_time_is_up(self, study):
+        study.train(0, state=TrialState.COMPLETED)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            mirror = Mirror(
+                study, TrackingStore(uri=f"http://127.0.0.1:{silent.getsockname()[1]}", artifacts=None)
+            )
+            mirror.start()
+            mirror.touch(0)
+            began = time.perf_counter()
+            assert mirror.close(0.3) == 1
+            assert time.perf_counter() - began < 1
+
+    def test_sync_says_what_to_do(self, study, closed_port):
+        with pytest.raises(ConvscoutError, match="tracking store http") as raised:
+            sync(study, closed_port)
+        assert raised.value.next_command == "convscout sync demo"
+
+
+class TestSync:
+    def test_twice_gives_the_same_runs_and_values(self, study, store):
+        search_three_trials(study)
+        study.train(3, epochs=2)
+        study.notes[METRICS_NOTE] = {"test.accuracy": 0.96}
+        sync(study, store, VALIDATION)
+        before = run_ids(study, store)
+        sync(study, store, VALIDATION)
+        assert run_ids(study, store) == before
+        assert differences(study, store) == []
+
+    def test_rebuilds_a_database_that_was_deleted(self, study, store):
+        search_three_trials(study)
+        sync(study, store)
+        (study.home.root / "mlflow.db").unlink()
+        fresh = replace(store, uri=f"sqlite:///{study.home.root / 'again.db'}")
+        assert sync(study, fresh) == 3
+        assert differences(study, fresh) == []
+
+    def test_a_crash_before_the_terminal_tag_is_made_good_in_the_same_run(self, study, store):
+        study.train(0, state=TrialState.COMPLETED)
+        sync(study, store, VALIDATION)
+        client, before = store.client(), run_ids(study, store)
+        client.delete_tag(before[0], TERMINAL_TAG)  # what a kill just before the last step leaves
+        client.update_run(before[0], status="RUNNING")
+        shutil.rmtree(study.home.artifacts / before[0])
+        assert len(differences(study, store)) == 2
+        assert sync(study, store, VALIDATION) == 1
+        assert run_ids(study, store) == before
+        assert differences(study, store) == []
+        assert "confusion_matrix.png" in {file.path for file in client.list_artifacts(before[0])}
+
+    def test_a_run_that_was_made_twice_is_removed(self, study, store):
+        study.train(0, epochs=1)
+        sync(study, store)
+        client, run = store.client(), runs_of(study, store)[0]
+        client.create_run(run.info.experiment_id, start_time=run.info.start_time + 1, tags=run.data.tags)
+        assert differences(study, store) == ["trial 0 has 2 runs in MLflow"]
+        sync(study, store)
+        assert differences(study, store) == []
+
+    def test_trials_of_a_deleted_study_run_move_to_the_new_one(self, study, store):
+        study.train(0, state=TrialState.COMPLETED)
+        sync(study, store)
+        store.client().delete_run(run_ids(study, store)[None])
+        sync(study, store)
+        assert differences(study, store) == []
+
+    def test_studies_of_one_home_do_not_mix(self, study, store):
+        other = recorded_study(study.home.root, "other")
+        for each in (study, other):
+            each.train(0, state=TrialState.COMPLETED)
+            sync(each, store)
+        assert differences(study, store) == differences(other, store) == []
+        assert not set(run_ids(study, store).values()) & set(run_ids(other, store).values())
+
+    def test_more_epochs_than_one_call_takes(self, study, store):
+        study.train(0, epochs=200, state=TrialState.COMPLETED)
+        sync(study, store)
+        assert differences(study, store) == []
+
+
+class TestDifferences:
+    @pytest.fixture
+    def mirrored(self, study: RecordedStudy, store: TrackingStore) -> tuple[MlflowClient, str]:
+        study.train(0, state=TrialState.COMPLETED)
+        sync(study, store)
+        return store.client(), run_ids(study, store)[0]
+
+    def test_missing_and_foreign_runs(self, study, store, mirrored):
+        study.records[5] = replace(study.records.pop(0), number=5)
+        assert differences(study, store) == [
+            "trial 5 has no run in MLflow",
+            "MLflow has a run for trial 0, the ledger has none",
+        ]
+
+    def test_a_wrong_value(self, study, store, mirrored):
+        client, run_id = mirrored
+        client.log_metric(run_id, "val_loss", 0.5, step=2)
+        (line,) = differences(study, store)
+        assert line == "trial 0: metric val_loss differs at 1 step(s), first at step 2"
+
+    def test_a_wrong_state(self, study, store, mirrored):
+        client, run_id = mirrored
+        client.set_tag(run_id, "state", "failed")
+        assert differences(study, store) == [
+            "trial 0: tag state is 'failed' in MLflow and 'completed' in the ledger"
+        ]
+
+    def test_an_outcome_that_is_not_mirrored(self, study, store, mirrored):
+        study.notes[METRICS_NOTE] = {"test.accuracy": 0.9}
+        assert differences(study, store) == [
+            "the study: metric test.accuracy is None in MLflow and 0.9 in the ledger"
+        ]
+
+
+class TestTrackingStore:
+    def test_several_processes_worth_of_clients_may_open_a_fresh_store_at_once(self, tmp_path):
+        home, failures = Home(tmp_path), []
+
+        def open_it() -> None:
+            try:
+                TrackingStore(uri=home.tracking_uri, artifacts=home.artifacts).client()
+            except Exception as error:
+                failures.append(error)
+
+        threads = [threading.Thread(target=open_it) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+
+    def test_the_environment_may_name_a_server(self, tmp_path, monkeypatch):
+        home = Home(tmp_path)
+        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        assert TrackingStore.at(home) == TrackingStore(uri=home.tracking_uri, artifacts=home.artifacts)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5001")
+        assert TrackingStore.at(home) == TrackingStore(uri="http://127.0.0.1:5001", artifacts=None)

@@ -1,0 +1,88 @@
+"""The exported ensemble as MLflow's champion: registered once, loaded without pickle, predicting."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from services.tracking.champion import register_champion
+from services.tracking.store import TrackingStore
+from services.tracking.study_runs import StudyRuns
+from tests.services.recorded_study import RecordedStudy, recorded_study
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+LOAD = """
+import sys, mlflow, numpy
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model(sys.argv[2])
+answer = model.predict(numpy.load(sys.argv[3]))
+print(answer.idxmax(axis="columns").to_json(orient="values"))
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> RecordedStudy:
+    return recorded_study(tmp_path / "home")
+
+
+@pytest.fixture
+def store(study: RecordedStudy) -> TrackingStore:
+    return TrackingStore(uri=study.home.tracking_uri, artifacts=study.home.artifacts)
+
+
+def write_export(directory: Path, version: int = 1) -> Path:
+    """A network whose class probabilities are the softmax of the mean red, green and blue."""
+    directory.mkdir(exist_ok=True)
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", 8, 8, 3])
+    probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 3])
+    nodes = [
+        helper.make_node("Cast", ["images"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["floats", "axes"], ["means"], keepdims=0),
+        helper.make_node("Softmax", ["means"], ["probabilities"], axis=1),
+    ]
+    axes = helper.make_tensor("axes", TensorProto.INT64, [2], [1, 2])
+    graph = helper.make_graph(nodes, "ensemble", [images], [probabilities], [axes])
+    opset = helper.make_opsetid("", 18)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[opset], ir_version=10, model_version=version),
+        directory / "model.onnx",
+    )
+    (directory / "labels.json").write_text(json.dumps(["red", "green", "blue"]))
+    return directory
+
+
+def test_loads_in_a_process_without_convscout_or_pickle_and_predicts(study, store, tmp_path):
+    uri = register_champion(study, store, write_export(tmp_path / "export"), IMAGES)
+    assert uri == "models:/demo@champion"
+    assert not list(study.home.artifacts.rglob("*.pkl"))
+    np.save(tmp_path / "images.npy", IMAGES)
+    answer = subprocess.run(
+        [sys.executable, "-c", LOAD, store.uri, uri, str(tmp_path / "images.npy")],
+        env={**os.environ, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    channels = IMAGES.mean(axis=(1, 2)).argmax(axis=1)
+    assert json.loads(answer.stdout) == [("red", "green", "blue")[channel] for channel in channels]
+
+
+def test_belongs_to_the_study_s_run_and_is_registered_once_an_export(study, store, tmp_path):
+    export = write_export(tmp_path / "export")
+    register_champion(study, store, export, IMAGES)
+    register_champion(study, store, export, IMAGES)
+    client = store.client()
+    (first,) = client.search_model_versions("name = 'demo'")
+    assert first.run_id == StudyRuns(study, store, None).study_run_id
+    register_champion(study, store, write_export(export, version=2), IMAGES)
+    assert len(client.search_model_versions("name = 'demo'")) == 2
+    assert client.get_model_version_by_alias("demo", "champion").version != first.version

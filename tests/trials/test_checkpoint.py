@@ -1,0 +1,90 @@
+"""The trial's directory survives crashes, truncation and flipped bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from search_space.errors import StaleAttemptError
+from trials.checkpoint import KEEP, TrialDirectory, atomic_write
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> TrialDirectory:
+    directory = TrialDirectory(tmp_path / "00000")
+    directory.claim(1)
+    return directory
+
+
+def _state(epoch: int) -> dict[str, object]:
+    return {"epoch": epoch, "model": {"weight": torch.full((3,), float(epoch))}}
+
+
+def test_the_newest_epoch_comes_back_and_old_ones_go(directory: TrialDirectory) -> None:
+    for epoch in range(1, 6):
+        directory.save_epoch(epoch, _state(epoch))
+    state = directory.load_epoch()
+    assert state is not None and state["epoch"] == 5
+    assert torch.equal(state["model"]["weight"], torch.full((3,), 5.0))
+    assert len(list(directory.path.glob("epoch-*"))) == KEEP
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
+def test_a_truncated_epoch_gives_way_to_the_one_before(directory: TrialDirectory, share: float) -> None:
+    for epoch in (1, 2):
+        directory.save_epoch(epoch, _state(epoch))
+    newest = next(directory.path.glob("epoch-0002*"))
+    content = newest.read_bytes()
+    newest.write_bytes(content[: int(share * len(content))])
+    state = directory.load_epoch()
+    assert state is not None and state["epoch"] == 1
+
+
+def test_a_flipped_bit_is_never_loaded(directory: TrialDirectory) -> None:
+    directory.save_best(3, {"weight": torch.ones(64)}, torch.full((5, 2), 0.5))
+    path = directory.best_file()
+    assert path is not None
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    assert directory.load_best() is None
+
+
+def test_the_best_epoch_keeps_weights_and_probabilities(directory: TrialDirectory) -> None:
+    directory.save_best(2, {"a.weight": torch.ones(2)}, torch.zeros(4, 3))
+    directory.save_best(4, {"a.weight": torch.zeros(2)}, torch.ones(4, 3))
+    best = directory.load_best()
+    assert best is not None
+    assert best.epoch == 4
+    assert torch.equal(best.weights["a.weight"], torch.zeros(2))
+    assert torch.equal(best.probabilities, torch.ones(4, 3))
+    assert len(list(directory.path.glob("best-*"))) == 1
+
+
+def test_an_old_attempt_is_told_to_be_silent(directory: TrialDirectory) -> None:
+    directory.claim(2)
+    directory.check_attempt(2)
+    with pytest.raises(StaleAttemptError, match="attempt 1 .* replaced by attempt 2"):
+        directory.check_attempt(1)
+
+
+def test_a_claim_sweeps_up_what_a_crash_left(directory: TrialDirectory) -> None:
+    (directory.path / ".epoch-0001.tmp").write_bytes(b"half")
+    directory.claim(2)
+    assert not list(directory.path.glob(".*.tmp"))
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "file"
+    atomic_write(target, b"old")
+
+    def full_disk(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("trials.checkpoint.os.fsync", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        atomic_write(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -1,0 +1,100 @@
+"""Batches: the dataset in memory, normalised and augmented a whole batch at a time.
+
+Shapes: N images of C channels, H × W pixels, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from search_space.architecture import ImageSpec
+from search_space.augmentation import AugmentationConfig
+from trials.splits import DataSplits, LabelledImages, Normalization
+
+EVALUATION_BATCH = 1024
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingData:
+    """What a worker needs of a study's data: everything but the test split."""
+
+    train: LabelledImages
+    validation: LabelledImages
+    image: ImageSpec
+    normalization: Normalization
+    fingerprint: str
+
+    @classmethod
+    def of(cls, splits: DataSplits) -> Self:
+        """The part of ``splits`` that training may see."""
+        return cls(
+            train=splits.train,
+            validation=splits.validation,
+            image=splits.image,
+            normalization=splits.normalization,
+            fingerprint=splits.fingerprint,
+        )
+
+
+class Batches:
+    """One split, ready to be drawn from in normalised batches on ``device``.
+
+    On a CPU the pixels stay where they are (they may be shared between processes, read-only) and
+    indexing copies a batch; on another device they are moved there once, as bytes.
+    """
+
+    def __init__(
+        self, data: LabelledImages, normalization: Normalization, *, num_classes: int, device: torch.device
+    ) -> None:
+        self._pixels = data.images if device.type == "cpu" else torch.tensor(data.images, device=device)
+        self._labels = torch.tensor(data.labels, device=device)
+        self._num_classes = num_classes
+        self._device = device
+        # (x / 255 - mean) / std as one multiply-add on bytes
+        mean, std = torch.tensor(normalization.mean), torch.tensor(normalization.std)
+        self._scale = (1 / (255 * std)).view(1, -1, 1, 1).to(device)  # (1, C, 1, 1)
+        self._shift = (-mean / std).view(1, -1, 1, 1).to(device)  # (1, C, 1, 1)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64."""
+        return self._labels
+
+    def shuffled(
+        self, batch_size: int, augmentation: AugmentationConfig, generator: torch.Generator
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """One epoch in random order: images (N, C, H, W) float32 and targets (N, K), class probabilities.
+
+        All randomness comes from ``generator``. The last batch may be smaller, but never of a single
+        image, which BatchNorm could not train on.
+        """
+        order = torch.randperm(len(self), generator=generator)
+        chunks = list(order.split(batch_size))
+        if len(chunks) > 1 and len(chunks[-1]) == 1:
+            chunks[-2:] = [torch.cat(chunks[-2:])]
+        for index in chunks:
+            targets = one_hot(self._labels[index.to(self._device)], self._num_classes).float()
+            yield augmentation.apply(self._images(index), targets, generator)
+
+    def in_order(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
+        """All images once, in their own order, (N, C, H, W) float32."""
+        for index in torch.arange(len(self)).split(batch_size):
+            yield self._images(index)
+
+    def _images(self, index: Tensor) -> Tensor:
+        if isinstance(self._pixels, np.ndarray):
+            pixels = torch.from_numpy(self._pixels[index.numpy()])
+        else:
+            pixels = self._pixels[index.to(self._device)]
+        # (N, H, W, C) bytes seen as (N, C, H, W) are channels-last, and stay so through the arithmetic
+        return pixels.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift)

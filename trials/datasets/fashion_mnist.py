@@ -1,0 +1,25 @@
+"""fashion-mnist: 70,000 grey 28×28 pictures of clothes (Xiao et al., arXiv 1708.07747), official split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torchvision import datasets
+
+from trials.datasets.mnist import Mnist
+from trials.sources import sources
+from trials.splits import HORIZONTAL_FLIP
+
+
+@sources.register("fashion-mnist")
+class FashionMnist(Mnist):
+    """70,000 grey 28×28 pictures of ten kinds of clothes.
+
+    The format and the file names are those of MNIST. A mirrored garment is the same garment;
+    shoes do all point one way here, but which way is no part of their class.
+    """
+
+    published = datasets.FashionMNIST
+    class_names = tuple(datasets.FashionMNIST.classes)
+    symmetries = (HORIZONTAL_FLIP,)
+    installed = (Path("/usr/share/datasets/fashion-mnist"),)  # Debian's package dataset-fashion-mnist

@@ -1,0 +1,22 @@
+"""What a model answers for a whole split."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softmax
+
+from trials.batches import Batches
+from trials.precision import Precision
+
+
+@torch.no_grad()
+def probabilities(model: nn.Module, batches: Batches, precision: Precision) -> Tensor:
+    """Softmax probabilities (N, K), float32 on the CPU, for every image in its own order."""
+    model.eval()
+    parts = []
+    for images in batches.in_order():
+        with precision.autocast():
+            logits = model(images)
+        parts.append(softmax(logits.float(), dim=1))
+    return torch.cat(parts).cpu()  # (N, K)

@@ -1,0 +1,126 @@
+"""TrialRun: one attempt at a trial, from its configuration to its files, an epoch at a time."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from search_space.errors import ConvscoutError, StudyInterrupted
+from trials.batches import Batches, TrainingData
+from trials.checkpoint import TrialDirectory
+from trials.config import Measurement, TrialConfig, TrialResult, TrialState
+from trials.precision import choose_device, choose_precision
+from trials.train import TrainingState, train
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dispatch:
+    """An order to a worker: run ``config`` in ``directory`` on ``device``.
+
+    ``reported`` is the last epoch that the ledger already has; epochs that were checkpointed after it
+    are reported again from the checkpoint instead of being trained again.
+    """
+
+    config: TrialConfig
+    directory: str
+    device: str
+    reported: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What one step of a trial showed: another epoch, or its end."""
+
+    measurement: Measurement | None = None
+    result: TrialResult | None = None
+
+
+def never() -> bool:
+    """The ``should_stop`` of a worker that is stopped from outside."""
+    return False
+
+
+class TrialRun:
+    """A trial under way. ``step`` is called until it answers with a result; it never raises a trial's error."""
+
+    def __init__(
+        self, dispatch: Dispatch, data: TrainingData, *, should_stop: Callable[[], bool] = never
+    ) -> None:
+        self._config = dispatch.config
+        self._directory = TrialDirectory(Path(dispatch.directory))
+        self._measurements = self._run(dispatch, data, should_stop)
+
+    def step(self) -> Progress:
+        """Train one more epoch, or say how the trial ended.
+
+        Raises ``StudyInterrupted`` when the run was asked to stop; the trial is then unfinished.
+        """
+        try:
+            return Progress(measurement=next(self._measurements))
+        except StopIteration:
+            return self._ended(TrialState.COMPLETED)
+        except StudyInterrupted:
+            raise
+        except ConvscoutError as error:
+            return self._ended(TrialState.FAILED, error.message)
+        except Exception as error:  # a candidate may fail in any way; the study must go on
+            (self._directory.path / "error.txt").write_text(traceback.format_exc())
+            return self._ended(TrialState.FAILED, f"{type(error).__name__}: {str(error).splitlines()[0][:300]}")
+
+    def _ended(self, state: TrialState, error: str = "") -> Progress:
+        result = TrialResult(
+            number=self._config.number, attempt=self._config.attempt, state=state, error=error
+        )
+        return Progress(result=result)
+
+    def _run(
+        self, dispatch: Dispatch, data: TrainingData, should_stop: Callable[[], bool]
+    ) -> Iterator[Measurement]:
+        config, recipe = dispatch.config, dispatch.config.recipe
+        assert config.dataset == data.fingerprint, "a worker was sent a trial of other data"
+        precision = choose_precision(recipe.precision, choose_device(dispatch.device))
+        state = _initial_state(config, data, precision.device)
+        self._restore(state)
+        yield from (m for m in list(state.measurements) if m.epoch > dispatch.reported)
+        splits = [
+            Batches(part, data.normalization, num_classes=data.image.num_classes, device=precision.device)
+            for part in (data.train, data.validation)
+        ]
+        for measurement in train(
+            state, *splits, recipe, seed=config.seed, precision=precision, should_stop=should_stop
+        ):
+            self._save(state)
+            yield measurement
+
+    def _restore(self, state: TrainingState) -> None:
+        saved = self._directory.load_epoch()
+        if saved is None:
+            return
+        state.model.load_state_dict(saved["model"])
+        state.optimizer.load_state_dict(saved["optimizer"])
+        state.epoch = saved["epoch"]
+        state.measurements = [Measurement.from_dict(values) for values in saved["measurements"]]
+
+    def _save(self, state: TrainingState) -> None:
+        self._directory.check_attempt(self._config.attempt)
+        assert state.probabilities is not None
+        best = max(state.measurements, key=lambda m: (m.val_accuracy, -m.epoch))
+        if best.epoch == state.epoch:
+            self._directory.save_best(state.epoch, state.model.state_dict(), state.probabilities)
+        saved = {
+            "model": state.model.state_dict(),
+            "optimizer": state.optimizer.state_dict(),
+            "epoch": state.epoch,
+            "measurements": [m.to_dict() for m in state.measurements],
+        }
+        self._directory.save_epoch(state.epoch, saved)
+
+
+def _initial_state(config: TrialConfig, data: TrainingData, device: torch.device) -> TrainingState:
+    torch.manual_seed(config.seed)
+    model = config.architecture.build(data.image).to(device, memory_format=torch.channels_last)
+    return TrainingState(model=model, optimizer=config.recipe.optimizer.build(model))
