@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -14,22 +14,47 @@ from search_space.configurable import Configurable
 from search_space.registry import Registry
 
 
-@dataclass(frozen=True, kw_only=True)
-class AugmentationConfig(Configurable, ABC):
-    """A policy that changes a whole training batch on its device.
+class Augmentation(Protocol):
+    """What changes a whole training batch on its device."""
 
-    ``needs`` names the symmetries a dataset must declare for the policy to keep its labels true.
-    """
-
-    needs: ClassVar[tuple[str, ...]] = ()
-
-    @abstractmethod
     def apply(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Change ``images`` (N, C, H, W), normalised floats, and ``targets`` (N, K), class probabilities.
 
         All randomness comes from ``generator``, a generator on the CPU, so that a resumed trial sees
         the batches it would have seen. Returns new tensors; the arguments are not written to.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationConfig(Configurable, ABC):
+    """An augmentation policy: an ``Augmentation`` with its settings.
+
+    A recipe applies two policies in turn: first its ``augmentation``, which moves and mirrors whole
+    images, then its ``distortion``, which changes what is seen in them. ``parts`` names those of the
+    two that a policy can be. ``needs`` names the symmetries a dataset must declare for the policy to
+    keep its labels true. ``searched`` is False for a policy that takes part only when a study names it.
+    """
+
+    parts: ClassVar[tuple[str, ...]] = ("augmentation",)
+    needs: ClassVar[tuple[str, ...]] = ()
+    searched: ClassVar[bool] = True
+
+    @abstractmethod
+    def apply(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """As ``Augmentation.apply`` says."""
+
+
+@dataclass(frozen=True)
+class InTurn:
+    """Augmentations applied one after the other."""
+
+    augmentations: tuple[Augmentation, ...]
+
+    def apply(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """As ``Augmentation.apply`` says."""
+        for augmentation in self.augmentations:
+            images, targets = augmentation.apply(images, targets, generator)
+        return images, targets
 
 
 augmentations: Registry[type[AugmentationConfig]] = Registry(

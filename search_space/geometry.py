@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from search_space.architecture import ImageSpec
 from search_space.errors import UnbuildableError
 
@@ -41,3 +43,40 @@ def require_side(family: str, image: ImageSpec, smallest: int) -> None:
             f"{image.image_size} × {image.image_size}; leave {family} out of families or enlarge the "
             f"images with image_size = {smallest}"
         )
+
+
+def early_halvings(image_size: int, *, most: int) -> int:
+    """How often a stem halves the side of the image, so that costly stages see at most 24 × 24 pixels.
+
+    224-pixel images are halved ``most`` times (three in Szegedy et al., 2015), and 32-pixel ones once.
+    """
+    halvings = 0
+    while image_size > 24 and halvings < most:
+        image_size = -(-image_size // 2)
+        halvings += 1
+    return halvings
+
+
+def divisible(channels: float, divisor: int) -> int:
+    """``channels`` rounded to a multiple of ``divisor``, but down by no more than a tenth (MobileNets do so)."""
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded
+
+
+def fitted_strides(side: int, strides: Sequence[int], keep: str) -> tuple[int, ...]:
+    """``strides`` of 1 and 2, of which only as many halve as leave maps ``SMALLEST_MAP`` wide.
+
+    ``keep`` names those that go on halving: the "early" ones, the "late" ones, or some "spread" over all.
+    """
+    halvings = [index for index, stride in enumerate(strides) if stride == 2]
+    count = 0
+    while count < len(halvings) and side >= 2 * SMALLEST_MAP - 1:
+        side = -(-side // 2)
+        count += 1
+    last = len(halvings) - 1
+    kept = {
+        "early": halvings[:count],
+        "late": halvings[len(halvings) - count :],
+        "spread": [halvings[round(last * index / max(1, count - 1))] for index in range(count)],
+    }[keep]
+    return tuple(2 if index in kept else 1 for index in range(len(strides)))

@@ -8,24 +8,66 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.ops import drop_block2d
 
 from search_space.configurable import Configurable
+from search_space.initialization import INITS
+from search_space.initialization import initialize as initialize
 from search_space.knobs import choice, real
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": partial(nn.ReLU, inplace=True),
+    "relu6": partial(nn.ReLU6, inplace=True),
     "leaky_relu": partial(nn.LeakyReLU, 0.1, inplace=True),
+    "prelu": nn.PReLU,
     "elu": partial(nn.ELU, inplace=True),
+    "selu": partial(nn.SELU, inplace=True),
     "gelu": nn.GELU,
     "silu": nn.SiLU,
+    "mish": nn.Mish,
+    "hard_swish": nn.Hardswish,
+    "sigmoid": nn.Sigmoid,
     "tanh": nn.Tanh,
 }
+
+
+class DropBlock(nn.Module):
+    """Drops squares of up to 3 × 3 pixels of a map: (N, C, H, W) → (N, C, H, W).
+
+    Ghiasi et al. (2018), "DropBlock: A regularization method for convolutional networks", section 3. The
+    paper's blocks are of 7 pixels, for maps of 14 and more.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C, H, W)."""
+        side = 3 if min(maps.shape[2:]) >= 3 else 1
+        dropped: Tensor = drop_block2d(maps, self.probability, side, training=self.training)
+        return dropped
+
+
 DROPOUTS: dict[str, Callable[[float], nn.Module]] = {
     "element": nn.Dropout,
     "spatial": nn.Dropout2d,  # whole feature maps (Tompson et al., 2015, section 3.2)
+    "block": DropBlock,
 }
+POOLS: dict[str, type[nn.MaxPool2d] | type[nn.AvgPool2d]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
+POOLINGS = (*POOLS, "strided", "fractional")
 NORM_PLACEMENTS = ("before", "after", "none")
+GROUP_CHANNELS = 8  # channels of a group of GroupNorm, or somewhat more
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Wu & He (2018), "Group Normalization", section 3.2, in groups of about ``GROUP_CHANNELS``."""
+    return nn.GroupNorm(math.gcd(channels, max(1, channels // GROUP_CHANNELS)), channels)
+
+
+NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "group": group_norm}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +80,17 @@ class ConvKnobs(Configurable):
     norm_placement: str = choice(
         "before", ("before", "after"), legal=NORM_PLACEMENTS, help="batch norm before or after the activation"
     )
+    norm: str = choice(
+        "batch", ("batch",), legal=tuple(NORMS), when={"norm_placement": ("before", "after")},
+        help="what is normalised together",
+    )  # fmt: skip
+    init: str = choice("he", ("he",), legal=tuple(INITS), help="how filters start")
     dropout_kind: str = choice(
-        "none", ("none", "element", "spatial"), help="what dropout between convolutions drops, if anything"
-    )
+        "none", ("none", "element", "spatial"), legal=("none", *DROPOUTS),
+        help="what dropout between convolutions drops, if anything",
+    )  # fmt: skip
     dropout: float = real(
-        0.1, low=0.05, high=0.3, maximum=0.9, when={"dropout_kind": ("element", "spatial")},
+        0.1, low=0.05, high=0.3, maximum=0.9, when={"dropout_kind": tuple(DROPOUTS)},
         help="probability of dropping between convolutions",
     )  # fmt: skip
     head_dropout: float = real(0.0, low=0.0, high=0.5, maximum=0.9, help="probability of dropping a feature")
@@ -51,9 +99,20 @@ class ConvKnobs(Configurable):
         """A fresh non-linearity."""
         return ACTIVATIONS[self.activation]()
 
+    def norm_layer(self, channels: int) -> nn.Module:
+        """A fresh norm of ``channels`` maps."""
+        return NORMS[self.norm](channels)
+
     def dropout_layer(self) -> nn.Module:
         """Dropout for feature maps, or nothing."""
         return nn.Identity() if self.dropout_kind == "none" else DROPOUTS[self.dropout_kind](self.dropout)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreActKnobs(ConvKnobs):
+    """The knobs of families that normalise and activate the input of a convolution, not its output."""
+
+    norm_placement: str = choice("before", ("before",), help="batch norm before the activation")
 
 
 class ConvNormAct(nn.Sequential):
@@ -71,7 +130,7 @@ class ConvNormAct(nn.Sequential):
         out_channels: int,
         knobs: ConvKnobs,
         *,
-        kernel_size: int = 3,
+        kernel_size: int | tuple[int, int] = 3,
         stride: int = 1,
         padding: int | None = None,
         groups: int = 1,
@@ -80,13 +139,13 @@ class ConvNormAct(nn.Sequential):
     ) -> None:
         normed = knobs.norm_placement != "none"
         norm_next = normed and (knobs.norm_placement == "before" or not activated)
-        padding = kernel_size // 2 if padding is None else padding
+        height, width = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
         conv = nn.Conv2d(
             in_channels,
             out_channels,
-            kernel_size,
+            (height, width),
             stride,
-            padding,
+            (height // 2, width // 2) if padding is None else padding,
             groups=groups,
             bias=biased or not norm_next,
         )
@@ -94,8 +153,20 @@ class ConvNormAct(nn.Sequential):
         if activated:
             layers.append(("act", knobs.activation_layer()))
         if normed:
-            layers.insert(1 if norm_next else len(layers), ("norm", nn.BatchNorm2d(out_channels)))
+            layers.insert(1 if norm_next else len(layers), ("norm", knobs.norm_layer(out_channels)))
         super().__init__(OrderedDict(layers))
+
+
+class NormAct(nn.Sequential):
+    """Batch norm and activation before a convolution (He et al., 2016b, "Identity Mappings", figure 4e)."""
+
+    def __init__(self, channels: int, knobs: ConvKnobs) -> None:
+        super().__init__(OrderedDict(norm=knobs.norm_layer(channels), act=knobs.activation_layer()))
+
+
+def bare_conv(in_channels: int, out_channels: int, *, kernel_size: int, stride: int = 1) -> nn.Conv2d:
+    """A convolution of pre-activation networks: no norm or bias of its own, and the size kept."""
+    return nn.Conv2d(in_channels, out_channels, kernel_size, stride, kernel_size // 2, bias=False)
 
 
 class PoolHead(nn.Sequential):
@@ -115,18 +186,34 @@ class PoolHead(nn.Sequential):
         )
 
 
-def he_normal(conv: nn.Conv2d) -> None:
-    """He et al. (2015), "Delving Deep into Rectifiers", section 2.2, in its fan-out form."""
-    fan_out = conv.out_channels * math.prod(conv.kernel_size) // conv.groups
-    nn.init.normal_(conv.weight, std=math.sqrt(2 / fan_out))
+class FractionalMaxPool(nn.Module):
+    """Max pooling over overlapping cells at random places: (N, C, H, W) → (N, C, H // window, W // window).
+
+    Graham (2014), "Fractional Max-Pooling", section 2. Cells are evenly spaced outside training, so that
+    one image always gets one answer.
+    """
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        self.window = window
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C, H // window, W // window)."""
+        height, width = maps.shape[2] // self.window, maps.shape[3] // self.window
+        if self.training and min(maps.shape[2:]) > self.window:
+            return F.fractional_max_pool2d(maps, self.window + 1, output_size=(height, width))
+        return F.max_pool2d(maps, self.window + 1, self.window, padding=1)[:, :, :height, :width]
 
 
-def initialize(model: nn.Module, filters: Callable[[nn.Conv2d], None] = he_normal) -> None:
-    """Draw all weights anew: filters by ``filters``, matrices so as to keep variance, biases zero."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            filters(module)
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=1 / math.sqrt(module.in_features))
-        if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
+def pool_layer(kind: str, channels: int, window: int = 2) -> nn.Module:
+    """What shrinks maps by ``window``: (N, channels, H, W) → (N, channels, H // window, W // window)."""
+    if window == 1:
+        return nn.Identity()
+    if kind == "strided":  # Springenberg et al. (2015), "Striving for Simplicity", section 2
+        return nn.Conv2d(channels, channels, window, window)
+    return FractionalMaxPool(window) if kind == "fractional" else POOLS[kind](window)
+
+
+def first_conv(model: nn.Module) -> nn.Conv2d:
+    """The convolution that sees the images."""
+    return next(module for module in model.modules() if isinstance(module, nn.Conv2d))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from search_space.architecture import Classifier
 from search_space.configurable import Configurable
 from search_space.registry import Registry
 
@@ -19,7 +20,10 @@ class OptimizerConfig(Configurable, ABC):
     """An optimizer with its settings. Subclasses declare at least the two knobs named here.
 
     ``learning_rate`` is the peak that the schedule scales. ``weight_decay`` spares biases and norms.
+    ``searched`` is False for an optimizer that takes part only when a study names it.
     """
+
+    searched: ClassVar[bool] = True
 
     learning_rate: float
     weight_decay: float
@@ -29,17 +33,22 @@ class OptimizerConfig(Configurable, ABC):
         """The torch optimizer over ``groups``, each with its own ``weight_decay``."""
 
     def build(self, model: nn.Module) -> Optimizer:
-        """The torch optimizer for ``model``: matrices and filters decay, biases and norms do not."""
-        decayed: list[Tensor] = []
-        spared: list[Tensor] = []
-        for parameter in model.parameters():
+        """The torch optimizer for ``model``: matrices and filters decay, biases and norms do not.
+
+        The learning rate of each group is ``learning_rate`` times its ``lr_scale``, which ``model`` decides.
+        """
+        groups: dict[tuple[float, float], list[Tensor]] = {}
+        for name, parameter in model.named_parameters():
             if parameter.requires_grad:
-                (decayed if parameter.ndim > 1 else spared).append(parameter)
-        groups = [
-            {"params": decayed, "weight_decay": self.weight_decay},
-            {"params": spared, "weight_decay": 0.0},
-        ]
-        return self.create([group for group in groups if group["params"]])
+                decay = self.weight_decay if parameter.ndim > 1 else 0.0
+                scale = model.learning_rate_scale(name) if isinstance(model, Classifier) else 1.0
+                groups.setdefault((decay, scale), []).append(parameter)
+        return self.create(
+            [
+                {"params": group, "weight_decay": decay, "lr": scale * self.learning_rate, "lr_scale": scale}
+                for (decay, scale), group in groups.items()
+            ]
+        )
 
 
 optimizers: Registry[type[OptimizerConfig]] = Registry(

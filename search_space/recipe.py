@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
 from search_space.architecture import ImageSpec
-from search_space.augmentation import AugmentationConfig, augmentation_from_dict, augmentations
+from search_space.augmentation import AugmentationConfig, InTurn, augmentations
+from search_space.augmentations.none import NoAugmentation
+from search_space.averaging import AVERAGINGS
 from search_space.configurable import Configurable
 from search_space.errors import ConfigError, Problem
 from search_space.knobs import Choice, Knob, Override, Suggester, choice, real
-from search_space.optimizer import OptimizerConfig, optimizer_from_dict, optimizers
-from search_space.schedules import SCHEDULES
+from search_space.losses import CLASS_WEIGHTS, LOSSES
+from search_space.optimizer import OptimizerConfig, optimizers
+from search_space.registry import Registry
+from search_space.schedules import RISING, SCHEDULES, factor_at
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+WARMED_UP = tuple(name for name in SCHEDULES if name not in RISING)
+REGISTRIES: dict[str, Registry[type[Any]]] = {
+    "optimizer": optimizers,
+    "augmentation": augmentations,
+    "distortion": augmentations,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRecipe(Configurable):
     """Optimizer, schedule, regularization and augmentation of one trial.
 
+    ``augmentation`` and then ``distortion`` change each training batch (see ``AugmentationConfig``).
     ``epochs`` is the full length of the schedule; a pruned trial sees less of it. ``precision``
     "auto" takes bfloat16 where the device computes it natively, and float32 elsewhere.
     """
@@ -29,15 +40,39 @@ class TrainingRecipe(Configurable):
 
     optimizer: OptimizerConfig
     augmentation: AugmentationConfig
+    distortion: AugmentationConfig = field(default_factory=NoAugmentation)
     epochs: int = 10
     precision: str = "auto"
     batch_size: int = choice(
         128, (64, 128, 256), legal=(16, 32, 64, 128, 256, 512, 1024), help="images a step"
     )
     schedule: str = choice(
-        "cosine", ("cosine", "linear"), legal=tuple(SCHEDULES), help="learning rate over time"
+        "cosine", ("cosine", "linear", "one_cycle"), legal=tuple(SCHEDULES), help="learning rate over time"
     )
-    warmup: float = real(0.1, low=0.0, high=0.3, maximum=0.9, help="share of the steps that warm up")
+    warmup: float = real(
+        0.1, low=0.0, high=0.3, maximum=0.9, when={"schedule": WARMED_UP},
+        help="share of the steps that warm up",
+    )  # fmt: skip
+    clipping: str = choice("none", ("none", "norm"), help="what is clipped of the gradient, if anything")
+    clip_norm: float = real(
+        1.0, low=0.3, high=10.0, log=True, minimum=1e-3, when={"clipping": ("norm",)},
+        help="largest norm of the gradient",
+    )  # fmt: skip
+    averaging: str = choice(
+        "none", ("none", "ema"), legal=AVERAGINGS, help="average of weights that is judged and kept"
+    )
+    ema_decay: float = real(
+        0.99, low=0.95, high=0.999, maximum=0.9999, when={"averaging": ("ema",)},
+        help="share of the average that a step keeps",
+    )  # fmt: skip
+    loss: str = choice("cross_entropy", ("cross_entropy",), legal=LOSSES, help="what training makes small")
+    focal_gamma: float = real(
+        2.0, low=0.5, high=3.0, maximum=10.0, when={"loss": ("focal",)},
+        help="how much less confident answers count",
+    )  # fmt: skip
+    class_weights: str = choice(
+        "none", ("none",), legal=CLASS_WEIGHTS, help="weights of the classes in the loss"
+    )
     label_smoothing: float = real(
         0.05, low=0.0, high=0.2, maximum=0.9, help="mass given to the other classes"
     )
@@ -53,6 +88,15 @@ class TrainingRecipe(Configurable):
             problems.append(Problem(field="recipe.precision", value=self.precision, rule=rule))
         return problems
 
+    @property
+    def policies(self) -> InTurn:
+        """What is done to a training batch."""
+        return InTurn((self.augmentation, self.distortion))
+
+    def rate_at(self, progress: float) -> float:
+        """The learning rate once ``progress``, in [0, 1], of all steps are done."""
+        return self.optimizer.learning_rate * factor_at(self.schedule, progress, warmup=self.warmup)
+
     def with_epochs(self, epochs: int) -> Self:
         """The same recipe over another number of epochs."""
         return replace(self, epochs=epochs)
@@ -67,62 +111,50 @@ class TrainingRecipe(Configurable):
         precision: str,
         overrides: Mapping[str, Override],
     ) -> Self:
-        """Sample a recipe for these images: scalar knobs, then an optimizer and an augmentation."""
+        """Sample a recipe for these images: scalar knobs, then its parts."""
         values = cls.suggest_values(suggester, overrides)
-        parts = part_knobs(image, overrides)
-        optimizer = parts["optimizer"].suggest(suggester, "recipe.optimizer")
-        augmentation = parts["augmentation"].suggest(suggester, "recipe.augmentation")
-        return cls(
-            epochs=epochs,
-            precision=precision,
-            optimizer=optimizers.get(optimizer).suggest(suggester, overrides),
-            augmentation=augmentations.get(augmentation).suggest(suggester, overrides),
-            **values,
-        )
+        for part, knob in part_knobs(image, overrides).items():
+            name = knob.suggest(suggester, f"recipe.{part}") if knob.count() > 1 else knob.default
+            values[part] = REGISTRIES[part].get(name).suggest(suggester, overrides)
+        return cls(epochs=epochs, precision=precision, **values)
 
     @classmethod
     def proven_for(
         cls, image: ImageSpec, *, epochs: int, precision: str, overrides: Mapping[str, Override]
     ) -> Self:
         """The recipe to try first, moved into the study's ranges."""
-        parts = part_knobs(image, overrides)
-        return cls(
-            epochs=epochs,
-            precision=precision,
-            optimizer=optimizers.get(parts["optimizer"].default).proven(overrides),
-            augmentation=augmentations.get(parts["augmentation"].default).proven(overrides),
-            **{key: knob.default for key, knob in cls.narrowed_knobs(overrides).items()},
-        )
+        values = {key: knob.default for key, knob in cls.narrowed_knobs(overrides).items()}
+        for part, knob in part_knobs(image, overrides).items():
+            values[part] = REGISTRIES[part].get(knob.default).proven(overrides)
+        return cls(epochs=epochs, precision=precision, **values)
 
     def to_dict(self) -> dict[str, Any]:
         scalars = {f.name: getattr(self, f.name) for f in fields(self)}
-        parts = {"optimizer": self.optimizer.to_dict(), "augmentation": self.augmentation.to_dict()}
+        parts = {part: getattr(self, part).to_dict() for part in REGISTRIES}
         return {"name": self.name, **scalars, **parts}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         parts = {
-            "optimizer": optimizer_from_dict(values["optimizer"]),
-            "augmentation": augmentation_from_dict(values["augmentation"]),
+            part: registry.get(values[part]["name"]).from_dict(values[part])
+            for part, registry in REGISTRIES.items()
+            if part in values
         }
         return super().from_dict({**values, **parts})
 
 
 def part_knobs(image: ImageSpec, overrides: Mapping[str, Override]) -> dict[str, Knob]:
-    """Which optimizer and which augmentation: choices over the registries, narrowed by the study.
+    """Which optimizer, augmentation and distortion: choices over the registries, narrowed by the study.
 
     Policies that need a symmetry these images do not have are left out.
     """
-    fitting = tuple(
-        key for key, policy in augmentations.items() if set(policy.needs) <= set(image.symmetries)
-    )
-    preferred = next((key for key in ("crop_flip", "crop") if key in fitting), fitting[0])
+    moves = fitting_policies("augmentation", image)
+    preferred = next(name for name in ("crop_flip", "crop", *moves) if name in moves)
     knobs: dict[str, Knob] = {
-        "optimizer": Choice(
-            default="sgd", choices=optimizers.names(), legal=optimizers.names(), help="update rule"
-        ),
-        "augmentation": Choice(
-            default=preferred, choices=fitting, legal=fitting, help="how training images are varied"
+        "optimizer": _part("sgd", optimizers, optimizers.names(), "update rule"),
+        "augmentation": _part(preferred, augmentations, moves, "how training images are moved"),
+        "distortion": _part(
+            "none", augmentations, fitting_policies("distortion", image), "what else is done to them"
         ),
     }
     for key, knob in knobs.items():
@@ -132,3 +164,18 @@ def part_knobs(image: ImageSpec, overrides: Mapping[str, Override]) -> dict[str,
             except ValueError as error:
                 raise ConfigError([Problem(field=f"recipe.{key}", value=override, rule=str(error))]) from None
     return knobs
+
+
+def fitting_policies(part: str, image: ImageSpec) -> tuple[str, ...]:
+    """The names of the policies that can be ``part`` of a recipe and keep the labels of these images true."""
+    return tuple(
+        name
+        for name, policy in augmentations.items()
+        if part in policy.parts and set(policy.needs) <= set(image.symmetries)
+    )
+
+
+def _part(default: str, registry: Registry[type[Any]], legal: tuple[str, ...], help: str) -> Knob:
+    """A choice among those of ``legal`` that are searched; a study can name any of them."""
+    searched = tuple(name for name in legal if registry.get(name).searched)
+    return Choice(default=default, choices=searched, legal=legal, help=help)

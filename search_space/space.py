@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from search_space.architecture import ArchitectureConfig, ImageSpec, families
-from search_space.augmentation import augmentations
 from search_space.configurable import Configurable
 from search_space.errors import ConfigError, Problem
 from search_space.knobs import Knob, Override, Suggester
-from search_space.optimizer import optimizers
-from search_space.recipe import TrainingRecipe, part_knobs
+from search_space.recipe import REGISTRIES, TrainingRecipe, part_knobs
 
 Candidate = tuple[ArchitectureConfig, TrainingRecipe]
 
@@ -89,12 +87,10 @@ class SearchSpace:
         return knobs
 
     def _configs(self, parts: Mapping[str, Knob]) -> list[type[Configurable]]:
-        return [
-            *(families.get(name) for name in self.families),
-            TrainingRecipe,
-            *(optimizers.get(name) for name in _names(parts["optimizer"])),
-            *(augmentations.get(name) for name in _names(parts["augmentation"])),
-        ]
+        configs: list[type[Configurable]] = [*(families.get(name) for name in self.families), TrainingRecipe]
+        for part, knob in parts.items():
+            configs += [REGISTRIES[part].get(name) for name in _names(knob)]
+        return configs
 
     def _misnamed(self) -> list[Problem]:
         parts = part_knobs(self.image, self.overrides)
@@ -120,12 +116,10 @@ class _Recorder:
     def __init__(self, candidate: Candidate) -> None:
         architecture, recipe = candidate
         self.parameters: dict[str, object] = {}
-        self._values: dict[str, Any] = {
-            "family": architecture.name,
-            "recipe.optimizer": recipe.optimizer.name,
-            "recipe.augmentation": recipe.augmentation.name,
-        }
-        for config in (architecture, recipe, recipe.optimizer, recipe.augmentation):
+        parts: dict[str, Configurable] = {part: getattr(recipe, part) for part in REGISTRIES}
+        self._values: dict[str, Any] = {"family": architecture.name}
+        self._values |= {f"recipe.{part}": config.name for part, config in parts.items()}
+        for config in (architecture, recipe, *parts.values()):
             for key in config.knobs():
                 self._values[f"{config.name}.{key}"] = getattr(config, key)
 

@@ -5,6 +5,7 @@ Shapes: N images of C channels, H × W pixels, K classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from search_space.architecture import ImageSpec
-from search_space.augmentation import AugmentationConfig
+from search_space.augmentation import Augmentation
 from trials.splits import DataSplits, LabelledImages, Normalization
 
 EVALUATION_BATCH = 1024
@@ -55,7 +56,7 @@ class Batches:
     ) -> None:
         self._pixels = data.images if device.type == "cpu" else torch.tensor(data.images, device=device)
         self._labels = torch.tensor(data.labels, device=device)
-        self._num_classes = num_classes
+        self.num_classes = num_classes
         self._device = device
         # (x / 255 - mean) / std as one multiply-add on bytes
         mean, std = torch.tensor(normalization.mean), torch.tensor(normalization.std)
@@ -71,7 +72,7 @@ class Batches:
         return self._labels
 
     def shuffled(
-        self, batch_size: int, augmentation: AugmentationConfig, generator: torch.Generator
+        self, batch_size: int, augmentation: Augmentation, generator: torch.Generator
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch in random order: images (N, C, H, W) float32 and targets (N, K), class probabilities.
 
@@ -83,13 +84,17 @@ class Batches:
         if len(chunks) > 1 and len(chunks[-1]) == 1:
             chunks[-2:] = [torch.cat(chunks[-2:])]
         for index in chunks:
-            targets = one_hot(self._labels[index.to(self._device)], self._num_classes).float()
+            targets = one_hot(self._labels[index.to(self._device)], self.num_classes).float()
             yield augmentation.apply(self._images(index), targets, generator)
 
     def in_order(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
         """All images once, in their own order, (N, C, H, W) float32."""
         for index in torch.arange(len(self)).split(batch_size):
             yield self._images(index)
+
+    def spread(self, count: int) -> Tensor:
+        """At most ``count`` images evenly spread over the split, (N, C, H, W) float32; always the same ones."""
+        return self._images(torch.arange(0, len(self), math.ceil(len(self) / count)))
 
     def _images(self, index: Tensor) -> Tensor:
         if isinstance(self._pixels, np.ndarray):

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from search_space.architecture import ArchitectureConfig, architecture_from_dict
-from search_space.recipe import TrainingRecipe
+from search_space.recipe import REGISTRIES, TrainingRecipe
 
 
 class TrialState(StrEnum):
@@ -68,10 +68,10 @@ class TrialConfig:
     def flat(self) -> dict[str, Any]:
         """Every setting under a prefixed name (``resnet.width``, ``sgd.momentum``), for tables and MLflow."""
         recipe = self.recipe.to_dict()
-        optimizer, augmentation = recipe.pop("optimizer"), recipe.pop("augmentation")
+        parts = {name: recipe.pop(name) for name in REGISTRIES}
         flat = {"family": self.architecture.name, "seed": self.seed}
-        flat |= {"recipe.optimizer": optimizer["name"], "recipe.augmentation": augmentation["name"]}
-        for part in (self.architecture.to_dict(), recipe, optimizer, augmentation):
+        flat |= {f"recipe.{name}": part["name"] for name, part in parts.items()}
+        for part in (self.architecture.to_dict(), recipe, *parts.values()):
             flat |= {f"{part['name']}.{key}": value for key, value in part.items() if key != "name"}
         return flat
 
@@ -80,9 +80,9 @@ class TrialConfig:
 class Measurement:
     """What one epoch showed.
 
-    ``epoch`` counts from 1. Losses are mean cross entropies in nats. ``elapsed_s`` is training and
-    validation time since the trial began, over all its attempts; ``images_per_s`` is the training
-    rate of this epoch.
+    ``epoch`` counts from 1. Losses are means an image: ``val_loss`` the cross entropy in nats,
+    ``train_loss`` whatever the recipe makes small. ``elapsed_s`` is training and validation time since
+    the trial began, over all its attempts; ``images_per_s`` is the training rate of this epoch.
     """
 
     epoch: int

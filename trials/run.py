@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from pathlib import Path
 
 import torch
 
+from search_space.architecture import ImageSpec
 from search_space.errors import ConvscoutError, StudyInterrupted
 from trials.batches import Batches, TrainingData
 from trials.checkpoint import TrialDirectory
 from trials.config import Measurement, TrialConfig, TrialResult, TrialState
 from trials.precision import choose_device, choose_precision
 from trials.train import TrainingState, train
+
+_INITIAL_PIXELS = 5_000 * 32 * 32  # seen before training by networks that derive weights from images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +73,9 @@ class TrialRun:
             return self._ended(TrialState.FAILED, error.message)
         except Exception as error:  # a candidate may fail in any way; the study must go on
             (self._directory.path / "error.txt").write_text(traceback.format_exc())
-            return self._ended(TrialState.FAILED, f"{type(error).__name__}: {str(error).splitlines()[0][:300]}")
+            return self._ended(
+                TrialState.FAILED, f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"
+            )
 
     def _ended(self, state: TrialState, error: str = "") -> Progress:
         result = TrialResult(
@@ -83,15 +89,21 @@ class TrialRun:
         config, recipe = dispatch.config, dispatch.config.recipe
         assert config.dataset == data.fingerprint, "a worker was sent a trial of other data"
         precision = choose_precision(recipe.precision, choose_device(dispatch.device))
-        state = _initial_state(config, data, precision.device)
-        self._restore(state)
-        yield from (m for m in list(state.measurements) if m.epoch > dispatch.reported)
-        splits = [
+        training, validation = (
             Batches(part, data.normalization, num_classes=data.image.num_classes, device=precision.device)
             for part in (data.train, data.validation)
-        ]
+        )
+        state = _initial_state(config, data.image, training, precision.device)
+        self._restore(state)
+        yield from (m for m in list(state.measurements) if m.epoch > dispatch.reported)
         for measurement in train(
-            state, *splits, recipe, seed=config.seed, precision=precision, should_stop=should_stop
+            state,
+            training,
+            validation,
+            recipe,
+            seed=config.seed,
+            precision=precision,
+            should_stop=should_stop,
         ):
             self._save(state)
             yield measurement
@@ -102,6 +114,8 @@ class TrialRun:
             return
         state.model.load_state_dict(saved["model"])
         state.optimizer.load_state_dict(saved["optimizer"])
+        if state.average is not None:
+            state.average.load_state_dict(saved["average"])
         state.epoch = saved["epoch"]
         state.measurements = [Measurement.from_dict(values) for values in saved["measurements"]]
 
@@ -110,17 +124,22 @@ class TrialRun:
         assert state.probabilities is not None
         best = max(state.measurements, key=lambda m: (m.val_accuracy, -m.epoch))
         if best.epoch == state.epoch:
-            self._directory.save_best(state.epoch, state.model.state_dict(), state.probabilities)
+            self._directory.save_best(state.epoch, state.judged.state_dict(), state.probabilities)
         saved = {
             "model": state.model.state_dict(),
             "optimizer": state.optimizer.state_dict(),
+            "average": None if state.average is None else state.average.state_dict(),
             "epoch": state.epoch,
             "measurements": [m.to_dict() for m in state.measurements],
         }
         self._directory.save_epoch(state.epoch, saved)
 
 
-def _initial_state(config: TrialConfig, data: TrainingData, device: torch.device) -> TrainingState:
+def _initial_state(
+    config: TrialConfig, image: ImageSpec, training: Batches, device: torch.device
+) -> TrainingState:
     torch.manual_seed(config.seed)
-    model = config.architecture.build(data.image).to(device, memory_format=torch.channels_last)
-    return TrainingState(model=model, optimizer=config.recipe.optimizer.build(model))
+    model = config.architecture.build(image).to(device, memory_format=torch.channels_last)
+    model.initialize_from(training.spread(max(1, _INITIAL_PIXELS // image.image_size**2)))
+    average = None if config.recipe.averaging == "none" else copy.deepcopy(model)
+    return TrainingState(model=model, optimizer=config.recipe.optimizer.build(model), average=average)

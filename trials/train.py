@@ -6,33 +6,45 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
+from search_space.architecture import Classifier
+from search_space.averaging import averaging_rate
 from search_space.errors import DivergedError, StudyInterrupted
+from search_space.losses import class_weights, focal_loss
 from search_space.recipe import TrainingRecipe
-from search_space.schedules import factor_at
 from trials import metrics
 from trials.batches import Batches
 from trials.config import Measurement
 from trials.evaluate import probabilities
 from trials.precision import Precision
 
+AUXILIARY_WEIGHT = 0.3  # of an auxiliary head's loss (Szegedy et al., 2015, section 5)
 _SEEDS = 2**31
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # of logits (N, K) and targets (N, K)
 
 
 @dataclass(kw_only=True)
 class TrainingState:
     """What an epoch changes: together with the recipe and seed it determines all that follows."""
 
-    model: nn.Module
+    model: Classifier
     optimizer: Optimizer
+    average: Classifier | None = None  # of the model's states over the steps, where the recipe wants one
     epoch: int = 0  # last finished
     measurements: list[Measurement] = field(default_factory=list)
     probabilities: Tensor | None = None  # (N, K) validation probabilities of the last finished epoch
+
+    @property
+    def judged(self) -> Classifier:
+        """The network that is validated and kept: the average where there is one."""
+        return self.model if self.average is None else self.average
 
 
 def train(
@@ -51,60 +63,94 @@ def train(
     as it would have gone. Raises ``DivergedError`` when the loss is not finite, ``StudyInterrupted``
     as soon as ``should_stop()`` holds.
     """
-    labels = validation.labels.cpu().numpy()
     steps = math.ceil(len(training) / recipe.batch_size)
+    loss = make_loss(recipe, training)
     for epoch in range(state.epoch + 1, recipe.epochs + 1):
         began = time.perf_counter()
         generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % _SEEDS)
         torch.manual_seed(generator.initial_seed())  # dropout draws from the global generator
         losses: list[Tensor] = []
         state.model.train()
-        for step, (images, targets) in enumerate(
-            training.shuffled(recipe.batch_size, recipe.augmentation, generator)
-        ):
+        batches = training.shuffled(recipe.batch_size, recipe.policies, generator)
+        for step, (images, targets) in enumerate(batches, start=(epoch - 1) * steps + 1):
             if should_stop():
                 raise StudyInterrupted("stopped within an epoch")
-            progress = (epoch - 1 + (step + 1) / steps) / recipe.epochs
-            rate = recipe.optimizer.learning_rate * factor_at(recipe.schedule, progress, warmup=recipe.warmup)
-            loss = _step(state, images, targets, recipe, rate, precision)
-            losses.append(loss)  # left on the device: reading it would wait for it
+            rate = recipe.rate_at(step / (steps * recipe.epochs))
+            for group in state.optimizer.param_groups:
+                group["lr"] = rate * group["lr_scale"]
+            losses.append(_step(state, images, targets, loss, recipe, precision))
+            _follow(state, recipe, step, steps * recipe.epochs)
+        train_loss = torch.stack(losses).mean().item()  # the first read of a device that runs ahead
         trained = time.perf_counter()
-        train_loss = torch.stack(losses).mean().item()
         if not math.isfinite(train_loss):
             raise DivergedError(f"the training loss became {train_loss} in epoch {epoch}")
-        state.probabilities = probabilities(state.model, validation, precision)
+        val_loss, val_accuracy = _judge(state, validation, precision)
+        if not math.isfinite(val_loss):
+            raise DivergedError(f"the validation loss became {val_loss} in epoch {epoch}")
         before = state.measurements[-1].elapsed_s if state.measurements else 0.0
         measurement = Measurement(
             epoch=epoch,
             train_loss=train_loss,
-            val_loss=metrics.nll(state.probabilities.numpy(), labels),
-            val_accuracy=metrics.accuracy(state.probabilities.numpy(), labels),
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
             learning_rate=rate,
             elapsed_s=before + time.perf_counter() - began,
             images_per_s=len(training) / (trained - began),
         )
-        if not math.isfinite(measurement.val_loss):
-            raise DivergedError(f"the validation loss became {measurement.val_loss} in epoch {epoch}")
         state.epoch = epoch
         state.measurements.append(measurement)
         yield measurement
+
+
+def make_loss(recipe: TrainingRecipe, training: Batches) -> Loss:
+    """The loss that ``recipe`` asks for, with class weights after the labels of ``training``."""
+    return partial(
+        focal_loss,
+        gamma=recipe.focal_gamma if recipe.loss == "focal" else 0.0,
+        label_smoothing=recipe.label_smoothing,
+        weights=class_weights(recipe.class_weights, training.labels, training.num_classes),
+    )
 
 
 def _step(
     state: TrainingState,
     images: Tensor,
     targets: Tensor,
+    loss: Loss,
     recipe: TrainingRecipe,
-    rate: float,
     precision: Precision,
 ) -> Tensor:
-    """One update of the weights; returns the detached mean loss of the batch."""
-    for group in state.optimizer.param_groups:
-        group["lr"] = rate
+    """One update of the weights; returns the detached mean loss of the batch, without auxiliary heads.
+
+    It stays on the device: reading it would wait for the device.
+    """
     with precision.autocast():
-        logits = state.model(images)  # (N, K)
-    loss = cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
+        logits = state.model.forward_training(images)  # each (N, K)
+    main, *auxiliary = (loss(answer.float(), targets) for answer in logits)
     state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    (main + AUXILIARY_WEIGHT * sum(auxiliary)).backward()
+    if recipe.clipping == "norm":
+        clip_grad_norm_(state.model.parameters(), recipe.clip_norm)
     state.optimizer.step()
-    return loss.detach()
+    return main.detach()
+
+
+@torch.no_grad()
+def _follow(state: TrainingState, recipe: TrainingRecipe, step: int, num_steps: int) -> None:
+    """Move the average towards the model: weights and batch statistics alike, counters as they are."""
+    if state.average is None:
+        return
+    rate = averaging_rate(recipe.averaging, step, num_steps, decay=recipe.ema_decay)
+    pairs = zip(state.average.state_dict().values(), state.model.state_dict().values(), strict=True)
+    for average, current in pairs:
+        if average.is_floating_point():
+            average.lerp_(current, rate)
+        else:
+            average.copy_(current)
+
+
+def _judge(state: TrainingState, validation: Batches, precision: Precision) -> tuple[float, float]:
+    """Loss and accuracy on the validation images, whose probabilities are kept in ``state``."""
+    state.probabilities = probabilities(state.judged, validation, precision)
+    answers, labels = state.probabilities.numpy(), validation.labels.cpu().numpy()
+    return metrics.nll(answers, labels), metrics.accuracy(answers, labels)

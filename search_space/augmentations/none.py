@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from search_space.augmentation import AugmentationConfig, augmentations
 @dataclass(frozen=True, kw_only=True)
 class NoAugmentation(AugmentationConfig):
     """Images as they are."""
+
+    parts: ClassVar[tuple[str, ...]] = ("augmentation", "distortion")
 
     def apply(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         return images, targets

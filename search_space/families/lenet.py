@@ -19,11 +19,10 @@ from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec,
 from search_space.errors import UnbuildableError
 from search_space.geometry import require_side, stem_reduction
 from search_space.knobs import choice, integer, real
-from search_space.layers import ConvKnobs, ConvNormAct, initialize
+from search_space.layers import POOLINGS, ConvKnobs, ConvNormAct, initialize, pool_layer
 
 F6_SHARE = 84 / 120  # units of layer F6 for each unit of layer C5
 GRID = 5  # side of the largest map that C5 sees
-POOLS: dict[str, type[nn.MaxPool2d] | type[nn.AvgPool2d]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 
 
 @families.register("lenet")
@@ -43,7 +42,7 @@ class LeNetConfig(ConvKnobs, ArchitectureConfig):
     padding: str = choice(
         "same", ("same",), legal=("same", "valid"), help="whether filters reach over the edge"
     )
-    pool: str = choice("max", ("max", "avg"), help="how a stage halves its maps")
+    pool: str = choice("max", ("max", "avg"), legal=POOLINGS, help="how a stage halves its maps")
     hidden: int = integer(128, low=32, high=256, log=True, help="units of the first fully connected layer")
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -107,7 +106,7 @@ def make_stage(config: LeNetConfig, plan: StagePlan, in_channels: int, out_chann
         stride=plan.stride,
         padding=plan.padding,
     )
-    return nn.Sequential(conv, POOLS[config.pool](plan.pool), config.dropout_layer())
+    return nn.Sequential(conv, pool_layer(config.pool, out_channels, plan.pool), config.dropout_layer())
 
 
 # net
@@ -130,7 +129,7 @@ class LeNet(Classifier):
         self.f6 = nn.Sequential(nn.Linear(config.hidden, f6), config.activation_layer())
         self.dropout = nn.Dropout(config.head_dropout)
         self.output = nn.Linear(f6, image.num_classes)
-        initialize(self)
+        initialize(self, config.init)
 
     def forward_features(self, images: Tensor) -> Tensor:
         """(N, C, H, W) images → (N, C', H', W')."""

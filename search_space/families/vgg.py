@@ -19,7 +19,7 @@ from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec,
 from search_space.errors import Problem
 from search_space.geometry import require_side, stage_widths, stem_reduction
 from search_space.knobs import choice, integer
-from search_space.layers import ConvKnobs, ConvNormAct, PoolHead, initialize
+from search_space.layers import POOLINGS, ConvKnobs, ConvNormAct, PoolHead, initialize, pool_layer
 
 FC_GRID = 7  # side of the largest map that the fully connected head sees
 SMALLEST_MAP = 2
@@ -48,6 +48,7 @@ class VGGConfig(ConvKnobs, ArchitectureConfig):
     stem: str = choice(
         "strided", ("strided",), legal=("strided", "plain"), help="first layer of large images"
     )
+    pool: str = choice("max", ("max",), legal=POOLINGS, help="how a stage halves its maps")
     head: str = choice("pool", ("pool",), legal=("pool", "fc"), help="global pooling, or two hidden layers")
     hidden: int = integer(
         4096, low=64, high=512, log=True, when={"head": ("fc",)}, help="units of a hidden layer"
@@ -106,7 +107,7 @@ class Stage(nn.Sequential):
             )
             for index, channels in enumerate(inputs)
         ]
-        super().__init__(*convs, nn.MaxPool2d(pool) if pool > 1 else nn.Identity(), config.dropout_layer())
+        super().__init__(*convs, pool_layer(config.pool, out_channels, pool), config.dropout_layer())
 
 
 class HiddenHead(nn.Sequential):
@@ -151,7 +152,7 @@ class VGG(Classifier):
         for pool in pools:
             side //= pool
         self.head = make_head(widths[-1], side, image.num_classes, config)
-        initialize(self)
+        initialize(self, config.init)
 
     def forward_features(self, images: Tensor) -> Tensor:
         """(N, C, H, W) images → (N, C', H', W')."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from search_space.augmentation import augmentation_from_dict, augmentations
+from search_space.augmentation import InTurn, augmentation_from_dict, augmentations
+from search_space.image_operations import OPERATIONS
 
 SHIFTING = ("crop", "crop_flip")
+MIXING = ("mixup", "cutmix")
 
 
 def batch(
@@ -24,11 +27,16 @@ def batch(
     return images.to(dtype).contiguous(memory_format=torch.channels_last)
 
 
-def apply(policy: str, images: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
-    targets = torch.eye(10)[torch.arange(len(images)) % 10]
-    changed, labels = augmentations.get(policy)().apply(images, targets, torch.Generator().manual_seed(seed))
-    assert torch.equal(labels, targets)
-    return changed, labels
+def one_hot(num_images: int) -> Tensor:
+    return torch.eye(10)[torch.arange(num_images) % 10]
+
+
+def apply(policy: str, images: Tensor, seed: int = 0, **settings: Any) -> tuple[Tensor, Tensor]:
+    config = augmentations.get(policy)(**settings)
+    targets = one_hot(len(images))
+    changed, mixed = config.apply(images, targets, torch.Generator().manual_seed(seed))
+    assert torch.equal(targets, one_hot(len(images)))
+    return changed, mixed
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -37,20 +45,25 @@ def apply(policy: str, images: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
 def test_shape_type_and_memory_format_stay(policy: str, channels: int, dtype: torch.dtype) -> None:
     images = batch(channels=channels, dtype=dtype)
     before = images.clone()
-    changed, _ = apply(policy, images)
+    changed, targets = apply(policy, images)
     assert (changed.shape, changed.dtype) == (images.shape, dtype)
     assert changed.is_contiguous(memory_format=torch.channels_last)
+    assert changed.isfinite().all()
     assert torch.equal(images, before)
+    torch.testing.assert_close(targets.sum(dim=1), torch.ones(len(images)))
+    if policy not in MIXING:
+        assert torch.equal(targets, one_hot(len(images)))
 
 
 @pytest.mark.parametrize("policy", augmentations.names())
 def test_the_generator_alone_decides(policy: str) -> None:
     images = batch()
     torch.manual_seed(1)
-    first, _ = apply(policy, images, seed=5)
+    first, first_targets = apply(policy, images, seed=5)
     state = torch.get_rng_state()
-    second, _ = apply(policy, images, seed=5)
+    second, second_targets = apply(policy, images, seed=5)
     assert torch.equal(first, second)
+    assert torch.equal(first_targets, second_targets)
     assert torch.equal(torch.get_rng_state(), state)
     if policy != "none":
         assert not torch.equal(first, apply(policy, images, seed=6)[0])
@@ -95,11 +108,107 @@ def test_half_of_the_images_are_mirrored() -> None:
 
 def test_only_mirroring_needs_a_symmetry() -> None:
     needs = {name: policy.needs for name, policy in augmentations.items()}
-    assert needs["crop_flip"] == ("horizontal_flip",)
-    assert needs["crop"] == needs["none"] == ()
+    mirroring = {"flip", "crop_flip"}
+    assert {name for name, need in needs.items() if need} == mirroring
+    assert all(needs[name] == ("horizontal_flip",) for name in mirroring)
 
 
 @pytest.mark.parametrize("policy", augmentations.names())
 def test_json_round_trip(policy: str) -> None:
     config = augmentations.get(policy)()
     assert augmentation_from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_flipping_mirrors_and_does_nothing_else() -> None:
+    images = batch(num_images=200)
+    changed, _ = apply("flip", images)
+    mirrored = (changed == images.flip(3)).all(dim=(1, 2, 3))
+    assert ((changed == images).all(dim=(1, 2, 3)) ^ mirrored).all()
+    assert 0.35 < mirrored.float().mean() < 0.65
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_cutout_hides_a_square_that_may_reach_over_the_edge(share: float) -> None:
+    changed, _ = apply("cutout", torch.ones(300, 3, 16, 16), share=share)
+    hidden = (changed == 0).all(dim=1)
+    assert set(changed.unique().tolist()) == {0.0, 1.0}
+    areas = hidden.sum(dim=(1, 2))
+    assert areas.max() == (16 * share) ** 2
+    assert areas.min() < (16 * share) ** 2
+    for image in hidden:
+        assert image.sum() == image.any(0).sum() * image.any(1).sum()  # a rectangle
+
+
+def test_random_erasing_paints_over_some_images_up_to_its_area() -> None:
+    images = torch.full((400, 3, 32, 32), 7.0)
+    erased = (apply("random_erasing", images, probability=0.5, area=0.3)[0] != 7).all(dim=1)
+    assert 0.4 < erased.any(dim=(1, 2)).float().mean() < 0.6
+    assert 0.1 < erased.float().mean(dim=(1, 2)).max() < 0.33
+
+
+def test_mixup_blends_images_and_targets_alike() -> None:
+    values = torch.arange(64.0).view(-1, 1, 1, 1).expand(-1, 3, 8, 8)
+    changed, targets = apply("mixup", values, alpha=1.0)
+    share = targets[torch.arange(64), (torch.arange(64) - 1) % 10]  # of the image before
+    blended = torch.arange(64.0).lerp(torch.arange(-1, 63).remainder(64).float(), share)
+    torch.testing.assert_close(changed[1:, 0, 0, 0], blended[1:])
+    assert share[1:].std() > 0.1
+
+
+def test_cutmix_swaps_as_much_of_the_target_as_of_the_image() -> None:
+    values = torch.arange(64.0).view(-1, 1, 1, 1).expand(-1, 3, 16, 16)
+    changed, targets = apply("cutmix", values, probability=0.5)
+    kept = (changed == values).all(dim=1).float().mean(dim=(1, 2))
+    torch.testing.assert_close(targets[torch.arange(64), torch.arange(64) % 10], kept)
+    assert 0.3 < (kept == 1).float().mean() < 0.8
+
+
+def test_an_affine_change_of_nothing_is_none_and_half_a_turn_is_exact() -> None:
+    images = torch.randn(8, 3, 12, 12)
+    still, _ = apply("affine", images, rotation=0.0, scale=0.0, shear=0.0)
+    torch.testing.assert_close(still, images, atol=1e-5, rtol=0)
+    turned = OPERATIONS["rotate"](images, torch.full((8,), 180 / 30))
+    torch.testing.assert_close(turned, images.flip(2, 3), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", sorted(set(OPERATIONS) - {"autocontrast", "posterize"}))
+def test_operations_do_nothing_at_zero_and_something_at_one(name: str) -> None:
+    images = torch.randn(6, 3, 12, 12)
+    torch.testing.assert_close(OPERATIONS[name](images, torch.zeros(6)), images, atol=1e-5, rtol=0)
+    assert torch.equal(OPERATIONS[name](images, torch.ones(6)), images) is (name == "identity")
+
+
+def test_posterized_images_have_few_levels_and_autocontrast_reaches_black_and_white() -> None:
+    images = torch.rand(4, 1, 32, 32)
+    assert len(OPERATIONS["posterize"](images, torch.ones(4)).unique()) <= 16
+    assert len(OPERATIONS["posterize"](images, torch.zeros(4)).unique()) > 200
+    stretched = OPERATIONS["autocontrast"](torch.arange(1.0, 5).view(-1, 1, 1, 1) * images, torch.zeros(4))
+    assert stretched.amax((1, 2, 3)).allclose(4 * images[3].max())
+
+
+def test_solarizing_inverts_what_is_bright() -> None:
+    ramp = torch.linspace(0, 1, 11).view(1, 1, 1, 11)
+    half = OPERATIONS["solarize"](ramp, torch.tensor([0.45]))
+    torch.testing.assert_close(half, torch.where(ramp > 0.55, 1 - ramp, ramp))
+
+
+@pytest.mark.parametrize("policy", ["trivial_augment", "rand_augment"])
+def test_automatic_policies_draw_an_operation_for_each_image(policy: str) -> None:
+    images = torch.randn(1, 3, 16, 16).repeat(200, 1, 1, 1)
+    changed, _ = apply(policy, images, strength=0.5)
+    kinds = {tuple(image.flatten()[:64].tolist()) for image in changed}
+    assert len(kinds) > len(OPERATIONS) - 2
+    weaker, _ = apply(policy, images, strength=0.1)
+    shifted = [(each - images).abs().mean() for each in (weaker, changed)]
+    assert shifted[0] < shifted[1]
+
+
+def test_policies_work_in_turn() -> None:
+    images = batch()
+    both = InTurn((augmentations.get("crop")(), augmentations.get("mixup")()))
+    changed, targets = both.apply(images, one_hot(64), torch.Generator().manual_seed(3))
+    generator = torch.Generator().manual_seed(3)
+    moved = augmentations.get("crop")().apply(images, one_hot(64), generator)
+    expected = augmentations.get("mixup")().apply(*moved, generator)
+    assert torch.equal(changed, expected[0])
+    assert torch.equal(targets, expected[1])

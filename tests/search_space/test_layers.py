@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from search_space.geometry import stage_strides, stage_widths, stem_reduction
-from search_space.layers import ACTIVATIONS, ConvKnobs, ConvNormAct, initialize
+from search_space.layers import ACTIVATIONS, POOLINGS, ConvKnobs, ConvNormAct, initialize, pool_layer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ def test_the_stride_alone_shrinks(kernel_size: int, stride: int) -> None:
 def test_activations_bend(name: str) -> None:
     layer = Knobs(activation=name).activation_layer()
     assert not torch.allclose(layer(torch.tensor([-2.0])), -layer(torch.tensor([2.0]))) or name == "tanh"
-    assert layer(torch.tensor([3.0])) < 3.0001
+    assert layer(torch.tensor([3.0])) < 3.2  # SELU's slope is 1.05
 
 
 def test_spatial_dropout_drops_whole_maps_and_element_dropout_single_pixels() -> None:
@@ -60,6 +61,47 @@ def test_spatial_dropout_drops_whole_maps_and_element_dropout_single_pixels() ->
     assert (shares["none"] == 0).all()
     assert set(shares["spatial"].unique().tolist()) == {0.0, 1.0}
     assert len(shares["element"].unique()) > 4
+
+
+@pytest.mark.parametrize("side", [1, 2, 8])
+def test_drop_block_drops_squares_and_keeps_the_mean(side: int) -> None:
+    torch.manual_seed(0)
+    layer = Knobs(dropout_kind="block", dropout=0.2).dropout_layer()
+    maps = torch.ones(64, 32, side, side)
+    dropped = layer(maps)
+    assert dropped.mean().item() == pytest.approx(1.0, abs=0.01)
+    zeros = (dropped == 0).float()
+    assert 0.1 < zeros.mean() < 0.25
+    if side == 8:  # every hole is as wide as a block
+        corners = -F.max_pool2d(-zeros, 3, 1)  # where a whole block fits into a hole
+        assert torch.equal(F.max_pool2d(F.pad(corners, (2, 2, 2, 2)), 3, 1), zeros)
+    assert torch.equal(layer.eval()(maps), maps)
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups"), [(1, 1), (6, 1), (16, 2), (20, 2), (36, 4), (64, 8), (512, 64)]
+)
+def test_groups_of_a_norm_hold_eight_channels_or_more(channels: int, groups: int) -> None:
+    norm = Knobs(norm="group").norm_layer(channels)
+    assert isinstance(norm, nn.GroupNorm)
+    assert norm.num_groups == groups
+
+
+@pytest.mark.parametrize("kind", POOLINGS)
+@pytest.mark.parametrize("side", [2, 5, 8])
+def test_poolings_shrink_alike_and_answer_alike_outside_training(kind: str, side: int) -> None:
+    layer, maps = pool_layer(kind, 4), torch.randn(2, 4, side, side)
+    assert layer(maps).shape == (2, 4, side // 2, side // 2)
+    layer.eval()
+    assert layer(maps).shape == (2, 4, side // 2, side // 2)
+    assert torch.equal(layer(maps), layer(maps))
+    assert torch.equal(pool_layer(kind, 4, 1)(maps), maps)
+
+
+def test_fractional_pooling_moves_its_cells_in_training() -> None:
+    torch.manual_seed(0)
+    layer, maps = pool_layer("fractional", 1), torch.arange(64.0).view(1, 1, 8, 8)
+    assert len({tuple(layer(maps).flatten().tolist()) for _ in range(20)}) > 3
 
 
 @pytest.mark.parametrize("groups", [1, 64])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -47,15 +48,16 @@ def test_frozen_parameters_are_left_out(name: str) -> None:
 
 @pytest.mark.parametrize("name", optimizers.names())
 def test_it_learns_and_goes_on_from_a_saved_state(name: str) -> None:
-    config, model = optimizers.get(name)(learning_rate=0.01), network()
+    config, model = optimizers.get(name)(), network().to(memory_format=torch.channels_last)
+    config = replace(config, learning_rate=min(config.learning_rate, 0.01))
     optimizer = config.build(model)
     first = step(model, optimizer)
-    for _ in range(20):
+    for _ in range(60):
         last = step(model, optimizer)
     assert last < first / 2
     saved = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
     expected = [step(model, optimizer) for _ in range(3)]
-    other = network()
+    other = network().to(memory_format=torch.channels_last)
     other.load_state_dict(saved[0])
     resumed = config.build(other)
     resumed.load_state_dict(saved[1])
@@ -71,3 +73,36 @@ def test_json_round_trip(name: str) -> None:
 def test_momentum_zero_is_plain_gradient_descent() -> None:
     optimizer = optimizers.get("sgd")(momentum=0.0).build(network())
     assert optimizer.param_groups[0]["nesterov"] is False
+
+
+def test_nesterov_can_be_left_out() -> None:
+    assert optimizers.get("sgd")().build(network()).param_groups[0]["nesterov"] is True
+    assert optimizers.get("sgd")(nesterov=False).build(network()).param_groups[0]["nesterov"] is False
+
+
+def test_a_step_of_muon_is_orthogonal_and_leaves_the_rest_to_adamw() -> None:
+    models = {name: network() for name in ("muon", "adamw")}
+    before = copy.deepcopy(models["muon"].state_dict())
+    for name, model in models.items():
+        torch.manual_seed(1)
+        for parameter in model.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        optimizers.get(name)(learning_rate=0.01, weight_decay=0.0).build(model).step()
+    after = models["muon"].state_dict()
+    for key in ("0.weight", "3.weight"):
+        change = (after[key] - before[key]).flatten(1)  # (out, in · height · width)
+        sizes = torch.linalg.svdvals(change) / (0.01 * 0.2 * max(change.shape) ** 0.5)
+        assert ((sizes > 0.5) & (sizes < 1.5)).all()
+    for key in ("0.bias", "1.weight", "1.bias", "3.bias"):
+        assert torch.equal(after[key], models["adamw"].state_dict()[key])
+
+
+def test_the_layout_of_filters_does_not_matter_to_muon() -> None:
+    plain, last = network(), network().to(memory_format=torch.channels_last)
+    for model in (plain, last):
+        torch.manual_seed(1)
+        for parameter in model.parameters():
+            parameter.grad = torch.randn(parameter.shape)
+        optimizers.get("muon")().build(model).step()
+    for one, other in zip(plain.parameters(), last.parameters(), strict=True):
+        torch.testing.assert_close(one, other)

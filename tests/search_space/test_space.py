@@ -17,6 +17,7 @@ from search_space.complexity import measure
 from search_space.errors import ConfigError, UnknownNameError
 from search_space.optimizer import optimizers
 from search_space.recipe import TrainingRecipe
+from search_space.registry import Registry
 from search_space.space import Candidate, SearchSpace
 
 PHOTOS = ImageSpec(in_channels=3, image_size=32, num_classes=10, symmetries=("horizontal_flip",))
@@ -46,17 +47,46 @@ def test_a_seed_decides() -> None:
 
 
 def test_all_families_optimizers_and_policies_are_sampled() -> None:
-    candidates = [sampled(SearchSpace(image=PHOTOS), seed)[0] for seed in range(60)]
-    searched = {name for name, family in families.items() if family.searched}
-    assert {architecture.name for architecture, _ in candidates} == searched
-    assert {recipe.optimizer.name for _, recipe in candidates} == set(optimizers.names())
-    assert {recipe.augmentation.name for _, recipe in candidates} == set(augmentations.names())
+    candidates = [sampled(SearchSpace(image=PHOTOS), seed)[0] for seed in range(200)]
+
+    def searched(registry: Registry[Any], part: str = "") -> set[str]:
+        fitting = {name for name, entry in registry.items() if not part or part in entry.parts}
+        return {name for name in fitting if registry.get(name).searched}
+
+    assert {architecture.name for architecture, _ in candidates} == searched(families)
+    assert {recipe.optimizer.name for _, recipe in candidates} == searched(optimizers)
+    for part in ("augmentation", "distortion"):
+        assert {getattr(recipe, part).name for _, recipe in candidates} == searched(augmentations, part)
+
+
+def test_a_study_can_name_what_is_not_searched() -> None:
+    overrides = {
+        "recipe.optimizer": {"choices": ["adagrad", "rmsprop"]},
+        "recipe.distortion": "cutmix",
+        "recipe.loss": {"choices": ["cross_entropy", "focal"]},
+        "recipe.averaging": "swa",
+        "adagrad.learning_rate": 0.05,
+    }
+    space = SearchSpace(image=PHOTOS, families=("lenet",), overrides=overrides)
+    drawn = [sampled(space, seed) for seed in range(20)]
+    assert {candidate[1].optimizer.name for candidate, _ in drawn} == {"adagrad", "rmsprop"}
+    for candidate, params in drawn:
+        recipe = candidate[1]
+        assert (recipe.distortion.name, recipe.averaging) == ("cutmix", "swa")
+        assert ("recipe.focal_gamma" in params) is (recipe.loss == "focal")
+        assert space.suggest(FixedTrial(params)) == candidate
+
+
+def test_a_policy_has_its_place_in_the_recipe() -> None:
+    with pytest.raises(ConfigError, match=r"recipe\.augmentation: must be one of crop, .* got 'mixup'"):
+        SearchSpace(image=PHOTOS, overrides={"recipe.augmentation": "mixup"})
 
 
 def test_digits_are_never_mirrored() -> None:
     space = SearchSpace(image=DIGITS)
     drawn = {sampled(space, seed)[0][1].augmentation.name for seed in range(30)}
-    assert drawn == {name for name, policy in augmentations.items() if not policy.needs}
+    moves = {name: policy for name, policy in augmentations.items() if "augmentation" in policy.parts}
+    assert drawn == {name for name, policy in moves.items() if not policy.needs}
     assert space.portfolio()[0][1].augmentation.name == "crop"
     with pytest.raises(ConfigError, match=r"recipe\.augmentation: must be one of .* got 'crop_flip'"):
         SearchSpace(image=DIGITS, overrides={"recipe.augmentation": "crop_flip"})

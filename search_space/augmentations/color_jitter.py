@@ -1,0 +1,36 @@
+"""Random light and colour.
+
+After Krizhevsky et al. (2012), "ImageNet Classification with Deep Convolutional Neural Networks", section 4.1, in
+the form of Howard (2013), "Some Improvements on Deep CNN Based Image Classification", section 2.2. Hue stays: for some
+labels it is what matters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from search_space.augmentation import AugmentationConfig, augmentations
+from search_space.image_operations import brightness, contrast, saturation
+from search_space.knobs import real
+
+
+@augmentations.register("color_jitter")
+@dataclass(frozen=True, kw_only=True)
+class ColorJitter(AugmentationConfig):
+    """Changes brightness, contrast and saturation of each image, in this order."""
+
+    parts: ClassVar[tuple[str, ...]] = ("distortion",)
+
+    strength: float = real(
+        0.3, low=0.1, high=0.6, maximum=1.0, help="largest change; 1 is to twice or nothing"
+    )
+
+    def apply(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        magnitudes = self.strength * (2 * torch.rand(3, len(images), generator=generator) - 1)
+        for change, magnitude in zip((brightness, contrast, saturation), magnitudes, strict=True):
+            images = change(images, magnitude.to(images.device))
+        return images, targets

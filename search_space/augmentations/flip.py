@@ -1,0 +1,23 @@
+"""Random mirroring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from search_space.augmentation import AugmentationConfig, augmentations
+
+
+@augmentations.register("flip")
+@dataclass(frozen=True, kw_only=True)
+class Flip(AugmentationConfig):
+    """Mirrors each image left to right with probability one half."""
+
+    needs: ClassVar[tuple[str, ...]] = ("horizontal_flip",)
+
+    def apply(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
+        return torch.where(mirrored.to(images.device), images.flip(3), images), targets

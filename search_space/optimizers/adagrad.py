@@ -1,0 +1,26 @@
+"""Adagrad: steps that shrink with all the gradients a weight has seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch.optim import Optimizer
+
+from search_space.knobs import real
+from search_space.optimizer import OptimizerConfig, optimizers
+
+
+@optimizers.register("adagrad")
+@dataclass(frozen=True, kw_only=True)
+class AdagradConfig(OptimizerConfig):
+    """Duchi, Hazan & Singer (2011), "Adaptive Subgradient Methods for Online Learning", section 1.1."""
+
+    searched: ClassVar[bool] = False  # it never forgets, and so slows down where Adam does not
+
+    learning_rate: float = real(0.02, low=3e-3, high=0.1, log=True, minimum=1e-8, help="peak learning rate")
+    weight_decay: float = real(1e-5, low=1e-6, high=1e-3, log=True, help="penalty on filters and matrices")
+
+    def create(self, groups: list[dict[str, Any]]) -> Optimizer:
+        return torch.optim.Adagrad(groups, lr=self.learning_rate, foreach=True)

@@ -1,0 +1,78 @@
+"""Muon: momentum whose matrices are made orthogonal before each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import AdamW, Optimizer
+from torch.optim._muon import (
+    muon,
+)  # torch.optim.Muon takes matrices alone, its function does the same for any
+
+from search_space.knobs import real
+from search_space.optimizer import OptimizerConfig, optimizers
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of its quintic, from the post of Jordan
+
+
+@optimizers.register("muon")
+@dataclass(frozen=True, kw_only=True)
+class MuonConfig(OptimizerConfig):
+    """Jordan (2024), "Muon: An optimizer for hidden layers in neural networks"; Liu et al. (2025), "Muon is
+    Scalable for LLM Training", section 2.2, whose scaling lets one learning rate serve AdamW and Muon.
+
+    A filter bank counts as the matrix of its flattened filters; biases and norms are left to AdamW.
+    """
+
+    learning_rate: float = real(5e-3, low=1e-3, high=3e-2, log=True, minimum=1e-8, help="peak learning rate")
+    weight_decay: float = real(
+        0.05, low=1e-3, high=0.3, log=True, help="decoupled decay of filters and matrices"
+    )
+    momentum: float = real(0.9, low=0.6, high=0.98, maximum=0.999, help="Nesterov momentum of matrices")
+
+    def create(self, groups: list[dict[str, Any]]) -> Optimizer:
+        return MuonAdamW(groups, lr=self.learning_rate, momentum=self.momentum)
+
+
+class MuonAdamW(AdamW):
+    """Muon for parameters of two or more dimensions, AdamW for the others.
+
+    One learning rate serves both: a step of Muon is scaled to the size of AdamW's.
+    """
+
+    def __init__(self, groups: list[dict[str, Any]], *, lr: float, momentum: float) -> None:
+        super().__init__(groups, lr=lr, betas=(0.9, 0.99), fused=True)
+        for group in self.param_groups:
+            group["momentum"] = momentum
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One update of all parameters that have a gradient."""
+        loss = closure() if closure else None
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.ndim > 1 and parameter.grad is not None:
+                    self._step_matrix(parameter, group)
+                    parameter.grad = None  # so that AdamW passes it over
+        super().step()
+        return loss
+
+    def _step_matrix(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        assert parameter.grad is not None
+        matrix, gradient = parameter.flatten(1), parameter.grad.flatten(1)  # (out, in · height · width)
+        state = self.state[parameter]
+        if not state:
+            state["step"] = parameter.new_zeros(())  # which AdamW looks for when a state is loaded
+            state["momentum_buffer"] = torch.zeros_like(gradient)
+        muon(
+            [matrix], [gradient], [state["momentum_buffer"]],
+            lr=group["lr"], weight_decay=group["weight_decay"], momentum=group["momentum"], nesterov=True,
+            ns_coefficients=NEWTON_SCHULZ, ns_steps=5, eps=1e-7, adjust_lr_fn="match_rms_adamw",
+            has_complex=False,
+        )  # fmt: skip
+        if matrix.data_ptr() != parameter.data_ptr():  # flattening copies what is channels-last
+            parameter.copy_(matrix.view_as(parameter))

@@ -1,0 +1,32 @@
+"""RMSprop: gradients divided by a running mean of their size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch.optim import Optimizer
+
+from search_space.knobs import real
+from search_space.optimizer import OptimizerConfig, optimizers
+
+
+@optimizers.register("rmsprop")
+@dataclass(frozen=True, kw_only=True)
+class RMSpropConfig(OptimizerConfig):
+    """Tieleman & Hinton (2012), "Neural Networks for Machine Learning", lecture 6.5."""
+
+    searched: ClassVar[bool] = False  # adamw is the same with momentum and without the bias of its start
+
+    learning_rate: float = real(5e-4, low=1e-4, high=3e-3, log=True, minimum=1e-8, help="peak learning rate")
+    weight_decay: float = real(1e-5, low=1e-6, high=1e-3, log=True, help="penalty on filters and matrices")
+    momentum: float = real(0.9, low=0.0, high=0.95, maximum=0.999, help="momentum of the scaled gradients")
+    memory: float = real(
+        0.99, low=0.9, high=0.999, minimum=0.5, maximum=0.9999, help="memory of squared gradients"
+    )
+
+    def create(self, groups: list[dict[str, Any]]) -> Optimizer:
+        return torch.optim.RMSprop(
+            groups, lr=self.learning_rate, alpha=self.memory, momentum=self.momentum, foreach=True
+        )
