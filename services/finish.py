@@ -87,7 +87,8 @@ def tell_tracking(ledger: Ledger, outcome: Outcome) -> None:
     lines = [f"Data `{ledger.config.data}`, {sum(outcome.state_counts.values())} trials.", ""]
     lines += ["| model | split | accuracy | 95 % interval |", "|---|---|---|---|"]
     lines += [
-        f"| {row.name} | {row.split} | {row.accuracy:.4f} | {row.low:.4f} to {row.high:.4f} |" for row in outcome.report
+        f"| {row.name} | {row.split} | {row.accuracy:.4f} | {row.low:.4f} to {row.high:.4f} |"
+        for row in outcome.report
     ]
     members = ", ".join(f"trial {m.number} ({m.weight:.0%})" for m in outcome.ensemble.members)
     lines += ["", f"Ensemble: {members}.", "", f"Export: `{outcome.export}`"]
@@ -102,13 +103,15 @@ class Finish:
         self._splits = splits
         self._listener = listener
 
-    def run(self) -> Outcome:
+    def run(self, max_members: int) -> Outcome:
         """Select, test and export. Raises ``ConvscoutError`` when no trial was finished."""
         records = {record.number: record for record in self._ledger.trials()}
         judged = [record for record in records.values() if record.state.judged and record.best]
         self._listener(PhaseStarted(phase="ensemble", detail=f"from {len(judged)} trials"))
-        selected = self._select(judged)
-        best = max(judged, key=lambda record: (record.best.val_accuracy, -record.number) if record.best else ())
+        selected = self._select(judged, max_members)
+        best = max(
+            judged, key=lambda record: (record.best.val_accuracy, -record.number) if record.best else ()
+        )
         earlier = stored_outcome(self._ledger)
         if earlier and earlier.ensemble == selected and earlier.export.exists():
             return earlier  # nothing new was found, so the test split stays closed
@@ -137,16 +140,17 @@ class Finish:
         self._export(outcome, target)
         return target
 
-    def _select(self, judged: list[TrialRecord]) -> Ensemble:
+    def _select(self, judged: list[TrialRecord], max_members: int) -> Ensemble:
         candidates = []
         for record in judged:
             kept = self._ledger.directory(record.number).load_best()
             if kept is None:
-                self._listener(Notice(text=f"trial {record.number} is left out: its best epoch is missing or damaged"))
+                self._listener(
+                    Notice(text=f"trial {record.number} is left out: its best epoch is missing or damaged")
+                )
                 continue
             candidates.append(Member(number=record.number, probabilities=kept.probabilities.numpy()))
-        size = self._ledger.config.ensemble_size
-        return select(candidates, self._splits.validation.labels, max_members=size)
+        return select(candidates, self._splits.validation.labels, max_members=max_members)
 
     def _report(self, selected: Ensemble, best: TrialRecord) -> tuple[ScoreRow, ...]:
         assert best.best is not None
@@ -156,7 +160,7 @@ class Finish:
             ScoreRow.of("ensemble", "validation", selected.score.accuracy, images),
         ]
         alone = (EnsembleMember(number=best.number, weight=1.0),)
-        self._listener(PhaseStarted(phase="test", detail=f"{len(self._splits.open_test())} images, opened once"))
+        self._listener(PhaseStarted(phase="test", detail=f"{self._splits.num_test} images, opened once"))
         openings = self._ledger.note(OPENINGS_NOTE) or []
         self._ledger.set_note(OPENINGS_NOTE, [*openings, time.time()])
         test = self._splits.open_test()
@@ -167,7 +171,9 @@ class Finish:
 
     def _export(self, outcome: Outcome, directory: Path) -> None:
         self._listener(PhaseStarted(phase="export", detail=str(directory)))
-        metrics = {f"{row.split}.{row.name.replace(' ', '_')}.accuracy": row.accuracy for row in outcome.report}
+        metrics = {
+            f"{row.split}.{row.name.replace(' ', '_')}.accuracy": row.accuracy for row in outcome.report
+        }
         trained = self._trained(outcome.ensemble.members, metrics)
         export(trained, directory, self._splits.validation.images)
 
@@ -197,5 +203,7 @@ class Finish:
 def _answers(ensemble: TrainedEnsemble, images: Pixels) -> Probabilities:
     """Probabilities (N, K) in float32, as the exported model gives them."""
     module = ensemble.build_module()
-    parts = [module(torch.from_numpy(images[start : start + _BATCH])) for start in range(0, len(images), _BATCH)]
+    parts = [
+        module(torch.from_numpy(images[start : start + _BATCH])) for start in range(0, len(images), _BATCH)
+    ]
     return torch.cat(parts).numpy()

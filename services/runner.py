@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -12,7 +13,7 @@ import psutil
 from search_space.constraints import Limits
 from search_space.errors import ConfigError, ConvscoutError, Problem, StudyInterrupted, StudyNotFoundError
 from search_space.space import SearchSpace
-from services.budget import Budget, reserve_for
+from services.budget import FIXED_S, Budget
 from services.config import StudyConfig
 from services.events import Listener, Loading, Notice, PhaseStarted, SearchStarted
 from services.executors.base import Executor
@@ -94,7 +95,9 @@ def stop(home: Home, name: str) -> bool:
     return True
 
 
-def export(home: Home, name: str, directory: Path | None = None, listener: Listener = lambda event: None) -> Path:
+def export(
+    home: Home, name: str, directory: Path | None = None, listener: Listener = lambda event: None
+) -> Path:
     """Write the study's ensemble to ``directory`` (default: its own), verified; returns where it lies."""
     ledger = Ledger.open(home, name)
     return Finish(ledger, _same_data(ledger, listener), listener).export(directory)
@@ -125,13 +128,11 @@ def _time_left_s(ledger: Ledger) -> float | None:
     """What the study has left of its time, but enough to finish in any case."""
     if ledger.config.time_s is None:
         return None
-    return max(ledger.config.time_s - ledger.spent_s, reserve_for(ledger.config.time_s))
+    return max(ledger.config.time_s - ledger.spent_s, 2 * FIXED_S)
 
 
 def _budget(config: StudyConfig, started_s: float, time_s: float | None) -> Budget:
-    if time_s is None:
-        return Budget(trials=config.trials)
-    return Budget(deadline=started_s + time_s, reserve_s=reserve_for(time_s), trials=config.trials)
+    return Budget(started_s=started_s, time_s=math.inf if time_s is None else time_s, trials=config.trials)
 
 
 def _run(ledger: Ledger, splits: DataSplits, listener: Listener, budget: Budget) -> Outcome:
@@ -142,13 +143,13 @@ def _run(ledger: Ledger, splits: DataSplits, listener: Listener, budget: Budget)
     with Interrupts() as interrupts:
         try:
             mirror.start()
-            _train(ledger, TrainingData.of(splits), budget, listener, mirror, interrupts)
+            max_members = _train(ledger, splits, budget, listener, mirror, interrupts)
             if interrupts.requested:
                 raise StudyInterrupted(
                     f"study {ledger.name!r} was interrupted; every finished epoch is kept",
                     next_command=f"convscout resume {ledger.name}",
                 )
-            outcome = Finish(ledger, splits, listener).run()
+            outcome = Finish(ledger, splits, listener).run(max_members)
             tell_tracking(ledger, outcome)
         finally:
             _close(mirror, listener)
@@ -158,19 +159,21 @@ def _run(ledger: Ledger, splits: DataSplits, listener: Listener, budget: Budget)
 
 def _train(
     ledger: Ledger,
-    data: TrainingData,
+    splits: DataSplits,
     budget: Budget,
     listener: Listener,
     mirror: Mirror,
     interrupts: Interrupts,
-) -> None:
-    config = ledger.config
+) -> int:
+    """Train until the budget is spent; returns how many members an ensemble may have."""
+    config, data = ledger.config, TrainingData.of(splits)
     executor = _executor(config, data)
     setting = Setting(
         space=study_space(config, data),
         limits=Limits(max_params=config.max_params),
         budget=budget,
         fingerprint=data.fingerprint,
+        num_test=splits.num_test,
         device=choose_device(config.device).type,
     )
     search = Search(
@@ -184,13 +187,14 @@ def _train(
             workers=executor.workers,
             executor=executor.name,
             trials=config.trials,
-            deadline_s=budget.total_left_s,
+            deadline_s=budget.left_s if math.isfinite(budget.left_s) else None,
             finished=sum(record.state.judged for record in ledger.trials()),
         )
     )
     if not search.should_stop():
         executor.run(search)
     search.close()
+    return search.affordable_members
 
 
 def _close(mirror: Mirror, listener: Listener) -> None:
@@ -198,7 +202,11 @@ def _close(mirror: Mirror, listener: Listener) -> None:
     pending = mirror.close(MIRROR_PATIENCE_S)
     if pending:
         why = mirror.problem or "it is slow"
-        listener(Notice(text=f"MLflow still lacks {pending} trial(s) ({why}); the next resume brings it up to date"))
+        listener(
+            Notice(
+                text=f"MLflow still lacks {pending} trial(s) ({why}); the next resume brings it up to date"
+            )
+        )
 
 
 def _register(

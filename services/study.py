@@ -280,7 +280,9 @@ class Ledger:
         """One trial; raises ``UnknownNameError`` when there is none of that number."""
         trials = self._study.get_trials(deepcopy=False)
         if not 0 <= number < len(trials):
-            raise UnknownNameError(f"study {self.name!r} has no trial {number}; it has 0 to {len(trials) - 1}")
+            raise UnknownNameError(
+                f"study {self.name!r} has no trial {number}; it has 0 to {len(trials) - 1}"
+            )
         return _record(trials[number])
 
     def trials(self) -> list[TrialRecord]:
@@ -294,7 +296,9 @@ class Ledger:
     def _current(self, number: int, attempt: int) -> TrialRecord:
         record = self.trial(number)
         if record.attempt != attempt:
-            raise StaleAttemptError(f"attempt {attempt} of trial {number} was replaced by attempt {record.attempt}")
+            raise StaleAttemptError(
+                f"attempt {attempt} of trial {number} was replaced by attempt {record.attempt}"
+            )
         return record
 
     def _end(self, number: int, state: TrialState, reason: str) -> None:

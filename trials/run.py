@@ -69,7 +69,9 @@ class TrialRun:
             return self._ended(TrialState.FAILED, error.message)
         except Exception as error:  # a candidate may fail in any way; the study must go on
             (self._directory.path / "error.txt").write_text(traceback.format_exc())
-            return self._ended(TrialState.FAILED, f"{type(error).__name__}: {str(error).splitlines()[0][:300]}")
+            return self._ended(
+                TrialState.FAILED, f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"
+            )
 
     def _ended(self, state: TrialState, error: str = "") -> Progress:
         result = TrialResult(
@@ -86,12 +88,18 @@ class TrialRun:
         state = _initial_state(config, data, precision.device)
         self._restore(state)
         yield from (m for m in list(state.measurements) if m.epoch > dispatch.reported)
-        splits = [
+        training, validation = (
             Batches(part, data.normalization, num_classes=data.image.num_classes, device=precision.device)
             for part in (data.train, data.validation)
-        ]
+        )
         for measurement in train(
-            state, *splits, recipe, seed=config.seed, precision=precision, should_stop=should_stop
+            state,
+            training,
+            validation,
+            recipe,
+            seed=config.seed,
+            precision=precision,
+            should_stop=should_stop,
         ):
             self._save(state)
             yield measurement
@@ -122,5 +130,6 @@ class TrialRun:
 
 def _initial_state(config: TrialConfig, data: TrainingData, device: torch.device) -> TrainingState:
     torch.manual_seed(config.seed)
-    model = config.architecture.build(data.image).to(device, memory_format=torch.channels_last)
+    model = config.architecture.build(data.image).to(device)
+    model.to(memory_format=torch.channels_last)
     return TrainingState(model=model, optimizer=config.recipe.optimizer.build(model))

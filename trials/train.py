@@ -105,6 +105,6 @@ def _step(
         logits = state.model(images)  # (N, K)
     loss = cross_entropy(logits.float(), targets, label_smoothing=recipe.label_smoothing)
     state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     state.optimizer.step()
     return loss.detach()

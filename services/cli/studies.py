@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shlex
 from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -87,8 +88,9 @@ def show(name: NameArgument, home: HomeOption = None, json: JsonOption = False) 
         from services.display import print_outcome
 
         print_outcome(Console(), outcome, at)
+        print_line(f"go on: convscout resume {name} --time 10m --home {shlex.quote(str(at.root))}")
     elif summary["status"] != "running":
-        print_line(f"next: convscout resume {name}")
+        print_line(f"go on: convscout resume {name} --home {shlex.quote(str(at.root))}")
 
 
 def trials(
@@ -139,12 +141,12 @@ def _sorted(records: list[TrialRecord], order: Order) -> list[TrialRecord]:
 
 
 def _row(record: TrialRecord) -> list[str]:
-    epochs = record.config.recipe.epochs if record.config else 0
+    epochs = f"{len(record.measurements)}/{record.config.recipe.epochs}" if record.config else ""
     return [
         str(record.number),
         record.family,
         format_count(record.complexity.params) if record.complexity else "",
-        f"{len(record.measurements)}/{epochs}",
+        epochs,
         _percent(record.best.val_accuracy) if record.best else "",
         str(record.state),
         _took(record.started_at, record.finished_at),

@@ -11,23 +11,9 @@ last result how it ended, and the scheduler answers STOP.
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 from collections.abc import Mapping
 from typing import Any
-
-# Read by ray at import: quiet, no phoning home, Ctrl-C and SIGTERM are ours.
-os.environ.update(
-    RAY_USAGE_STATS_ENABLED="0",
-    RAY_AIR_NEW_OUTPUT="0",
-    RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
-    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
-    TUNE_DISABLE_SIGINT_HANDLER="1",
-    TUNE_DISABLE_STRICT_METRIC_CHECKING="1",
-    TUNE_FORCE_TRIAL_CLEANUP_S="0",
-    TUNE_GLOBAL_CHECKPOINT_S="1000000000",  # its state is disposable
-    TUNE_WARN_THRESHOLD_S="60",
-)
 
 import ray
 import torch
@@ -43,7 +29,10 @@ from trials.config import TrialConfig
 from trials.run import Dispatch, Progress, TrialRun
 
 _SLACK_BYTES = 256 * 2**20
-_NOISY = ("ray.tune", "ray._private.authentication")  # notices on files and tokens that are no concern of a person
+_NOISY = (
+    "ray.tune",
+    "ray._private.authentication",
+)  # notices on files and tokens that are no concern of a person
 
 
 class RayExecutor:
@@ -103,7 +92,7 @@ class RayExecutor:
 class TrialTrainable(tune.Trainable):
     """A worker: trains one trial after another on data that it holds once."""
 
-    def setup(self, config: dict[str, Any], data: TrainingData, threads: int) -> None:
+    def setup(self, config: dict[str, Any], data: TrainingData, threads: int) -> None:  # type: ignore[override]
         torch.set_num_threads(threads)
         self._data = data
         self.reset_config(config)
@@ -132,7 +121,7 @@ class LedgerSearcher(_Bridge, Searcher):
         super().__init__()
         self._controller = controller
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is text
         if self._controller.should_stop():
             return Searcher.FINISHED
         if dispatch := self._controller.next_dispatch():
@@ -155,7 +144,7 @@ class LedgerScheduler(_Bridge, FIFOScheduler):
     """Tells the controller every result, and stops the trial when the controller says so."""
 
     def __init__(self, controller: Controller) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._controller = controller
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
