@@ -316,6 +316,7 @@ class Ledger:
 def open_storage(home: Home) -> optuna.storages.BaseStorage:
     """The storage of ``home``; a writer waits up to a minute for another before it gives up."""
     home.root.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # what it has to say, a listener says
     return optuna.storages.RDBStorage(home.storage_url, engine_kwargs={"connect_args": {"timeout": 60}})
 
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import ray
 import torch
@@ -25,8 +25,10 @@ from ray.tune.stopper import Stopper
 
 from services.executors.base import Controller
 from trials.batches import TrainingData
-from trials.config import TrialConfig
+from trials.config import Measurement, TrialConfig, TrialResult
 from trials.run import Dispatch, Progress, TrialRun
+
+T = TypeVar("T")
 
 _SLACK_BYTES = 256 * 2**20
 _NOISY = (
@@ -60,10 +62,13 @@ class RayExecutor:
             configure_logging=False,
         )
         try:
+            guarded = _Guarded(controller)
             with tempfile.TemporaryDirectory(prefix="convscout-ray-") as scratch:
-                self._tuner(controller, scratch).fit()
+                self._tuner(guarded, scratch).fit()
         finally:
             ray.shutdown()
+        if guarded.error:
+            raise guarded.error
 
     def _tuner(self, controller: Controller, scratch: str) -> tune.Tuner:
         trainable = tune.with_parameters(TrialTrainable, data=self._data, threads=self._threads)
@@ -103,6 +108,41 @@ class TrialTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         return {"progress": self._run.step()}
+
+
+class _Guarded:
+    """The controller, but its first error ends the experiment and is kept: Tune would turn it into text."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self.error: Exception | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.error is not None or self._controller.finished
+
+    def should_stop(self) -> bool:
+        return self.error is not None or self._controller.should_stop()
+
+    def next_dispatch(self) -> Dispatch | None:
+        return self._call(self._controller.next_dispatch, None)
+
+    def on_epoch(self, number: int, attempt: int, measurement: Measurement) -> bool:
+        return self._call(lambda: self._controller.on_epoch(number, attempt, measurement), False)
+
+    def on_end(self, result: TrialResult) -> None:
+        self._call(lambda: self._controller.on_end(result), None)
+
+    def on_lost(self, number: int, attempt: int, reason: str) -> None:
+        self._call(lambda: self._controller.on_lost(number, attempt, reason), None)
+
+    def _call(self, method: Callable[[], T], otherwise: T) -> T:
+        if self.error is None:
+            try:
+                return method()
+            except Exception as error:
+                self.error = error
+        return otherwise
 
 
 class _Bridge:
