@@ -1,20 +1,20 @@
 """Every exception convscout raises on purpose.
 
-    ConvscoutError                 one line of cause, perhaps the next command to type; exit 1
-    ├── UserError                  the person can mend it: names field, value, what is allowed; exit 2
-    │   ├── ConfigError            one or more settings are wrong (all of them are reported at once)
-    │   ├── UnknownNameError       no such family, sampler, dataset … (lists the valid ones)
-    │   ├── UnbuildableError       this architecture cannot be built for these images
-    │   ├── DataError              the labelled images cannot be used as they are
-    │   ├── StudyNotFoundError     no study of that name under this home
-    │   ├── StudyExistsError       that name is taken by a study with other settings
-    │   └── ExportError            an export directory is damaged, foreign or in the way
-    ├── LimitExceededError         a candidate costs more than the study allows (never reaches a person)
-    ├── DivergedError              a trial's loss became NaN or infinite
-    ├── CorruptCheckpointError     a checkpoint does not match its hash
-    ├── StaleAttemptError          a newer attempt at the same trial has taken over
-    ├── StudyLockedError           another controller is running this study
-    └── StudyInterrupted           Ctrl-C or SIGTERM: everything finished is kept; exit 130
+ConvscoutError                 one line of cause, perhaps the next command to type; exit 1
+├── UserError                  the person can mend it: names field, value, what is allowed; exit 2
+│   ├── ConfigError            one or more settings are wrong (all of them are reported at once)
+│   ├── UnknownNameError       no such family, sampler, dataset … (lists the valid ones)
+│   ├── UnbuildableError       this architecture cannot be built for these images
+│   ├── DataError              the labelled images cannot be used as they are
+│   ├── StudyNotFoundError     no study of that name under this home
+│   ├── StudyExistsError       that name is taken by a study with other settings
+│   └── ExportError            an export directory is damaged, foreign or in the way
+├── LimitExceededError         a candidate costs more than the study allows (never reaches a person)
+├── DivergedError              a trial's loss became NaN or infinite
+├── CorruptCheckpointError     a checkpoint does not match its hash
+├── StaleAttemptError          a newer attempt at the same trial has taken over
+├── StudyLockedError           another controller is running this study
+└── StudyInterrupted           Ctrl-C or SIGTERM: everything finished is kept; exit 130
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from torch import nn
+from torch import Tensor, nn
 
 from search_space.configurable import Configurable
 from search_space.knobs import choice, real
@@ -56,6 +56,22 @@ class ConvKnobs(Configurable):
         return nn.Identity() if self.dropout_kind == "none" else DROPOUTS[self.dropout_kind](self.dropout)
 
 
+class Subsample(nn.Module):
+    """Every ``stride``-th pixel: (N, C, H, W) → (N, C, ceil(H / stride), ceil(W / stride)).
+
+    Before a 1 × 1 convolution it equals a stride in it, which torch 2.15's CPU kernels must not be given:
+    the gradient of a strided 1 × 1 convolution, channels-last in float32, corrupts the heap on two threads
+    (8 → 16 maps of 32 × 32, three images: "double free or corruption").
+    """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps[:, :, :: self.stride, :: self.stride]
+
+
 class ConvNormAct(nn.Sequential):
     """Convolution, batch norm and activation, in the order that ``knobs.norm_placement`` asks for.
 
@@ -81,11 +97,12 @@ class ConvNormAct(nn.Sequential):
         normed = knobs.norm_placement != "none"
         norm_next = normed and (knobs.norm_placement == "before" or not activated)
         padding = kernel_size // 2 if padding is None else padding
+        skipping = kernel_size == 1 and stride > 1
         conv = nn.Conv2d(
             in_channels,
             out_channels,
             kernel_size,
-            stride,
+            1 if skipping else stride,
             padding,
             groups=groups,
             bias=biased or not norm_next,
@@ -95,6 +112,8 @@ class ConvNormAct(nn.Sequential):
             layers.append(("act", knobs.activation_layer()))
         if normed:
             layers.insert(1 if norm_next else len(layers), ("norm", nn.BatchNorm2d(out_channels)))
+        if skipping:
+            layers.insert(0, ("skip", Subsample(stride)))
         super().__init__(OrderedDict(layers))
 
 
