@@ -25,6 +25,7 @@ from services.lease import holder, lease
 from services.search import Search, Setting
 from services.study import Ledger
 from services.tracking.champion import register_champion
+from services.tracking import mirror
 from services.tracking.mirror import Mirror
 from services.tracking.source import ValidationLabels
 from services.tracking.store import TrackingStore
@@ -103,6 +104,14 @@ def export(
     return Finish(ledger, _same_data(ledger, listener), listener).export(directory)
 
 
+def sync(home: Home, name: str, listener: Listener) -> int:
+    """Bring MLflow up to date with a study that is not running; returns how many trials it lacked in part."""
+    ledger = Ledger.open(home, name)
+    with lease(home.study(name)):
+        splits = _same_data(ledger, listener)
+        return mirror.sync(ledger, TrackingStore.at(home), _validation_labels(splits))
+
+
 def load_data(config: StudyConfig, home: Home, listener: Listener) -> DataSplits:
     """The study's data, from its cache where it was decoded before."""
     listener(PhaseStarted(phase="data", detail=config.data))
@@ -138,12 +147,11 @@ def _budget(config: StudyConfig, started_s: float, time_s: float | None) -> Budg
 def _run(ledger: Ledger, splits: DataSplits, listener: Listener, budget: Budget) -> Outcome:
     """Search until the budget is spent, then select, test and export; MLflow follows in its own thread."""
     store = TrackingStore.at(ledger.home)
-    labels = ValidationLabels(labels=splits.validation.labels, class_names=splits.class_names)
-    mirror = Mirror(ledger, store, labels)
+    projection = Mirror(ledger, store, _validation_labels(splits))
     with Interrupts() as interrupts:
         try:
-            mirror.start()
-            max_members = _train(ledger, splits, budget, listener, mirror, interrupts)
+            projection.start()
+            max_members = _train(ledger, splits, budget, listener, projection, interrupts)
             if interrupts.requested:
                 raise StudyInterrupted(
                     f"study {ledger.name!r} was interrupted; every finished epoch is kept",
@@ -152,7 +160,7 @@ def _run(ledger: Ledger, splits: DataSplits, listener: Listener, budget: Budget)
             outcome = Finish(ledger, splits, listener).run(max_members)
             tell_tracking(ledger, outcome)
         finally:
-            _close(mirror, listener)
+            _close(ledger.name, projection, listener)
     _register(ledger, store, outcome, splits, listener)
     return outcome
 
@@ -162,7 +170,7 @@ def _train(
     splits: DataSplits,
     budget: Budget,
     listener: Listener,
-    mirror: Mirror,
+    projection: Mirror,
     interrupts: Interrupts,
 ) -> int:
     """Train until the budget is spent; returns how many members an ensemble may have."""
@@ -177,7 +185,7 @@ def _train(
         device=choose_device(config.device).type,
     )
     search = Search(
-        ledger, setting, listener=listener, touch=mirror.touch, interrupted=lambda: interrupts.requested
+        ledger, setting, listener=listener, touch=projection.touch, interrupted=lambda: interrupts.requested
     )
     search.prepare()
     listener(
@@ -197,16 +205,16 @@ def _train(
     return search.affordable_members
 
 
-def _close(mirror: Mirror, listener: Listener) -> None:
+def _validation_labels(splits: DataSplits) -> ValidationLabels:
+    return ValidationLabels(labels=splits.validation.labels, class_names=splits.class_names)
+
+
+def _close(name: str, projection: Mirror, listener: Listener) -> None:
     listener(PhaseStarted(phase="tracking", detail="bringing MLflow up to date"))
-    pending = mirror.close(MIRROR_PATIENCE_S)
+    pending = projection.close(MIRROR_PATIENCE_S)
     if pending:
-        why = mirror.problem or "it is slow"
-        listener(
-            Notice(
-                text=f"MLflow still lacks {pending} trial(s) ({why}); the next resume brings it up to date"
-            )
-        )
+        why = projection.problem or "it is slow"
+        listener(Notice(text=f"MLflow lacks {pending} trial(s) ({why}); mend it with: convscout sync {name}"))
 
 
 def _register(

@@ -1,4 +1,4 @@
-"""Looking at studies: studies, show, trials."""
+"""Looking at studies: studies, show, trials, sync."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("studies", rich_help_panel=PANEL)(studies)
     app.command("show", rich_help_panel=PANEL)(show)
     app.command("trials", rich_help_panel=PANEL)(trials)
+    app.command("sync", rich_help_panel=PANEL)(sync)
 
 
 def studies(home: HomeOption = None, json: JsonOption = False) -> None:
@@ -112,6 +113,22 @@ def trials(
         return
     columns = ["#", "family", "params", "epochs", "val", "state", "took", "reason"]
     print_table(columns, [_row(record) for record in records], right=("#", "params", "epochs", "val", "took"))
+
+
+def sync(name: NameArgument, home: HomeOption = None, json: JsonOption = False) -> None:
+    """Bring MLflow up to date with a study that is not running, e.g. after its tracking server was away.
+
+    Example: convscout sync quickstart
+    """
+    from services import runner
+    from services.display import display
+
+    with display(quiet=json) as listener:
+        behind = runner.sync(Home.at(home), name, listener)
+    if json:
+        print_json({"study": name, "behind": behind})
+    else:
+        print_line(f"MLflow has all of study {name}; it lacked {behind} trial(s)")
 
 
 def _summary(ledger: Ledger) -> dict[str, Any]:

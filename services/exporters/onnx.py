@@ -66,7 +66,9 @@ def _explained() -> Iterator[None]:
         yield
     except OnnxExporterError as error:
         cause = str(error.__cause__ or error).strip().splitlines()[0]
-        raise ConvscoutError(f"the ensemble cannot be converted to ONNX: {cause}; export the bundle alone") from error
+        raise ConvscoutError(
+            f"the ensemble cannot be converted to ONNX: {cause}; export the bundle alone"
+        ) from error
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import torchvision
 from optuna.samplers import RandomSampler
 from optuna.study import create_study
 from optuna.trial import FixedTrial
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from search_space.architecture import ArchitectureConfig, ImageSpec, architecture_from_dict, families

@@ -56,7 +56,7 @@ def test_wilson_interval_has_the_published_values(correct: int, total: int, low:
 def test_wilson_interval_mirrors_and_narrows() -> None:
     low, high = wilson_interval(3, 40)
     assert wilson_interval(37, 40) == pytest.approx((1 - high, 1 - low))
-    assert wilson_interval(40, 40)[1] == 1.0
+    assert wilson_interval(40, 40)[1] == pytest.approx(1)
     wide, narrow = wilson_interval(90, 100, confidence=0.99), wilson_interval(90, 100, confidence=0.9)
     assert wide[0] < narrow[0] < 0.9 < narrow[1] < wide[1]
 
