@@ -24,8 +24,8 @@ from services.interrupts import Interrupts
 from services.lease import holder, lease
 from services.search import Search, Setting
 from services.study import Ledger
-from services.tracking.champion import register_champion
 from services.tracking import mirror
+from services.tracking.champion import register_champion
 from services.tracking.mirror import Mirror
 from services.tracking.source import ValidationLabels
 from services.tracking.store import TrackingStore

@@ -60,10 +60,8 @@ def copied(exported: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(exported, tmp_path / "copied"))
 
 
-@torch.inference_mode()
 def _answers(ensemble: TrainedEnsemble, images: Pixels) -> Probabilities:
-    answers: Probabilities = ensemble.build_module()(torch.from_numpy(images)).numpy()
-    return answers
+    return ensemble.build_module().answer(images)
 
 
 def _small(number: int = 2) -> TrainedEnsemble:
