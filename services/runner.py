@@ -18,7 +18,7 @@ from services.config import StudyConfig
 from services.events import Listener, Loading, Notice, PhaseStarted, SearchStarted
 from services.executors.base import Executor
 from services.executors.in_process import InProcessExecutor
-from services.finish import Finish, Outcome, tell_tracking
+from services.finish import Finish, Outcome, stored_outcome, tell_tracking
 from services.home import Home
 from services.interrupts import Interrupts
 from services.lease import holder, lease
@@ -36,6 +36,7 @@ from trials.splits import DataSplits
 
 STOP_PATIENCE_S = 60.0
 MIRROR_PATIENCE_S = 30.0
+INTERRUPTED_PATIENCE_S = 3.0  # whoever pressed Ctrl-C waits; the next run brings MLflow up to date
 
 
 def search(config: StudyConfig, home: Home, listener: Listener, started_s: float) -> Outcome:
@@ -134,10 +135,11 @@ def _same_data(ledger: Ledger, listener: Listener) -> DataSplits:
 
 
 def _time_left_s(ledger: Ledger) -> float | None:
-    """What the study has left of its time, but enough to finish in any case."""
+    """What the study has left of its time, but enough to finish if it never has."""
     if ledger.config.time_s is None:
         return None
-    return max(ledger.config.time_s - ledger.spent_s, 2 * FIXED_S)
+    needed_s = 0.0 if stored_outcome(ledger) else 2 * FIXED_S
+    return max(ledger.config.time_s - ledger.spent_s, needed_s)
 
 
 def _budget(config: StudyConfig, started_s: float, time_s: float | None) -> Budget:
@@ -160,7 +162,8 @@ def _run(ledger: Ledger, splits: DataSplits, listener: Listener, budget: Budget)
             outcome = Finish(ledger, splits, listener).run(max_members)
             tell_tracking(ledger, outcome)
         finally:
-            _close(ledger.name, projection, listener)
+            patience_s = INTERRUPTED_PATIENCE_S if interrupts.requested else MIRROR_PATIENCE_S
+            _close(ledger.name, projection, listener, patience_s)
     _register(ledger, store, outcome, splits, listener)
     return outcome
 
@@ -209,9 +212,9 @@ def _validation_labels(splits: DataSplits) -> ValidationLabels:
     return ValidationLabels(labels=splits.validation.labels, class_names=splits.class_names)
 
 
-def _close(name: str, projection: Mirror, listener: Listener) -> None:
+def _close(name: str, projection: Mirror, listener: Listener, patience_s: float) -> None:
     listener(PhaseStarted(phase="tracking", detail="bringing MLflow up to date"))
-    pending = projection.close(MIRROR_PATIENCE_S)
+    pending = projection.close(patience_s)
     if pending:
         why = projection.problem or "it is slow"
         listener(Notice(text=f"MLflow lacks {pending} trial(s) ({why}); mend it with: convscout sync {name}"))

@@ -226,7 +226,7 @@ class Ledger:
     # training
 
     def report(self, number: int, attempt: int, measurement: Measurement, pruner: BasePruner) -> bool:
-        """Record an epoch; returns whether the pruner wants the trial to stop.
+        """Record an epoch; returns whether the pruner wants the trial to stop, which after its last makes no sense.
 
         Raises ``StaleAttemptError`` for a word of an attempt that was replaced. An epoch that is
         already recorded is left as it is.
@@ -238,7 +238,8 @@ class Ledger:
         trial.set_user_attr(f"{_MEASUREMENT}{measurement.epoch:04d}", measurement.to_dict())
         trial.report(measurement.val_accuracy, measurement.epoch)
         frozen = self._study._storage.get_trial(trial._trial_id)
-        return pruner.prune(self._study, frozen)
+        stop = pruner.prune(self._study, frozen)
+        return stop and record.config is not None and measurement.epoch < record.config.recipe.epochs
 
     def finish(self, number: int, attempt: int, state: TrialState, reason: str) -> TrialRecord:
         """Make a trial final. Repeating it changes nothing; an old attempt raises ``StaleAttemptError``."""
