@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from search_space.errors import ConvscoutError, CorruptCheckpointError
 from services.ensemble import Ensemble, EnsembleMember, Member, select
 from services.events import Listener, Notice, PhaseStarted
@@ -18,12 +16,11 @@ from services.exporting import export
 from services.study import Ledger, TrialRecord
 from services.tracking.source import DESCRIPTION_NOTE, METRICS_NOTE
 from services.trained_ensemble import TrainedEnsemble, TrainedMember
-from trials.metrics import Probabilities, accuracy, wilson_interval
-from trials.splits import DataSplits, Pixels
+from trials.metrics import accuracy, wilson_interval
+from trials.splits import DataSplits
 
 OUTCOME_NOTE = "outcome"
 OPENINGS_NOTE = "test_openings"  # seconds since 1970 of every look at the test split
-_BATCH = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +162,7 @@ class Finish:
         self._ledger.set_note(OPENINGS_NOTE, [*openings, time.time()])
         test = self._splits.open_test()
         for name, members in (("best single", alone), ("ensemble", selected.members)):
-            answers = _answers(self._trained(members, {}), test.images)
+            answers = self._trained(members, {}).build_module().answer(test.images)
             rows.append(ScoreRow.of(name, "test", accuracy(answers, test.labels), len(test)))
         return tuple(rows)
 
@@ -197,13 +194,3 @@ class Finish:
         return TrainedMember(
             number=member.number, weight=member.weight, architecture=config.architecture, weights=kept.weights
         )
-
-
-@torch.inference_mode()
-def _answers(ensemble: TrainedEnsemble, images: Pixels) -> Probabilities:
-    """Probabilities (N, K) in float32, as the exported model gives them."""
-    module = ensemble.build_module()
-    parts = [
-        module(torch.from_numpy(images[start : start + _BATCH])) for start in range(0, len(images), _BATCH)
-    ]
-    return torch.cat(parts).numpy()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from search_space.errors import (
     ConfigError,
@@ -19,12 +20,16 @@ from search_space.errors import (
 )
 from services import runner
 from services.events import EpochEnded, Event, TrialEnded, TrialStarted
+from services.exported_model import MODEL_FILE, ExportedModel
+from services.exporters.bundle import load_bundle
 from services.finish import OPENINGS_NOTE, Outcome, stored_outcome
 from services.home import Home
 from services.lease import lease
+from services.parity import Parity
 from services.study import Ledger
 from tests.services.studies import essences, quiet, tiny_config
 from trials.config import TrialState
+from trials.metrics import accuracy
 
 
 def _search(home: Path, listener: Any = quiet, **options: Any) -> Outcome:
@@ -59,6 +64,18 @@ def test_a_search_ends_with_a_tested_exported_ensemble(finished: Path) -> None:
     assert all(row.low < row.accuracy < row.high for row in outcome.report)
     assert {path.name for path in outcome.export.iterdir()} >= {"model.onnx", "config.json", "SHA256SUMS"}
     assert len(ledger.note(OPENINGS_NOTE) or []) == 1
+
+
+def test_the_export_answers_as_torch_does_on_every_test_image(finished: Path) -> None:
+    ledger = Ledger.open(Home(finished), "tiny")
+    outcome = stored_outcome(ledger)
+    assert outcome is not None
+    test = runner.load_data(ledger.config, ledger.home, quiet).open_test()
+    with torch.inference_mode():
+        expected = load_bundle(outcome.export).build_module()(torch.from_numpy(test.images)).numpy()
+    parity = Parity.measure(ExportedModel(outcome.export / MODEL_FILE).probabilities, test.images, expected)
+    assert parity.num_images == len(test) and parity.passed
+    assert accuracy(expected, test.labels) == outcome.score("ensemble", "test")
 
 
 def test_resuming_a_finished_study_changes_nothing_and_leaves_the_test_split_closed(finished: Path) -> None:
