@@ -193,7 +193,10 @@ class Search:
             proposal = self._ledger.propose(self._setting.space, self._sampler)
             try:
                 return self._commit(proposal)
-            except (LimitExceededError, UnbuildableError) as error:
+            except LimitExceededError as error:
+                reasons.append(error.message)
+                self._ledger.reject(proposal.number, error.message, error.excess)
+            except UnbuildableError as error:
                 reasons.append(error.message)
                 self._ledger.reject(proposal.number, error.message)
             if len(reasons) == MAX_REJECTIONS:

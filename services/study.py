@@ -219,9 +219,19 @@ class Ledger:
         trial.set_user_attr("config", config.to_dict())
         return self.trial(config.number)
 
-    def reject(self, number: int, reason: str) -> None:
-        """End a proposal that is never trained."""
-        self._end(number, TrialState.REJECTED, reason)
+    def reject(self, number: int, reason: str, excess: Mapping[str, float] | None = None) -> None:
+        """End a proposal that is never trained.
+
+        ``excess`` says by what share it exceeds each limit; the sampler learns from it where not to look.
+        """
+        if not excess:
+            self._end(number, TrialState.REJECTED, reason)
+            return
+        trial = self._live(number)
+        for limit, share in excess.items():
+            trial.set_constraint(limit, share)
+        # pruned, because Optuna's samplers take no notice of failed trials, whatever their constraints
+        self._end(number, TrialState.REJECTED, reason, told=OptunaState.PRUNED)
 
     # training
 
@@ -302,7 +312,7 @@ class Ledger:
             )
         return record
 
-    def _end(self, number: int, state: TrialState, reason: str) -> None:
+    def _end(self, number: int, state: TrialState, reason: str, *, told: OptunaState | None = None) -> None:
         record = self.trial(number)
         if record.state is not TrialState.RUNNING:
             return
@@ -311,7 +321,7 @@ class Ledger:
         trial.set_user_attr("ended", {"state": str(state), "reason": reason})
         best = record.best
         value = best.val_accuracy if state is TrialState.COMPLETED and best else None
-        self._study.tell(number, value, state=_OPTUNA_STATE[state], skip_if_finished=True)
+        self._study.tell(number, value, state=told or _OPTUNA_STATE[state], skip_if_finished=True)
 
 
 def open_storage(home: Home) -> optuna.storages.BaseStorage:

@@ -48,7 +48,10 @@ def test_a_killed_worker_costs_no_trial_and_no_finished_epoch(tmp_path: Path) ->
 
 
 @pytest.mark.timeout(240)
-def test_an_error_of_the_search_comes_through_ray_as_it_is(tmp_path: Path) -> None:
+def test_an_error_of_the_search_comes_through_ray_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.search.MAX_REJECTIONS", 10)
     config = tiny_config("dear", executor="ray", workers=1, max_params=1)
     with pytest.raises(ConvscoutError, match="candidates were all rejected"):
         runner.search(config, Home(tmp_path), quiet, time.time())

@@ -138,7 +138,8 @@ def test_candidates_over_a_limit_are_rejected_before_training(tmp_path: Path) ->
     assert all("params" in record.reason and not record.measurements for record in rejected)
 
 
-def test_a_limit_that_nothing_meets_is_said(tmp_path: Path) -> None:
+def test_a_limit_that_nothing_meets_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.search.MAX_REJECTIONS", 10)
     with pytest.raises(ConvscoutError, match=r"candidates were all rejected, the last because .*params"):
         _search(tmp_path, max_params=1)
 

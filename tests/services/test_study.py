@@ -159,3 +159,13 @@ def test_time_spent_adds_up_over_runs(ledger: Ledger) -> None:
     with ledger.clock(time.time() - 5):
         pass
     assert 15 <= ledger.spent_s < 20
+
+
+def test_the_sampler_learns_what_was_rejected_for_its_cost(ledger: Ledger) -> None:
+    for _ in range(3):
+        proposal = ledger.propose(SPACE, samplers.get("tpe"))
+        ledger.reject(proposal.number, "params 9 exceeds max_params = 1", {"max_params": 8.0})
+    frozen = ledger._study.get_trials(deepcopy=False)
+    assert [trial.constraints for trial in frozen] == [{"max_params": 8.0}] * 3
+    assert all(record.state is TrialState.REJECTED and not record.trained for record in ledger.trials())
+    assert ledger.propose(SPACE, samplers.get("tpe")).number == 3
