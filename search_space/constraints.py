@@ -23,7 +23,7 @@ class Limits:
             measure = limit.name.removeprefix("max_")
             value, allowed = getattr(complexity, measure), getattr(self, limit.name)
             if allowed is not None and value > allowed:
-                excesses[limit.name] = value / allowed - 1
+                excesses[limit.name] = value / max(allowed, 1) - 1
                 texts.append(f"{measure} {value:,} exceeds {limit.name} = {allowed:,}")
         if excesses:
             raise LimitExceededError("; ".join(texts), excess=excesses)
