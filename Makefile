@@ -18,13 +18,12 @@ help: ## list the targets
 
 setup: $(STAMP) ## make the virtual environment
 
-search: $(STAMP) ## search digits for two minutes; again: go on with that study
-	@if $(BIN)/convscout show $(STUDY) >/dev/null 2>&1; then \
-		echo "study $(STUDY) exists, so it goes on; remove runs/ to begin anew"; \
-		$(BIN)/convscout resume $(STUDY); \
-	else \
-		$(BIN)/convscout search --data digits --study $(STUDY) --time 2m; \
-	fi
+search: $(STAMP) ## search digits for two minutes; again: go on with that study, or show what it came to
+	@case "$$($(BIN)/convscout show $(STUDY) --json 2>/dev/null)" in \
+		'') $(BIN)/convscout search --data digits --study $(STUDY) --time 2m ;; \
+		*'"status": "finished"'*) $(BIN)/convscout show $(STUDY) ;; \
+		*) $(BIN)/convscout resume $(STUDY) ;; \
+	esac
 
 ui: $(STAMP) ## browse the trials in the MLflow user interface
 	$(BIN)/convscout ui
@@ -59,7 +58,7 @@ clean: ## remove the virtual environment and the caches; studies stay
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(STAMP): pyproject.toml constraints.txt
-	@test -n "$(PYTHON)" && $(PYTHON) -c '$(SUPPORTED)' || { \
+	@test -n "$(PYTHON)" && $(PYTHON) -c '$(SUPPORTED)' 2>/dev/null || { \
 		echo "error: convscout needs Python 3.11, 3.12 or 3.13 $(if $(PYTHON),and $(PYTHON) is none,but none was found)" >&2; \
 		echo "next: install one, or make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \

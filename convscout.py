@@ -12,7 +12,8 @@ The command line does the same; see ``convscout --help``.
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from services.events import Event
+    from services.events import Listener
     from services.finish import Outcome
     from services.predict import Prediction
     from trials.metrics import Probabilities
@@ -66,7 +67,9 @@ class Study:
             row |= {f"complexity.{key}": value for key, value in (row.pop("complexity") or {}).items()}
             rows.append(row | row.pop("settings"))
         frame = pd.DataFrame(rows)
-        return frame if frame.empty else frame.sort_values("val_accuracy", ascending=False, na_position="last")
+        return (
+            frame if frame.empty else frame.sort_values("val_accuracy", ascending=False, na_position="last")
+        )
 
     @property
     def curves(self) -> pd.DataFrame:
@@ -86,9 +89,9 @@ class Study:
 
     def predict(self, images: np.ndarray[Any, np.dtype[np.uint8]]) -> Probabilities:
         """Class probabilities (N, K) of the exported ensemble for uint8 ``images`` (N, H, W, C)."""
-        from services.predict import probabilities
+        from services.exported_model import MODEL_FILE, ExportedModel
 
-        return probabilities(self.directory, images)
+        return ExportedModel(self.directory / MODEL_FILE).probabilities(images)
 
     def export(self, directory: str | PathLike[str] | None = None) -> Path:
         """Write the ensemble once more, verified; returns where."""
@@ -103,7 +106,7 @@ def search(
     *,
     time: str | float | None = None,
     home: str | PathLike[str] | None = None,
-    listener: Callable[[Event], None] | None = None,
+    listener: Listener | None = None,
     **options: Any,
 ) -> Study:
     """Run a new study to its end and return it.
@@ -116,7 +119,8 @@ def search(
 
     began = clock.time()
     config = StudyConfig.from_options({"name": study, "data": data, "time": time, **options})
-    runner.search(config, Home.at(home), listener or _display(), began)
+    with _listening(listener) as told:
+        runner.search(config, Home.at(home), told, began)
     return Study(Home.at(home), study)
 
 
@@ -126,7 +130,7 @@ def resume(
     trials: int | None = None,
     time: str | float | None = None,
     home: str | PathLike[str] | None = None,
-    listener: Callable[[Event], None] | None = None,
+    listener: Listener | None = None,
 ) -> Study:
     """Go on with a study where it was, perhaps with more ``trials`` (in all) or ``time`` (for this call)."""
     from services import runner
@@ -134,7 +138,8 @@ def resume(
 
     began = clock.time()
     time_s = parse_duration(time) if isinstance(time, str) else time
-    runner.resume(study, Home.at(home), listener or _display(), began, trials=trials, time_s=time_s)
+    with _listening(listener) as told:
+        runner.resume(study, Home.at(home), told, began, trials=trials, time_s=time_s)
     return Study(Home.at(home), study)
 
 
@@ -152,7 +157,8 @@ def predict(
     return predict_files(Path(directory), [str(path) for path in paths], top=top)
 
 
-def _display() -> Callable[[Event], None]:
+def _listening(listener: Listener | None) -> AbstractContextManager[Listener]:
+    """``listener``, or the terminal's display while the context lasts."""
     from services.display import display
 
-    return display()
+    return nullcontext(listener) if listener else display()

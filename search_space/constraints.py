@@ -18,11 +18,12 @@ class Limits:
 
     def check(self, complexity: Complexity) -> None:
         """Raise ``LimitExceededError``, which names each limit exceeded, the value and what is allowed."""
-        excesses = []
+        excesses, texts = {}, []
         for limit in fields(self):
             measure = limit.name.removeprefix("max_")
             value, allowed = getattr(complexity, measure), getattr(self, limit.name)
             if allowed is not None and value > allowed:
-                excesses.append(f"{measure} {value:,} exceeds {limit.name} = {allowed:,}")
+                excesses[limit.name] = value / max(allowed, 1) - 1
+                texts.append(f"{measure} {value:,} exceeds {limit.name} = {allowed:,}")
         if excesses:
-            raise LimitExceededError("; ".join(excesses))
+            raise LimitExceededError("; ".join(texts), excess=excesses)

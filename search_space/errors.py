@@ -19,7 +19,7 @@ ConvscoutError                 one line of cause, perhaps the next command to ty
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -86,7 +86,14 @@ class ExportError(UserError):
 
 
 class LimitExceededError(ConvscoutError):
-    """A candidate costs more than the study allows."""
+    """A candidate costs more than the study allows.
+
+    ``excess`` maps each limit exceeded to by what share it is: 0.5 is half as much again as allowed.
+    """
+
+    def __init__(self, message: str, *, excess: Mapping[str, float] | None = None) -> None:
+        super().__init__(message)
+        self.excess = dict(excess or {})
 
 
 class DivergedError(ConvscoutError):

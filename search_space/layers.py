@@ -115,6 +115,22 @@ class PreActKnobs(ConvKnobs):
     norm_placement: str = choice("before", ("before",), help="batch norm before the activation")
 
 
+class Subsample(nn.Module):
+    """Every ``stride``-th pixel: (N, C, H, W) → (N, C, ceil(H / stride), ceil(W / stride)).
+
+    Before a 1 × 1 convolution it equals a stride in it, which torch 2.15's CPU kernels must not be given:
+    the gradient of a strided 1 × 1 convolution, channels-last in float32, corrupts the heap on two threads
+    (8 → 16 maps of 32 × 32, three images: "double free or corruption").
+    """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return maps[:, :, :: self.stride, :: self.stride]
+
+
 class ConvNormAct(nn.Sequential):
     """Convolution, batch norm and activation, in the order that ``knobs.norm_placement`` asks for.
 
@@ -140,11 +156,12 @@ class ConvNormAct(nn.Sequential):
         normed = knobs.norm_placement != "none"
         norm_next = normed and (knobs.norm_placement == "before" or not activated)
         height, width = (kernel_size, kernel_size) if isinstance(kernel_size, int) else kernel_size
+        skipping = (height, width) == (1, 1) and stride > 1
         conv = nn.Conv2d(
             in_channels,
             out_channels,
             (height, width),
-            stride,
+            1 if skipping else stride,
             (height // 2, width // 2) if padding is None else padding,
             groups=groups,
             bias=biased or not norm_next,
@@ -154,6 +171,8 @@ class ConvNormAct(nn.Sequential):
             layers.append(("act", knobs.activation_layer()))
         if normed:
             layers.insert(1 if norm_next else len(layers), ("norm", knobs.norm_layer(out_channels)))
+        if skipping:
+            layers.insert(0, ("skip", Subsample(stride)))
         super().__init__(OrderedDict(layers))
 
 

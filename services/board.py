@@ -93,9 +93,10 @@ class Board:
     def eta_s(self) -> float | None:
         """Estimated seconds until the last trial ends, at the pace so far, or None when nothing bounds it yet."""
         bounds = [self.left_s]
-        if self.search and self.search.trials is not None and self.ended:
-            remaining = max(0, self.search.trials - self.search.finished - len(self.ended))
-            bounds.append((self._clock() - self._search_began) / len(self.ended) * remaining)
+        trained = sum(trial.trained for trial in self.ended)  # only these count against the budget
+        if self.search and self.search.trials is not None and trained:
+            remaining = max(0, self.search.trials - self.search.finished - trained)
+            bounds.append((self._clock() - self._search_began) / trained * remaining)
         return min((bound for bound in bounds if bound is not None), default=None)
 
     @property

@@ -2,37 +2,55 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
+
+# Seconds, on two cores. The fixed part stops the workers, selects, registers and brings MLflow up to
+# date; a member is traced into ONNX, checked and compared with the network that was trained.
+FIXED_S = 9.0
+EXPORT_S = 3.5
+RESERVED_SHARE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """``deadline`` (seconds since 1970) bounds the whole command, None leaves it open.
+    """``time_s`` bounds the whole command that began at ``started_s`` (since 1970); infinity leaves it open.
 
-    ``reserve_s`` of it belongs to what follows the search: ensemble, test and export. ``trials``
-    bounds how many are trained in all, over all runs of the study.
+    ``trials`` bounds how many are trained in all, over all runs of the study.
     """
 
-    deadline: float | None = None
-    reserve_s: float = 0.0
+    started_s: float
+    time_s: float = math.inf
     trials: int | None = None
 
     @property
-    def total_left_s(self) -> float | None:
-        """Seconds left of the whole command, or None when it is not bounded."""
-        return None if self.deadline is None else self.deadline - time.time()
+    def left_s(self) -> float:
+        """Seconds left of the whole command."""
+        return self.started_s + self.time_s - time.time()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinishCost:
+    """What follows a search takes time too: ensemble, test and export.
+
+    ``images`` are judged in the end, at about ``images_per_s``: the rate at which such networks train,
+    because one forward pass in float32 on all cores takes about as long as one training step.
+    """
+
+    images: int
+    images_per_s: float
 
     @property
-    def training_left_s(self) -> float:
-        """Seconds left for training; infinite when time is not bounded."""
-        left = self.total_left_s
-        return float("inf") if left is None else left - self.reserve_s
+    def member_s(self) -> float:
+        """Seconds that each member of the ensemble takes."""
+        return EXPORT_S + self.images / self.images_per_s
 
+    def reserve_s(self, members: int, time_s: float) -> float:
+        """Seconds of ``time_s`` to keep back for an ensemble of that size: a quarter at most, but one member."""
+        one = FIXED_S + self.member_s
+        return min(FIXED_S + members * self.member_s, max(one, RESERVED_SHARE * time_s))
 
-def reserve_for(time_s: float) -> float:
-    """Seconds to keep back of a command of ``time_s`` for the ensemble, the test and the export.
-
-    A fixed cost (tracing and verifying the exported networks) and a share that grows with the study.
-    """
-    return min(0.5 * time_s, 20 + 0.05 * time_s)
+    def affordable_members(self, left_s: float, most: int) -> int:
+        """How many members, 1 to ``most``, can be finished in ``left_s``."""
+        return int(max(1, min(most, (left_s - FIXED_S) / self.member_s)))

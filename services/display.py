@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -36,7 +37,6 @@ PHASES = {
     "ensemble": "selecting the ensemble",
     "test": "opening the test split",
     "export": "exporting and verifying",
-    "tracking": "bringing MLflow up to date",
 }
 PROGRESS_EVERY_S = 10.0
 FEW_ROWS = 5
@@ -139,13 +139,16 @@ def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
         table.add_row(row.name, row.split, f"{row.accuracy:.2%}", interval, f"{row.images:,}")
     console.print()
     console.print(table)
-    lines = [f"trials: {_counted(outcome.state_counts.items())}"]
-    if outcome.export:
-        lines.append(f"export: {outcome.export}")
-    lines.append(f"browse: convscout ui --home {home.root}")
-    if outcome.export:
-        lines.append(f"predict: convscout predict {outcome.export} IMAGE.png")
-    console.print("\n" + "\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    members = ", ".join(f"trial {member.number} ({member.weight:.0%})" for member in outcome.ensemble.members)
+    lines = [
+        "",
+        f"trials: {_counted(outcome.state_counts.items())}",
+        f"ensemble: {members}",
+        f"export: {outcome.export}",
+        f"browse: convscout ui --home {shlex.quote(str(home.root))}",
+        f"predict: convscout predict {shlex.quote(str(outcome.export))} IMAGE.png",
+    ]
+    console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
 def _title(search: SearchStarted) -> str:
@@ -155,7 +158,7 @@ def _title(search: SearchStarted) -> str:
     if search.deadline_s is not None:
         bounds.append(f"{format_clock(search.deadline_s)} left")
     plural = "" if search.workers == 1 else "s"
-    done = f", {search.finished} trials from before" if search.finished else ""
+    done = f", {search.finished} trained before" if search.finished else ""
     workers = f"{search.workers} worker{plural} ({search.executor})"
     return f"study {search.study} on {search.data}: {workers}, {' and '.join(bounds) or 'no bound'}{done}"
 
@@ -173,7 +176,7 @@ def _summary(board: Board) -> str:
 
 
 def _ended_line(trial: TrialRecord) -> str:
-    parts = [f"trial {trial.number} {trial.state}: {trial.family}"]
+    parts = [f"trial {trial.number} {trial.state}" + (f": {trial.family}" if trial.config else "")]
     if trial.complexity:
         parts.append(f"{format_count(trial.complexity.params)} parameters")
     if trial.best:
@@ -215,7 +218,7 @@ def _header(board: Board) -> RenderableType:
     first.add_row(what, f"{format_clock(board.elapsed_s)}{left}")
     counted = _counted((str(state), count) for state, count in board.counts.items())
     of = "" if search.trials is None else f" of {search.trials:,}"
-    before = f", {search.finished} from before" if search.finished else ""
+    before = f", {search.finished} before" if search.finished else ""
     eta = "" if board.eta_s is None else f", ETA {format_clock(board.eta_s)}"
     second.add_row(_best(board), f"{board.images_per_s:,.0f} images/s{eta}")
     return Group(first, second, Text(f"trials{of}: {counted}{before}", no_wrap=True, overflow="ellipsis"))
@@ -252,8 +255,9 @@ def _groups(board: Board, rows: int) -> list[tuple[str, list[TrialRecord]]]:
     """What to show in ``rows`` lines; running trials come first, the others share what is left."""
     running = list(board.running.values())[: rows - 2]
     few = min(FEW_ROWS, max(1, (rows - 2 - len(running)) // 2))
-    best = [trial for trial in board.ranking if trial.state.judged]
-    return [("", running), ("latest", board.ended[-few:][::-1]), ("best", best[:few])]
+    latest = [trial for trial in board.ended if trial.trained][-few:]
+    best = [trial for trial in board.ranking if trial.state.judged][:few]
+    return [("", running), ("latest", latest[::-1]), ("best", best)]
 
 
 def _cells(trial: TrialRecord, width: int) -> Iterable[RenderableType]:
@@ -281,7 +285,7 @@ def _bar(done: int, total: int) -> RenderableType:
 def _loading(loading: Loading, width: int) -> RenderableType:
     grid = Table.grid(padding=(0, 1))
     bar = ProgressBar(total=max(loading.total, 1), completed=loading.done, width=min(30, width // 3))
-    grid.add_row(loading.description, bar, f"{loading.done:,}/{loading.total:,}")
+    grid.add_row(Text(loading.description), bar, f"{loading.done:,}/{loading.total:,}")
     return grid
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from services.study import TrialRecord
 from trials.config import Measurement
@@ -71,7 +72,5 @@ class Notice:
 Event: TypeAlias = Loading | SearchStarted | TrialStarted | EpochEnded | TrialEnded | PhaseStarted | Notice
 
 
-class Listener(Protocol):
-    """Gets every event, in order, on the controller's thread; must return at once."""
-
-    def __call__(self, event: Event) -> None: ...
+Listener: TypeAlias = Callable[[Event], None]
+"""Gets every event, in order, on the controller's thread; must return at once."""

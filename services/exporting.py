@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-import torch
-
 from search_space.errors import ConfigError, ConvscoutError, ExportError, Problem
 from search_space.registry import Registry
 from services import checksums
@@ -60,8 +58,7 @@ def export(
     directory = directory.resolve()
     _check_replaceable(directory)
     images = images[:NUM_IMAGES]
-    with torch.inference_mode():
-        expected = ensemble.build_module()(torch.from_numpy(images)).numpy()  # (N, K)
+    expected = ensemble.build_module().answer(images)  # (N, K)
     with replacing(directory) as temporary:
         for exporter in chosen:
             exporter.write(ensemble, temporary)

@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from search_space.errors import ConvscoutError, CorruptCheckpointError
 from services.ensemble import Ensemble, EnsembleMember, Member, select
 from services.events import Listener, Notice, PhaseStarted
@@ -18,12 +16,11 @@ from services.exporting import export
 from services.study import Ledger, TrialRecord
 from services.tracking.source import DESCRIPTION_NOTE, METRICS_NOTE
 from services.trained_ensemble import TrainedEnsemble, TrainedMember
-from trials.metrics import Probabilities, accuracy, wilson_interval
-from trials.splits import DataSplits, Pixels
+from trials.metrics import accuracy, wilson_interval
+from trials.splits import DataSplits
 
 OUTCOME_NOTE = "outcome"
 OPENINGS_NOTE = "test_openings"  # seconds since 1970 of every look at the test split
-_BATCH = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +84,8 @@ def tell_tracking(ledger: Ledger, outcome: Outcome) -> None:
     lines = [f"Data `{ledger.config.data}`, {sum(outcome.state_counts.values())} trials.", ""]
     lines += ["| model | split | accuracy | 95 % interval |", "|---|---|---|---|"]
     lines += [
-        f"| {row.name} | {row.split} | {row.accuracy:.4f} | {row.low:.4f} to {row.high:.4f} |" for row in outcome.report
+        f"| {row.name} | {row.split} | {row.accuracy:.4f} | {row.low:.4f} to {row.high:.4f} |"
+        for row in outcome.report
     ]
     members = ", ".join(f"trial {m.number} ({m.weight:.0%})" for m in outcome.ensemble.members)
     lines += ["", f"Ensemble: {members}.", "", f"Export: `{outcome.export}`"]
@@ -102,13 +100,15 @@ class Finish:
         self._splits = splits
         self._listener = listener
 
-    def run(self) -> Outcome:
+    def run(self, max_members: int) -> Outcome:
         """Select, test and export. Raises ``ConvscoutError`` when no trial was finished."""
         records = {record.number: record for record in self._ledger.trials()}
         judged = [record for record in records.values() if record.state.judged and record.best]
         self._listener(PhaseStarted(phase="ensemble", detail=f"from {len(judged)} trials"))
-        selected = self._select(judged)
-        best = max(judged, key=lambda record: (record.best.val_accuracy, -record.number) if record.best else ())
+        selected = self._select(judged, max_members)
+        best = max(
+            judged, key=lambda record: (record.best.val_accuracy, -record.number) if record.best else ()
+        )
         earlier = stored_outcome(self._ledger)
         if earlier and earlier.ensemble == selected and earlier.export.exists():
             return earlier  # nothing new was found, so the test split stays closed
@@ -137,16 +137,17 @@ class Finish:
         self._export(outcome, target)
         return target
 
-    def _select(self, judged: list[TrialRecord]) -> Ensemble:
+    def _select(self, judged: list[TrialRecord], max_members: int) -> Ensemble:
         candidates = []
         for record in judged:
             kept = self._ledger.directory(record.number).load_best()
             if kept is None:
-                self._listener(Notice(text=f"trial {record.number} is left out: its best epoch is missing or damaged"))
+                self._listener(
+                    Notice(text=f"trial {record.number} is left out: its best epoch is missing or damaged")
+                )
                 continue
             candidates.append(Member(number=record.number, probabilities=kept.probabilities.numpy()))
-        size = self._ledger.config.ensemble_size
-        return select(candidates, self._splits.validation.labels, max_members=size)
+        return select(candidates, self._splits.validation.labels, max_members=max_members)
 
     def _report(self, selected: Ensemble, best: TrialRecord) -> tuple[ScoreRow, ...]:
         assert best.best is not None
@@ -156,18 +157,20 @@ class Finish:
             ScoreRow.of("ensemble", "validation", selected.score.accuracy, images),
         ]
         alone = (EnsembleMember(number=best.number, weight=1.0),)
-        self._listener(PhaseStarted(phase="test", detail=f"{len(self._splits.open_test())} images, opened once"))
+        self._listener(PhaseStarted(phase="test", detail=f"{self._splits.num_test} images, opened once"))
         openings = self._ledger.note(OPENINGS_NOTE) or []
         self._ledger.set_note(OPENINGS_NOTE, [*openings, time.time()])
         test = self._splits.open_test()
         for name, members in (("best single", alone), ("ensemble", selected.members)):
-            answers = _answers(self._trained(members, {}), test.images)
+            answers = self._trained(members, {}).build_module().answer(test.images)
             rows.append(ScoreRow.of(name, "test", accuracy(answers, test.labels), len(test)))
         return tuple(rows)
 
     def _export(self, outcome: Outcome, directory: Path) -> None:
         self._listener(PhaseStarted(phase="export", detail=str(directory)))
-        metrics = {f"{row.split}.{row.name.replace(' ', '_')}.accuracy": row.accuracy for row in outcome.report}
+        metrics = {
+            f"{row.split}.{row.name.replace(' ', '_')}.accuracy": row.accuracy for row in outcome.report
+        }
         trained = self._trained(outcome.ensemble.members, metrics)
         export(trained, directory, self._splits.validation.images)
 
@@ -191,11 +194,3 @@ class Finish:
         return TrainedMember(
             number=member.number, weight=member.weight, architecture=config.architecture, weights=kept.weights
         )
-
-
-@torch.inference_mode()
-def _answers(ensemble: TrainedEnsemble, images: Pixels) -> Probabilities:
-    """Probabilities (N, K) in float32, as the exported model gives them."""
-    module = ensemble.build_module()
-    parts = [module(torch.from_numpy(images[start : start + _BATCH])) for start in range(0, len(images), _BATCH)]
-    return torch.cat(parts).numpy()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import html
 from string import Template
 
+from torch import nn
+
 from services.trained_ensemble import TrainedEnsemble
 
 _CARD = Template("""\
 # $study
 
-An ensemble of $num_members convolutional network(s), found by convscout. It sorts images into
+A convolutional image classifier found by convscout: the weighted mean of the networks below. It knows
 $num_classes classes: $class_names.
 
 | | |
@@ -65,7 +67,7 @@ answers of each format were from the trained networks' on validation images, bef
 def model_card(ensemble: TrainedEnsemble) -> str:
     """The card of ``ensemble``."""
     image = ensemble.image
-    sizes = {m.number: sum(value.numel() for value in m.weights.values()) for m in ensemble.members}
+    sizes = {member.number: _num_params(member.build(image)) for member in ensemble.members}
     return _CARD.substitute(
         study=_plain(ensemble.study),
         data=_plain(ensemble.data),
@@ -74,7 +76,6 @@ def model_card(ensemble: TrainedEnsemble) -> str:
         image_size=image.image_size,
         in_channels=image.in_channels,
         num_classes=image.num_classes,
-        num_members=len(ensemble.members),
         num_params=f"{sum(sizes.values()):,}",
         class_names=", ".join(map(_plain, ensemble.class_names)),
         metrics="\n".join(f"| {_plain(name)} | {value:.4f} |" for name, value in ensemble.metrics.items()),
@@ -83,6 +84,10 @@ def model_card(ensemble: TrainedEnsemble) -> str:
             for m in ensemble.members
         ),
     )
+
+
+def _num_params(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _plain(name: str) -> str:

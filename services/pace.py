@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median
+
 from search_space.complexity import Complexity
 from trials.config import Measurement
 
@@ -19,13 +21,20 @@ class Pace:
 
     def __init__(self) -> None:
         self._seen: list[tuple[int, float]] = []  # (multiply-adds, seconds an epoch)
+        self._rates: list[float] = []
 
     def observe(self, complexity: Complexity, previous: Measurement | None, latest: Measurement) -> None:
         """Learn from one epoch; ``previous`` is the measurement before it in the same trial."""
         began_s = previous.elapsed_s if previous else 0.0
         self._seen = [*self._seen[-_KEPT:], (complexity.flops, latest.elapsed_s - began_s)]
+        self._rates = [*self._rates[-_KEPT:], latest.images_per_s]
 
     def epoch_s(self, complexity: Complexity) -> float | None:
         """Seconds an epoch of such a candidate takes, or None while nothing was seen."""
         bounds = [seconds * max(1.0, complexity.flops / max(flops, 1)) for flops, seconds in self._seen]
         return min(bounds, default=None)
+
+    @property
+    def images_per_s(self) -> float | None:
+        """The median rate of training, or None while nothing was seen."""
+        return median(self._rates) if self._rates else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ def predict(
     ``directory`` holds an export. Files that cannot be read are part of the answer, with the reason.
     Raises ``ExportError`` when the export is damaged, ``ConfigError`` for a number below 1.
     """
-    _check_positive(top=top, batch_size=batch_size)
+    _check_positive({"top": top, "batch_size": batch_size})
     model = _load(directory)
     files = [file for path in paths for file in _files(path)]
     return [
@@ -86,7 +86,7 @@ def probabilities(directory: Path, images: Pixels, *, batch_size: int = BATCH_SI
 
     Raises ``ExportError`` when the export is damaged, ``DataError`` when the images are not of its shape.
     """
-    _check_positive(batch_size=batch_size)
+    _check_positive({"batch_size": batch_size})
     model = _load(directory)
     wanted = (model.image_size, model.image_size, model.in_channels)
     if images.dtype != np.uint8 or images.shape[1:] != wanted:
@@ -105,7 +105,7 @@ def _load(directory: Path) -> ExportedModel:
     return ExportedModel(directory / MODEL_FILE)
 
 
-def _check_positive(**numbers: int) -> None:
+def _check_positive(numbers: Mapping[str, int]) -> None:
     problems = [
         Problem(field=name, value=number, rule="must be at least 1")
         for name, number in numbers.items()
@@ -153,7 +153,9 @@ def _best(model: ExportedModel, answer: Probabilities, top: int) -> tuple[ClassP
 
 def _files(path: str) -> list[Path]:
     """The files that ``path`` stands for; ``path`` itself when it stands for none."""
-    matches = [path] if os.path.lexists(path) else sorted(glob.glob(path, recursive=True))
+    matches = [path]
+    if not os.path.lexists(path):
+        matches = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 (Path.glob takes no absolute pattern)
     files = [file for match in matches for file in _files_in(Path(match))]
     return files or [Path(path)]
 

@@ -69,12 +69,12 @@ class Share(Rule):
     zero: bool
 
     def parse(self, value: object) -> float:
-        legal = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not (legal and 0 <= value < self.below and (self.zero or value > 0)):  # type: ignore[operator]
+        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+        if not (0 <= number < self.below and (self.zero or number > 0)):
             raise ValueError(
                 f"must be a share {'from 0' if self.zero else 'above 0'} and below {self.below:g}"
             )
-        return float(value)  # type: ignore[arg-type]
+        return number
 
 
 @dataclass(frozen=True)

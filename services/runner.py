@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -12,17 +13,18 @@ import psutil
 from search_space.constraints import Limits
 from search_space.errors import ConfigError, ConvscoutError, Problem, StudyInterrupted, StudyNotFoundError
 from search_space.space import SearchSpace
-from services.budget import Budget, reserve_for
+from services.budget import FIXED_S, Budget
 from services.config import StudyConfig
 from services.events import Listener, Loading, Notice, PhaseStarted, SearchStarted
 from services.executors.base import Executor
 from services.executors.in_process import InProcessExecutor
-from services.finish import Finish, Outcome, tell_tracking
+from services.finish import Finish, Outcome, stored_outcome, tell_tracking
 from services.home import Home
 from services.interrupts import Interrupts
 from services.lease import holder, lease
 from services.search import Search, Setting
 from services.study import Ledger
+from services.tracking import mirror
 from services.tracking.champion import register_champion
 from services.tracking.mirror import Mirror
 from services.tracking.source import ValidationLabels
@@ -34,6 +36,7 @@ from trials.splits import DataSplits
 
 STOP_PATIENCE_S = 60.0
 MIRROR_PATIENCE_S = 30.0
+INTERRUPTED_PATIENCE_S = 3.0  # whoever pressed Ctrl-C waits; the next run brings MLflow up to date
 
 
 def search(config: StudyConfig, home: Home, listener: Listener, started_s: float) -> Outcome:
@@ -94,10 +97,20 @@ def stop(home: Home, name: str) -> bool:
     return True
 
 
-def export(home: Home, name: str, directory: Path | None = None, listener: Listener = lambda event: None) -> Path:
+def export(
+    home: Home, name: str, directory: Path | None = None, listener: Listener = lambda event: None
+) -> Path:
     """Write the study's ensemble to ``directory`` (default: its own), verified; returns where it lies."""
     ledger = Ledger.open(home, name)
     return Finish(ledger, _same_data(ledger, listener), listener).export(directory)
+
+
+def sync(home: Home, name: str, listener: Listener) -> int:
+    """Bring MLflow up to date with a study that is not running; returns how many trials it lacked in part."""
+    ledger = Ledger.open(home, name)
+    with lease(home.study(name)):
+        splits = _same_data(ledger, listener)
+        return mirror.sync(ledger, TrackingStore.at(home), _validation_labels(splits))
 
 
 def load_data(config: StudyConfig, home: Home, listener: Listener) -> DataSplits:
@@ -122,59 +135,60 @@ def _same_data(ledger: Ledger, listener: Listener) -> DataSplits:
 
 
 def _time_left_s(ledger: Ledger) -> float | None:
-    """What the study has left of its time, but enough to finish in any case."""
+    """What the study has left of its time, but enough to finish if it never has."""
     if ledger.config.time_s is None:
         return None
-    return max(ledger.config.time_s - ledger.spent_s, reserve_for(ledger.config.time_s))
+    needed_s = 0.0 if stored_outcome(ledger) else 2 * FIXED_S
+    return max(ledger.config.time_s - ledger.spent_s, needed_s)
 
 
 def _budget(config: StudyConfig, started_s: float, time_s: float | None) -> Budget:
-    if time_s is None:
-        return Budget(trials=config.trials)
-    return Budget(deadline=started_s + time_s, reserve_s=reserve_for(time_s), trials=config.trials)
+    return Budget(started_s=started_s, time_s=math.inf if time_s is None else time_s, trials=config.trials)
 
 
 def _run(ledger: Ledger, splits: DataSplits, listener: Listener, budget: Budget) -> Outcome:
     """Search until the budget is spent, then select, test and export; MLflow follows in its own thread."""
     store = TrackingStore.at(ledger.home)
-    labels = ValidationLabels(labels=splits.validation.labels, class_names=splits.class_names)
-    mirror = Mirror(ledger, store, labels)
+    projection = Mirror(ledger, store, _validation_labels(splits))
     with Interrupts() as interrupts:
         try:
-            mirror.start()
-            _train(ledger, TrainingData.of(splits), budget, listener, mirror, interrupts)
+            projection.start()
+            max_members = _train(ledger, splits, budget, listener, projection, interrupts)
             if interrupts.requested:
                 raise StudyInterrupted(
                     f"study {ledger.name!r} was interrupted; every finished epoch is kept",
                     next_command=f"convscout resume {ledger.name}",
                 )
-            outcome = Finish(ledger, splits, listener).run()
+            outcome = Finish(ledger, splits, listener).run(max_members)
             tell_tracking(ledger, outcome)
         finally:
-            _close(mirror, listener)
+            patience_s = INTERRUPTED_PATIENCE_S if interrupts.requested else MIRROR_PATIENCE_S
+            _close(ledger.name, projection, listener, patience_s)
     _register(ledger, store, outcome, splits, listener)
     return outcome
 
 
 def _train(
     ledger: Ledger,
-    data: TrainingData,
+    splits: DataSplits,
     budget: Budget,
     listener: Listener,
-    mirror: Mirror,
+    projection: Mirror,
     interrupts: Interrupts,
-) -> None:
-    config = ledger.config
+) -> int:
+    """Train until the budget is spent; returns how many members an ensemble may have."""
+    config, data = ledger.config, TrainingData.of(splits)
     executor = _executor(config, data)
     setting = Setting(
         space=study_space(config, data),
         limits=Limits(max_params=config.max_params),
         budget=budget,
         fingerprint=data.fingerprint,
+        num_test=splits.num_test,
         device=choose_device(config.device).type,
     )
     search = Search(
-        ledger, setting, listener=listener, touch=mirror.touch, interrupted=lambda: interrupts.requested
+        ledger, setting, listener=listener, touch=projection.touch, interrupted=lambda: interrupts.requested
     )
     search.prepare()
     listener(
@@ -184,21 +198,26 @@ def _train(
             workers=executor.workers,
             executor=executor.name,
             trials=config.trials,
-            deadline_s=budget.total_left_s,
+            deadline_s=budget.left_s if math.isfinite(budget.left_s) else None,
             finished=sum(record.state.judged for record in ledger.trials()),
         )
     )
     if not search.should_stop():
         executor.run(search)
     search.close()
+    return search.affordable_members
 
 
-def _close(mirror: Mirror, listener: Listener) -> None:
+def _validation_labels(splits: DataSplits) -> ValidationLabels:
+    return ValidationLabels(labels=splits.validation.labels, class_names=splits.class_names)
+
+
+def _close(name: str, projection: Mirror, listener: Listener, patience_s: float) -> None:
     listener(PhaseStarted(phase="tracking", detail="bringing MLflow up to date"))
-    pending = mirror.close(MIRROR_PATIENCE_S)
+    pending = projection.close(patience_s)
     if pending:
-        why = mirror.problem or "it is slow"
-        listener(Notice(text=f"MLflow still lacks {pending} trial(s) ({why}); the next resume brings it up to date"))
+        why = projection.problem or "it is slow"
+        listener(Notice(text=f"MLflow lacks {pending} trial(s) ({why}); mend it with: convscout sync {name}"))
 
 
 def _register(

@@ -10,7 +10,7 @@ from search_space.complexity import Complexity, measure
 from search_space.constraints import Limits
 from search_space.errors import ConvscoutError, LimitExceededError, StaleAttemptError, UnbuildableError
 from search_space.space import Candidate, SearchSpace
-from services.budget import Budget
+from services.budget import Budget, FinishCost
 from services.events import EpochEnded, Listener, Notice, TrialEnded, TrialStarted
 from services.pace import Pace
 from services.pruning import pruners
@@ -20,7 +20,7 @@ from trials.config import Measurement, TrialConfig, TrialResult, TrialState
 from trials.run import Dispatch
 
 MAX_LOSSES = 3
-MAX_REJECTIONS = 200
+MAX_REJECTIONS = 100
 MAX_TOO_SLOW = 20
 FIRST_RUNG_SHARE = 4  # a trial is worth starting when a quarter of its epochs fit
 
@@ -30,12 +30,13 @@ TOO_SLOW = "would not finish its first epochs in the time left"
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What the search needs to know beside its ledger."""
+    """What the search needs to know beside its ledger. ``num_test`` images are judged at the end."""
 
     space: SearchSpace
     limits: Limits
     budget: Budget
     fingerprint: str
+    num_test: int
     device: str
 
 
@@ -66,11 +67,13 @@ class Search:
         self._running: dict[int, TrialRecord] = {}
         self._unfinished: deque[int] = deque()
         self._proposed_all = False
+        self._judged = 0
 
     def prepare(self) -> None:
         """Take up what an earlier run left: unfinished trials first, then the portfolio if the study is new."""
         self._unfinished.extend(record.number for record in self._ledger.recover())
         known = self._ledger.trials()
+        self._judged = sum(record.state.judged for record in known)
         for record in known:
             self._learn_pace(record)
         if self._ledger.config.portfolio and not known:
@@ -84,7 +87,7 @@ class Search:
         return self._proposed_all and not self._running and not self._unfinished
 
     def should_stop(self) -> bool:
-        return self._interrupted() or self._setting.budget.training_left_s <= 0
+        return self._interrupted() or self._training_left_s <= 0
 
     def next_dispatch(self) -> Dispatch | None:
         if self.should_stop():
@@ -113,7 +116,12 @@ class Search:
         self._touch(number)
         self._listener(EpochEnded(trial=record, measurement=measurement))
         if pruned:
-            self._finish(number, attempt, TrialState.STOPPED, f"{self._ledger.config.pruner} at epoch {measurement.epoch}")
+            self._finish(
+                number,
+                attempt,
+                TrialState.STOPPED,
+                f"{self._ledger.config.pruner} at epoch {measurement.epoch}",
+            )
         return not pruned
 
     def on_end(self, result: TrialResult) -> None:
@@ -128,14 +136,34 @@ class Search:
         self._ledger.lose(number)
         self._unfinished.append(number)
 
-    # inside
-
     def close(self) -> None:
         """After the executor: when time ended the search, end the trials it broke off."""
         if self._interrupted():
             return
         for number in [*self._running, *self._unfinished]:
             self._finish(number, self._ledger.trial(number).attempt, TrialState.STOPPED, OUT_OF_TIME)
+
+    @property
+    def affordable_members(self) -> int:
+        """How large an ensemble can be finished in the time left, at most as large as the study wants."""
+        return self._finish_cost.affordable_members(
+            self._setting.budget.left_s, self._ledger.config.ensemble_size
+        )
+
+    # inside
+
+    @property
+    def _finish_cost(self) -> FinishCost:
+        rate = self._pace.images_per_s
+        return FinishCost(images=self._setting.num_test if rate else 0, images_per_s=rate or 1.0)
+
+    @property
+    def _training_left_s(self) -> float:
+        """Seconds until the ensemble must be begun."""
+        candidates = len(self._running) + self._judged
+        members = min(self._ledger.config.ensemble_size, max(1, candidates))
+        budget = self._setting.budget
+        return budget.left_s - self._finish_cost.reserve_s(members, budget.time_s)
 
     def _take_up(self, number: int) -> Dispatch | None:
         record = self._ledger.adopt(number)
@@ -165,7 +193,10 @@ class Search:
             proposal = self._ledger.propose(self._setting.space, self._sampler)
             try:
                 return self._commit(proposal)
-            except (LimitExceededError, UnbuildableError) as error:
+            except LimitExceededError as error:
+                reasons.append(error.message)
+                self._ledger.reject(proposal.number, error.message, error.excess)
+            except UnbuildableError as error:
                 reasons.append(error.message)
                 self._ledger.reject(proposal.number, error.message)
             if len(reasons) == MAX_REJECTIONS:
@@ -200,7 +231,7 @@ class Search:
         epoch_s = self._pace.epoch_s(complexity)
         if epoch_s is None:
             return epochs
-        fitting = min(float(epochs), self._setting.budget.training_left_s / epoch_s)
+        fitting = min(float(epochs), self._training_left_s / epoch_s)
         if fitting < max(1, epochs // FIRST_RUNG_SHARE):
             raise LimitExceededError(TOO_SLOW)
         return int(fitting)
@@ -211,6 +242,7 @@ class Search:
         except StaleAttemptError:
             return
         self._running.pop(number, None)
+        self._judged += record.state.judged
         self._ledger.directory(number).discard_epochs()
         self._touch(number)
         self._listener(TrialEnded(trial=record))

@@ -219,14 +219,24 @@ class Ledger:
         trial.set_user_attr("config", config.to_dict())
         return self.trial(config.number)
 
-    def reject(self, number: int, reason: str) -> None:
-        """End a proposal that is never trained."""
-        self._end(number, TrialState.REJECTED, reason)
+    def reject(self, number: int, reason: str, excess: Mapping[str, float] | None = None) -> None:
+        """End a proposal that is never trained.
+
+        ``excess`` says by what share it exceeds each limit; the sampler learns from it where not to look.
+        """
+        if not excess:
+            self._end(number, TrialState.REJECTED, reason)
+            return
+        trial = self._live(number)
+        for limit, share in excess.items():
+            trial.set_constraint(limit, share)
+        # pruned, because Optuna's samplers take no notice of failed trials, whatever their constraints
+        self._end(number, TrialState.REJECTED, reason, told=OptunaState.PRUNED)
 
     # training
 
     def report(self, number: int, attempt: int, measurement: Measurement, pruner: BasePruner) -> bool:
-        """Record an epoch; returns whether the pruner wants the trial to stop.
+        """Record an epoch; returns whether the pruner wants the trial to stop, which after its last makes no sense.
 
         Raises ``StaleAttemptError`` for a word of an attempt that was replaced. An epoch that is
         already recorded is left as it is.
@@ -238,7 +248,8 @@ class Ledger:
         trial.set_user_attr(f"{_MEASUREMENT}{measurement.epoch:04d}", measurement.to_dict())
         trial.report(measurement.val_accuracy, measurement.epoch)
         frozen = self._study._storage.get_trial(trial._trial_id)
-        return pruner.prune(self._study, frozen)
+        stop = pruner.prune(self._study, frozen)
+        return stop and record.config is not None and measurement.epoch < record.config.recipe.epochs
 
     def finish(self, number: int, attempt: int, state: TrialState, reason: str) -> TrialRecord:
         """Make a trial final. Repeating it changes nothing; an old attempt raises ``StaleAttemptError``."""
@@ -280,7 +291,9 @@ class Ledger:
         """One trial; raises ``UnknownNameError`` when there is none of that number."""
         trials = self._study.get_trials(deepcopy=False)
         if not 0 <= number < len(trials):
-            raise UnknownNameError(f"study {self.name!r} has no trial {number}; it has 0 to {len(trials) - 1}")
+            raise UnknownNameError(
+                f"study {self.name!r} has no trial {number}; it has 0 to {len(trials) - 1}"
+            )
         return _record(trials[number])
 
     def trials(self) -> list[TrialRecord]:
@@ -294,10 +307,12 @@ class Ledger:
     def _current(self, number: int, attempt: int) -> TrialRecord:
         record = self.trial(number)
         if record.attempt != attempt:
-            raise StaleAttemptError(f"attempt {attempt} of trial {number} was replaced by attempt {record.attempt}")
+            raise StaleAttemptError(
+                f"attempt {attempt} of trial {number} was replaced by attempt {record.attempt}"
+            )
         return record
 
-    def _end(self, number: int, state: TrialState, reason: str) -> None:
+    def _end(self, number: int, state: TrialState, reason: str, *, told: OptunaState | None = None) -> None:
         record = self.trial(number)
         if record.state is not TrialState.RUNNING:
             return
@@ -306,12 +321,13 @@ class Ledger:
         trial.set_user_attr("ended", {"state": str(state), "reason": reason})
         best = record.best
         value = best.val_accuracy if state is TrialState.COMPLETED and best else None
-        self._study.tell(number, value, state=_OPTUNA_STATE[state], skip_if_finished=True)
+        self._study.tell(number, value, state=told or _OPTUNA_STATE[state], skip_if_finished=True)
 
 
 def open_storage(home: Home) -> optuna.storages.BaseStorage:
     """The storage of ``home``; a writer waits up to a minute for another before it gives up."""
     home.root.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # what it has to say, a listener says
     return optuna.storages.RDBStorage(home.storage_url, engine_kwargs={"connect_args": {"timeout": 60}})
 
 

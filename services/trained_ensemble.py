@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec
 from search_space.errors import ExportError
-from trials.splits import Normalization
+from trials.metrics import Probabilities
+from trials.splits import Normalization, Pixels
+
+_BATCH = 64  # images; bounds the memory that large images take
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,3 +84,12 @@ class EnsembleModule(nn.Module):
         answers = [member(normalised).softmax(dim=1) for member in self.members]  # each (N, K)
         weighted = [weight * answer for weight, answer in zip(self.weights, answers, strict=True)]
         return torch.stack(weighted).sum(dim=0)  # (N, K)
+
+    @torch.inference_mode()
+    def answer(self, images: Pixels) -> Probabilities:
+        """(N, H, W, C) uint8 images → (N, K) float32 probabilities, a few images at a time."""
+        starts = range(0, len(images), _BATCH)
+        # copied, because torch warns of arrays that are read-only
+        return np.concatenate(
+            [self(torch.tensor(images[start : start + _BATCH])).numpy() for start in starts]
+        )

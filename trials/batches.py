@@ -80,7 +80,7 @@ class Batches:
         image, which BatchNorm could not train on.
         """
         order = torch.randperm(len(self), generator=generator)
-        chunks = list(order.split(batch_size))
+        chunks = list(torch.split(order, batch_size))
         if len(chunks) > 1 and len(chunks[-1]) == 1:
             chunks[-2:] = [torch.cat(chunks[-2:])]
         for index in chunks:
@@ -89,7 +89,7 @@ class Batches:
 
     def in_order(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
         """All images once, in their own order, (N, C, H, W) float32."""
-        for index in torch.arange(len(self)).split(batch_size):
+        for index in torch.split(torch.arange(len(self)), batch_size):
             yield self._images(index)
 
     def spread(self, count: int) -> Tensor:

@@ -78,7 +78,9 @@ class TrialDirectory:
         """Raise ``StaleAttemptError`` when a newer attempt has claimed this directory."""
         current = int((self.path / "attempt").read_text())
         if current != attempt:
-            raise StaleAttemptError(f"attempt {attempt} of {self.path.name} was replaced by attempt {current}")
+            raise StaleAttemptError(
+                f"attempt {attempt} of {self.path.name} was replaced by attempt {current}"
+            )
 
     def save_epoch(self, epoch: int, state: Mapping[str, Any]) -> None:
         """Keep ``state`` (tensors and plain types) as what training needs to go on after ``epoch``."""

@@ -139,7 +139,8 @@ def _initial_state(
     config: TrialConfig, image: ImageSpec, training: Batches, device: torch.device
 ) -> TrainingState:
     torch.manual_seed(config.seed)
-    model = config.architecture.build(image).to(device, memory_format=torch.channels_last)
+    model = config.architecture.build(image).to(device)
+    model.to(memory_format=torch.channels_last)
     model.initialize_from(training.spread(max(1, _INITIAL_PIXELS // image.image_size**2)))
     average = None if config.recipe.averaging == "none" else copy.deepcopy(model)
     return TrainingState(model=model, optimizer=config.recipe.optimizer.build(model), average=average)

@@ -78,6 +78,11 @@ class DataSplits:
         return self._test
 
     @property
+    def num_test(self) -> int:
+        """How many images the test split has."""
+        return len(self._test)
+
+    @property
     def image(self) -> ImageSpec:
         """What a network for this data must accept and answer."""
         _, size, _, channels = self.train.images.shape

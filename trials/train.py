@@ -128,7 +128,7 @@ def _step(
         logits = state.model.forward_training(images)  # each (N, K)
     main, *auxiliary = (loss(answer.float(), targets) for answer in logits)
     state.optimizer.zero_grad(set_to_none=True)
-    (main + AUXILIARY_WEIGHT * sum(auxiliary)).backward()
+    torch.autograd.backward(main + AUXILIARY_WEIGHT * sum(auxiliary))
     if recipe.clipping == "norm":
         clip_grad_norm_(state.model.parameters(), recipe.clip_norm)
     state.optimizer.step()

@@ -28,7 +28,7 @@ class MuonConfig(OptimizerConfig):
     A filter bank counts as the matrix of its flattened filters; biases and norms are left to AdamW.
     """
 
-    learning_rate: float = real(5e-3, low=1e-3, high=3e-2, log=True, minimum=1e-8, help="peak learning rate")
+    learning_rate: float = real(0.02, low=4e-3, high=0.06, log=True, minimum=1e-8, help="peak learning rate")
     weight_decay: float = real(
         0.05, low=1e-3, high=0.3, log=True, help="decoupled decay of filters and matrices"
     )

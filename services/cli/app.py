@@ -12,7 +12,6 @@ from services.cli import data, export, service, space, studies, study
 EPILOG = "A newcomer's two lines: convscout search --data digits --time 2m, then convscout ui."
 
 app = typer.Typer(
-    help="Search the design space of convolutional image classifiers; get one verified ensemble.",
     epilog=EPILOG,
     no_args_is_help=False,
     pretty_exceptions_enable=False,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trials.data_check import DataReport, Duplicates
 
 PANEL = "Look at what there is"
-group = typer.Typer(help="List the datasets there are, or check one.", pretty_exceptions_enable=False)
+group = typer.Typer(pretty_exceptions_enable=False)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 import time
 import traceback
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _complain(error.format_message(), f"convscout {_command(given)}--help")
         code = USAGE
     except ConvscoutError as error:
-        _complain(str(error), error.next_command)
+        _complain(str(error), _with_home(error.next_command, given))
         code = error.exit_code
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -61,7 +62,7 @@ def _unexpected(error: Exception, given: Sequence[str]) -> tuple[str, str]:
     """One line of cause and where the whole story is; the person gets no traceback."""
     cause = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}".rstrip(": ")
     try:
-        path = _write_log(_home_of(given), given)
+        path = _write_log(Home.at(_home_option(given)), given)
     except OSError as refused:
         logging.getLogger(__name__).debug("no log of the traceback: %s", refused)
         return f"{cause} (no log could be written: {refused.strerror})", "convscout doctor"
@@ -76,11 +77,21 @@ def _write_log(home: Home, given: Sequence[str]) -> Path:
     return path
 
 
-def _home_of(given: Sequence[str]) -> Home:
-    """The home the command was given; its options may be what failed, so they are read by hand."""
+def _with_home(next_command: str, given: Sequence[str]) -> str:
+    """``next_command`` under the home that this command was given, if any."""
+    home = _home_option(given)
+    return (
+        f"{next_command} --home {shlex.quote(home)}"
+        if next_command.startswith("convscout ") and home
+        else next_command
+    )
+
+
+def _home_option(given: Sequence[str]) -> str:
+    """What ``--home`` said; read by hand, because the options may be what failed."""
     for word, following in zip(given, [*given[1:], ""], strict=True):
-        if word == "--home" and following:
-            return Home.at(following)
+        if word == "--home":
+            return following
         if word.startswith("--home="):
-            return Home.at(word.removeprefix("--home="))
-    return Home.at()
+            return word.removeprefix("--home=")
+    return ""

@@ -1,8 +1,9 @@
-"""Looking at studies: studies, show, trials."""
+"""Looking at studies: studies, show, trials, sync."""
 
 from __future__ import annotations
 
 import datetime
+import shlex
 from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,6 +34,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("studies", rich_help_panel=PANEL)(studies)
     app.command("show", rich_help_panel=PANEL)(show)
     app.command("trials", rich_help_panel=PANEL)(trials)
+    app.command("sync", rich_help_panel=PANEL)(sync)
 
 
 def studies(home: HomeOption = None, json: JsonOption = False) -> None:
@@ -87,8 +89,9 @@ def show(name: NameArgument, home: HomeOption = None, json: JsonOption = False) 
         from services.display import print_outcome
 
         print_outcome(Console(), outcome, at)
+        print_line(f"go on: convscout resume {name} --time 10m --home {shlex.quote(str(at.root))}")
     elif summary["status"] != "running":
-        print_line(f"next: convscout resume {name}")
+        print_line(f"go on: convscout resume {name} --home {shlex.quote(str(at.root))}")
 
 
 def trials(
@@ -110,6 +113,22 @@ def trials(
         return
     columns = ["#", "family", "params", "epochs", "val", "state", "took", "reason"]
     print_table(columns, [_row(record) for record in records], right=("#", "params", "epochs", "val", "took"))
+
+
+def sync(name: NameArgument, home: HomeOption = None, json: JsonOption = False) -> None:
+    """Bring MLflow up to date with a study that is not running, e.g. after its tracking server was away.
+
+    Example: convscout sync quickstart
+    """
+    from services import runner
+    from services.display import display
+
+    with display(quiet=json) as listener:
+        behind = runner.sync(Home.at(home), name, listener)
+    if json:
+        print_json({"study": name, "behind": behind})
+    else:
+        print_line(f"MLflow has all of study {name}; it lacked {behind} trial(s)")
 
 
 def _summary(ledger: Ledger) -> dict[str, Any]:
@@ -139,12 +158,12 @@ def _sorted(records: list[TrialRecord], order: Order) -> list[TrialRecord]:
 
 
 def _row(record: TrialRecord) -> list[str]:
-    epochs = record.config.recipe.epochs if record.config else 0
+    epochs = f"{len(record.measurements)}/{record.config.recipe.epochs}" if record.config else ""
     return [
         str(record.number),
         record.family,
         format_count(record.complexity.params) if record.complexity else "",
-        f"{len(record.measurements)}/{epochs}",
+        epochs,
         _percent(record.best.val_accuracy) if record.best else "",
         str(record.state),
         _took(record.started_at, record.finished_at),

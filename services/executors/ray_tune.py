@@ -11,23 +11,9 @@ last result how it ended, and the scheduler answers STOP.
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
-from collections.abc import Mapping
-from typing import Any
-
-# Read by ray at import: quiet, no phoning home, Ctrl-C and SIGTERM are ours.
-os.environ.update(
-    RAY_USAGE_STATS_ENABLED="0",
-    RAY_AIR_NEW_OUTPUT="0",
-    RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
-    TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
-    TUNE_DISABLE_SIGINT_HANDLER="1",
-    TUNE_DISABLE_STRICT_METRIC_CHECKING="1",
-    TUNE_FORCE_TRIAL_CLEANUP_S="0",
-    TUNE_GLOBAL_CHECKPOINT_S="1000000000",  # its state is disposable
-    TUNE_WARN_THRESHOLD_S="60",
-)
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import ray
 import torch
@@ -39,11 +25,16 @@ from ray.tune.stopper import Stopper
 
 from services.executors.base import Controller
 from trials.batches import TrainingData
-from trials.config import TrialConfig
+from trials.config import Measurement, TrialConfig, TrialResult
 from trials.run import Dispatch, Progress, TrialRun
 
+T = TypeVar("T")
+
 _SLACK_BYTES = 256 * 2**20
-_NOISY = ("ray.tune", "ray._private.authentication")  # notices on files and tokens that are no concern of a person
+_NOISY = (
+    "ray.tune",
+    "ray._private.authentication",
+)  # notices on files and tokens that are no concern of a person
 
 
 class RayExecutor:
@@ -71,10 +62,13 @@ class RayExecutor:
             configure_logging=False,
         )
         try:
+            guarded = _Guarded(controller)
             with tempfile.TemporaryDirectory(prefix="convscout-ray-") as scratch:
-                self._tuner(controller, scratch).fit()
+                self._tuner(guarded, scratch).fit()
         finally:
             ray.shutdown()
+        if guarded.error:
+            raise guarded.error
 
     def _tuner(self, controller: Controller, scratch: str) -> tune.Tuner:
         trainable = tune.with_parameters(TrialTrainable, data=self._data, threads=self._threads)
@@ -103,7 +97,7 @@ class RayExecutor:
 class TrialTrainable(tune.Trainable):
     """A worker: trains one trial after another on data that it holds once."""
 
-    def setup(self, config: dict[str, Any], data: TrainingData, threads: int) -> None:
+    def setup(self, config: dict[str, Any], data: TrainingData, threads: int) -> None:  # type: ignore[override]
         torch.set_num_threads(threads)
         self._data = data
         self.reset_config(config)
@@ -114,6 +108,41 @@ class TrialTrainable(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         return {"progress": self._run.step()}
+
+
+class _Guarded:
+    """The controller, but its first error ends the experiment and is kept: Tune would turn it into text."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+        self.error: Exception | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.error is not None or self._controller.finished
+
+    def should_stop(self) -> bool:
+        return self.error is not None or self._controller.should_stop()
+
+    def next_dispatch(self) -> Dispatch | None:
+        return self._call(self._controller.next_dispatch, None)
+
+    def on_epoch(self, number: int, attempt: int, measurement: Measurement) -> bool:
+        return self._call(lambda: self._controller.on_epoch(number, attempt, measurement), False)
+
+    def on_end(self, result: TrialResult) -> None:
+        self._call(lambda: self._controller.on_end(result), None)
+
+    def on_lost(self, number: int, attempt: int, reason: str) -> None:
+        self._call(lambda: self._controller.on_lost(number, attempt, reason), None)
+
+    def _call(self, method: Callable[[], T], otherwise: T) -> T:
+        if self.error is None:
+            try:
+                return method()
+            except Exception as error:
+                self.error = error
+        return otherwise
 
 
 class _Bridge:
@@ -132,7 +161,7 @@ class LedgerSearcher(_Bridge, Searcher):
         super().__init__()
         self._controller = controller
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is text
         if self._controller.should_stop():
             return Searcher.FINISHED
         if dispatch := self._controller.next_dispatch():
@@ -155,7 +184,7 @@ class LedgerScheduler(_Bridge, FIFOScheduler):
     """Tells the controller every result, and stops the trial when the controller says so."""
 
     def __init__(self, controller: Controller) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._controller = controller
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
@@ -17,8 +16,7 @@ from services.checksums import verify
 from services.exporting import Exporter, exporters
 from services.parity import Predictor
 from services.trained_ensemble import TrainedEnsemble, TrainedMember
-from trials.metrics import Probabilities
-from trials.splits import Normalization, Pixels
+from trials.splits import Normalization
 
 CONFIG_FILE, LABELS_FILE = "config.json", "labels.json"
 SCHEMA = 1  # of config.json; raise it when an older reader would misread a newer file
@@ -36,14 +34,7 @@ class BundleExporter(Exporter):
             (directory / _weights_file(member.number)).write_bytes(save_safetensors(tensors))
 
     def predictor(self, directory: Path) -> Predictor:
-        module = _read(directory).build_module()
-
-        @torch.inference_mode()
-        def predict(images: Pixels) -> Probabilities:
-            answer: Probabilities = module(torch.from_numpy(images)).numpy()
-            return answer
-
-        return predict
+        return _read(directory).build_module().answer
 
 
 def load_bundle(directory: Path) -> TrainedEnsemble:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import onnx
 import torch
+from torch.onnx.errors import OnnxExporterError
 
+from search_space.errors import ConvscoutError
 from services.exported_model import INPUT, MODEL_FILE, OUTPUT, ExportedModel
 from services.exporting import Exporter, exporters
 from services.parity import Predictor
@@ -44,7 +46,7 @@ def _convert(ensemble: TrainedEnsemble) -> onnx.ModelProto:
     example = torch.zeros(
         2, image.image_size, image.image_size, image.in_channels, dtype=torch.uint8
     )  # (N, H, W, C)
-    with _quiet():
+    with _quiet(), _explained():
         program = torch.onnx.export(
             ensemble.build_module(),
             (example,),
@@ -56,6 +58,17 @@ def _convert(ensemble: TrainedEnsemble) -> onnx.ModelProto:
         )
     assert program is not None
     return program.model_proto
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except OnnxExporterError as error:
+        cause = str(error.__cause__ or error).strip().splitlines()[0]
+        raise ConvscoutError(
+            f"the ensemble cannot be converted to ONNX: {cause}; export the bundle alone"
+        ) from error
 
 
 @contextmanager

@@ -31,7 +31,7 @@ FINISHED_METRIC = "trials_finished"  # its last value is how many finished trial
 STATUS = {
     TrialState.RUNNING: "RUNNING",
     TrialState.COMPLETED: "FINISHED",
-    TrialState.STOPPED: "KILLED",
+    TrialState.STOPPED: "FINISHED",
     TrialState.FAILED: "FAILED",
 }
 # settings that a resumed study may change, while MLflow's params never change

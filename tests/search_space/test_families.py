@@ -12,6 +12,7 @@ import torchvision
 from optuna.samplers import RandomSampler
 from optuna.study import create_study
 from optuna.trial import FixedTrial
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from search_space.architecture import ArchitectureConfig, ImageSpec, architecture_from_dict, families
@@ -138,3 +139,14 @@ def _plausible(name: str, shape: torch.Size) -> torch.Tensor:
     if name.endswith(("running_var", "weight")):
         return 0.5 + torch.rand(shape)
     return 0.1 * torch.randn(shape)
+
+
+@pytest.mark.parametrize("family", families.names())
+def test_no_convolution_of_one_pixel_is_strided(family: str) -> None:
+    """See ``Subsample``: torch's CPU kernels corrupt the heap in the gradient of such a convolution."""
+    for variant in [{}, *families.get(family).variants.values()]:
+        with torch.device("meta"):
+            network = families.get(family)(**variant).build(image(224, classes=1000))
+        for name, module in network.named_modules():
+            if isinstance(module, nn.Conv2d):
+                assert module.kernel_size != (1, 1) or module.stride == (1, 1), name

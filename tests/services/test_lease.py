@@ -27,7 +27,10 @@ def test_a_second_controller_is_told_who_holds_the_study(tmp_path: Path) -> None
     directory = tmp_path / "mine"
     with lease(directory):
         assert holder(directory) is not None
-        with pytest.raises(StudyLockedError, match=rf"'mine' is being run by process {os.getpid()}"), lease(directory):
+        with (
+            pytest.raises(StudyLockedError, match=rf"'mine' is being run by process {os.getpid()}"),
+            lease(directory),
+        ):
             pass
     assert holder(directory) is None
 

@@ -13,7 +13,13 @@ def _complexity(flops: int) -> Complexity:
 
 def _measurement(epoch: int, elapsed_s: float) -> Measurement:
     return Measurement(
-        epoch=epoch, train_loss=1, val_loss=1, val_accuracy=0, learning_rate=1, elapsed_s=elapsed_s, images_per_s=1
+        epoch=epoch,
+        train_loss=1,
+        val_loss=1,
+        val_accuracy=0,
+        learning_rate=1,
+        elapsed_s=elapsed_s,
+        images_per_s=1,
     )
 
 

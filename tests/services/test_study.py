@@ -17,7 +17,9 @@ from services.study import Ledger, TrialRecord
 from tests.services.studies import tiny_config
 from trials.config import Measurement, TrialConfig, TrialState
 
-SPACE = SearchSpace(image=ImageSpec(in_channels=1, image_size=8, num_classes=10), families=("lenet",), epochs=4)
+SPACE = SearchSpace(
+    image=ImageSpec(in_channels=1, image_size=8, num_classes=10), families=("lenet",), epochs=4
+)
 NEVER = pruners.get("none")(4)
 
 
@@ -110,7 +112,9 @@ def test_recovery_completes_an_end_that_was_cut_short(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("sampler", samplers.names())
-def test_the_same_seed_proposes_the_same_whether_or_not_it_was_interrupted(tmp_path: Path, sampler: str) -> None:
+def test_the_same_seed_proposes_the_same_whether_or_not_it_was_interrupted(
+    tmp_path: Path, sampler: str
+) -> None:
     straight = Ledger.create(Home(tmp_path / "a"), tiny_config(), fingerprint="f" * 64)
     broken = Ledger.create(Home(tmp_path / "b"), tiny_config(), fingerprint="f" * 64)
     for number in range(4):
@@ -139,7 +143,7 @@ def test_a_pruner_stops_a_laggard(ledger: Ledger, pruner: str) -> None:
 def test_names_are_taken_once_and_unknown_ones_are_refused(ledger: Ledger) -> None:
     with pytest.raises(StudyExistsError, match="'tiny' exists already"):
         Ledger.create(ledger.home, tiny_config(), fingerprint="f" * 64)
-    with pytest.raises(StudyNotFoundError, match="no study 'other' .* studies there: tiny"):
+    with pytest.raises(StudyNotFoundError, match=r"no study 'other' .* studies there: tiny"):
         Ledger.open(ledger.home, "other")
     with pytest.raises(UnknownNameError, match="no trial 5"):
         ledger.trial(5)
@@ -155,3 +159,13 @@ def test_time_spent_adds_up_over_runs(ledger: Ledger) -> None:
     with ledger.clock(time.time() - 5):
         pass
     assert 15 <= ledger.spent_s < 20
+
+
+def test_the_sampler_learns_what_was_rejected_for_its_cost(ledger: Ledger) -> None:
+    for _ in range(3):
+        proposal = ledger.propose(SPACE, samplers.get("tpe"))
+        ledger.reject(proposal.number, "params 9 exceeds max_params = 1", {"max_params": 8.0})
+    frozen = ledger._study.get_trials(deepcopy=False)
+    assert [trial.constraints for trial in frozen] == [{"max_params": 8.0}] * 3
+    assert all(record.state is TrialState.REJECTED and not record.trained for record in ledger.trials())
+    assert ledger.propose(SPACE, samplers.get("tpe")).number == 3

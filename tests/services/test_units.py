@@ -20,14 +20,24 @@ from services.units import (
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90s", 90), ("10m", 600), ("1h30m", 5400), ("2H", 7200), (" 1d ", 86400), ("1.5m", 90), ("45", 45), (2.5, 2.5)],
+    [
+        ("90s", 90),
+        ("10m", 600),
+        ("1h30m", 5400),
+        ("2H", 7200),
+        (" 1d ", 86400),
+        ("1.5m", 90),
+        ("45", 45),
+        (2.5, 2.5),
+    ],
 )
 def test_durations_are_read(text: object, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize(
-    "text", ["", "m", "10x", "-5s", "30m1h", "1h 30m", "nan", "inf", "ten", math.nan, math.inf, -1, True, None, []]
+    "text",
+    ["", "m", "10x", "-5s", "30m1h", "1h 30m", "nan", "inf", "ten", math.nan, math.inf, -1, True, None, []],
 )
 def test_a_broken_duration_is_refused_with_the_rule(text: object) -> None:
     with pytest.raises(ValueError) as raised:
@@ -42,14 +52,24 @@ def test_a_formatted_duration_is_read_back(seconds: float) -> None:
 
 @pytest.mark.parametrize(
     ("text", "count"),
-    [("300k", 300_000), ("1.5M", 1_500_000), ("1e6", 1_000_000), ("2g", 2 * 10**9), ("1_000", 1000), (7, 7), (7.0, 7)],
+    [
+        ("300k", 300_000),
+        ("1.5M", 1_500_000),
+        ("1e6", 1_000_000),
+        ("2g", 2 * 10**9),
+        ("1_000", 1000),
+        (7, 7),
+        (7.0, 7),
+    ],
 )
 def test_counts_are_read(text: object, count: int) -> None:
     assert parse_count(text) == count
     assert isinstance(parse_count(text), int)
 
 
-@pytest.mark.parametrize("text", ["", "k", "1.5", "-3", "1e999", "1.5x", "many", math.nan, math.inf, 1.5, True, None])
+@pytest.mark.parametrize(
+    "text", ["", "k", "1.5", "-3", "1e999", "1.5x", "many", math.nan, math.inf, 1.5, True, None]
+)
 def test_a_broken_count_is_refused_with_the_rule(text: object) -> None:
     with pytest.raises(ValueError) as raised:
         parse_count(text)

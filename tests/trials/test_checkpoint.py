@@ -66,7 +66,7 @@ def test_the_best_epoch_keeps_weights_and_probabilities(directory: TrialDirector
 def test_an_old_attempt_is_told_to_be_silent(directory: TrialDirectory) -> None:
     directory.claim(2)
     directory.check_attempt(2)
-    with pytest.raises(StaleAttemptError, match="attempt 1 .* replaced by attempt 2"):
+    with pytest.raises(StaleAttemptError, match=r"attempt 1 .* replaced by attempt 2"):
         directory.check_attempt(1)
 
 

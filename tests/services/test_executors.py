@@ -1,0 +1,57 @@
+"""Ray Tune and the in-process executor fill the same ledger, and a lost worker costs no trial."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from search_space.errors import ConvscoutError
+from services import runner
+from services.events import EpochEnded, Event, Notice
+from services.home import Home
+from services.study import Ledger
+from tests.services.studies import essences, quiet, tiny_config
+from trials.config import TrialState
+
+
+@pytest.mark.timeout(240)
+def test_both_executors_leave_the_same_ledger(tmp_path: Path) -> None:
+    for executor in ("in-process", "ray"):
+        config = tiny_config(executor, executor=executor, workers=1, epochs=1)
+        runner.search(config, Home(tmp_path), quiet, time.time())
+    assert essences(tmp_path, "ray") == essences(tmp_path, "in-process")
+
+
+@pytest.mark.timeout(240)
+def test_a_killed_worker_costs_no_trial_and_no_finished_epoch(tmp_path: Path) -> None:
+    notices: list[str] = []
+    killed: list[int] = []
+
+    def kill_one_worker(event: Event) -> None:
+        if isinstance(event, Notice):
+            notices.append(event.text)
+        if isinstance(event, EpochEnded) and event.measurement.epoch == 2 and not killed:
+            children = psutil.Process().children(recursive=True)
+            next(child for child in children if "Trainable" in " ".join(child.cmdline())).kill()
+            killed.append(event.trial.number)
+
+    config = tiny_config("lost", executor="ray", workers=1, trials=2, epochs=6, space={"lenet.width": 16})
+    runner.search(config, Home(tmp_path), kill_one_worker, time.time())
+    records = Ledger.open(Home(tmp_path), "lost").trials()
+    assert killed and any("worker process died" in text for text in notices)
+    assert [record.state for record in records] == [TrialState.COMPLETED] * 2
+    assert [m.epoch for m in records[killed[0]].measurements] == [1, 2, 3, 4, 5, 6]
+    assert records[killed[0]].attempt == 2 and records[killed[0]].losses == 1
+
+
+@pytest.mark.timeout(240)
+def test_an_error_of_the_search_comes_through_ray_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.search.MAX_REJECTIONS", 10)
+    config = tiny_config("dear", executor="ray", workers=1, max_params=1)
+    with pytest.raises(ConvscoutError, match="candidates were all rejected"):
+        runner.search(config, Home(tmp_path), quiet, time.time())

@@ -1,0 +1,199 @@
+"""The search keeps its budget, rejects what is too dear, and goes on after an interruption as if there was none."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from search_space.errors import (
+    ConfigError,
+    ConvscoutError,
+    StudyExistsError,
+    StudyInterrupted,
+    StudyLockedError,
+)
+from services import runner
+from services.events import EpochEnded, Event, TrialEnded, TrialStarted
+from services.exported_model import MODEL_FILE, ExportedModel
+from services.exporters.bundle import load_bundle
+from services.finish import OPENINGS_NOTE, Outcome, stored_outcome
+from services.home import Home
+from services.lease import lease
+from services.parity import Parity
+from services.study import Ledger
+from tests.services.studies import essences, quiet, tiny_config
+from trials.config import TrialState
+from trials.metrics import accuracy
+
+
+def _search(home: Path, listener: Any = quiet, **options: Any) -> Outcome:
+    return runner.search(tiny_config(**options), Home(home), listener, time.time())
+
+
+def _resume(home: Path, **options: Any) -> Outcome:
+    return runner.resume("tiny", Home(home), quiet, time.time(), **options)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a study that ran to its end."""
+    home = tmp_path_factory.mktemp("finished")
+    _search(home)
+    return home
+
+
+def test_a_search_ends_with_a_tested_exported_ensemble(finished: Path) -> None:
+    ledger = Ledger.open(Home(finished), "tiny")
+    outcome = stored_outcome(ledger)
+    assert outcome is not None
+    assert [record.state for record in ledger.trials()] == [TrialState.COMPLETED] * 3
+    assert outcome.state_counts == {"completed": 3}
+    assert [(row.name, row.split) for row in outcome.report] == [
+        ("best single", "validation"),
+        ("ensemble", "validation"),
+        ("best single", "test"),
+        ("ensemble", "test"),
+    ]
+    assert outcome.score("ensemble", "validation") >= outcome.score("best single", "validation")
+    assert all(row.low < row.accuracy < row.high for row in outcome.report)
+    assert {path.name for path in outcome.export.iterdir()} >= {"model.onnx", "config.json", "SHA256SUMS"}
+    assert len(ledger.note(OPENINGS_NOTE) or []) == 1
+
+
+def test_the_export_answers_as_torch_does_on_every_test_image(finished: Path) -> None:
+    ledger = Ledger.open(Home(finished), "tiny")
+    outcome = stored_outcome(ledger)
+    assert outcome is not None
+    test = runner.load_data(ledger.config, ledger.home, quiet).open_test()
+    with torch.inference_mode():
+        expected = load_bundle(outcome.export).build_module()(torch.from_numpy(test.images)).numpy()
+    parity = Parity.measure(ExportedModel(outcome.export / MODEL_FILE).probabilities, test.images, expected)
+    assert parity.num_images == len(test) and parity.passed
+    assert accuracy(expected, test.labels) == outcome.score("ensemble", "test")
+
+
+def test_resuming_a_finished_study_changes_nothing_and_leaves_the_test_split_closed(finished: Path) -> None:
+    before = essences(finished, "tiny")
+    outcome = _resume(finished)
+    ledger = Ledger.open(Home(finished), "tiny")
+    assert outcome == stored_outcome(ledger)
+    assert essences(finished, "tiny") == before
+    assert len(ledger.note(OPENINGS_NOTE) or []) == 1
+
+
+def test_the_same_seed_gives_the_same_study(finished: Path, tmp_path: Path) -> None:
+    _search(tmp_path)
+    assert essences(tmp_path, "tiny") == essences(finished, "tiny")
+
+
+@pytest.mark.parametrize("epochs_seen", [1, 3])
+def test_an_interrupted_study_resumes_to_the_same_end(
+    finished: Path, tmp_path: Path, epochs_seen: int
+) -> None:
+    seen = 0
+
+    def press_ctrl_c(event: Event) -> None:
+        nonlocal seen
+        seen += isinstance(event, EpochEnded)
+        if seen == epochs_seen:
+            os.kill(os.getpid(), signal.SIGINT)
+            seen += 1
+
+    with pytest.raises(StudyInterrupted) as caught:
+        _search(tmp_path, press_ctrl_c)
+    assert caught.value.exit_code == 130
+    assert caught.value.next_command == "convscout resume tiny"
+    _resume(tmp_path)
+    assert essences(tmp_path, "tiny") == essences(finished, "tiny")
+
+
+def test_the_portfolio_comes_first_and_cheapest_first(tmp_path: Path) -> None:
+    started = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, TrialStarted):
+            started.append(event.trial)
+
+    _search(tmp_path, note, families=("vgg", "lenet"), space={}, trials=2, epochs=1)
+    assert [trial.complexity.flops for trial in started] == sorted(
+        trial.complexity.flops for trial in started
+    )
+    assert {trial.family for trial in started} == {"vgg", "lenet"}
+
+
+def test_candidates_over_a_limit_are_rejected_before_training(tmp_path: Path) -> None:
+    outcome = _search(tmp_path, families=(), space={}, max_params=30_000, trials=2, epochs=1, portfolio=False)
+    records = Ledger.open(Home(tmp_path), "tiny").trials()
+    trained = [record for record in records if record.trained]
+    assert len(trained) == 2
+    assert all(record.complexity is not None and record.complexity.params <= 30_000 for record in trained)
+    rejected = [record for record in records if record.state is TrialState.REJECTED]
+    assert outcome.state_counts.get("rejected", 0) == len(rejected)
+    assert all("params" in record.reason and not record.measurements for record in rejected)
+
+
+def test_a_limit_that_nothing_meets_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.search.MAX_REJECTIONS", 10)
+    with pytest.raises(ConvscoutError, match=r"candidates were all rejected, the last because .*params"):
+        _search(tmp_path, max_params=1)
+
+
+def test_a_diverging_trial_fails_with_its_reason_and_is_never_best(tmp_path: Path) -> None:
+    ended = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, TrialEnded):
+            ended.append(event.trial)
+
+    space = {"lenet.width": 4, "recipe.optimizer": "sgd", "sgd.learning_rate": {"choices": [1e8, 0.05]}}
+    outcome = _search(tmp_path, note, trials=6, epochs=1, space=space, portfolio=False)
+    failed = [trial for trial in ended if trial.state is TrialState.FAILED]
+    assert failed, "the planted learning rate was never drawn"
+    assert all("loss became" in trial.reason for trial in failed)
+    numbers = {trial.number for trial in failed}
+    assert outcome.best not in numbers
+    assert not numbers & {member.number for member in outcome.ensemble.members}
+
+
+def test_time_is_a_promise_for_the_whole_command(tmp_path: Path) -> None:
+    began = time.time()
+    _search(tmp_path, trials=None, time="25s", epochs=40)
+    took_s = time.time() - began
+    assert took_s < 1.1 * 25
+    records = Ledger.open(Home(tmp_path), "tiny").trials()
+    assert all(record.state is not TrialState.RUNNING for record in records)
+
+
+def test_a_resume_can_grant_more_trials(finished: Path, tmp_path: Path) -> None:
+    _search(tmp_path, trials=2)
+    _resume(tmp_path, trials=3)
+    assert essences(tmp_path, "tiny") == essences(finished, "tiny")
+
+
+def test_a_taken_name_and_a_running_study_are_refused(finished: Path) -> None:
+    before = essences(finished, "tiny")
+    with pytest.raises(StudyExistsError, match="'tiny' exists already"):
+        _search(finished)
+    with lease(Home(finished).study("tiny")), pytest.raises(StudyLockedError):
+        _resume(finished)
+    assert essences(finished, "tiny") == before
+
+
+def test_changed_data_is_refused(tmp_path: Path) -> None:
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    file = tmp_path / "data.npz"
+    arrays = {"images": rng.integers(0, 255, (60, 8, 8), dtype=np.uint8), "labels": np.arange(60) % 3}
+    np.savez(file, **arrays)
+    _search(tmp_path, data=f"npz:{file}", trials=1, epochs=1)
+    arrays["images"][0, 0, 0] ^= 1
+    np.savez(file, **arrays)
+    with pytest.raises(ConfigError, match="must still be what study 'tiny' began with"):
+        _resume(tmp_path, trials=2)

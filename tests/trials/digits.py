@@ -1,0 +1,53 @@
+"""Digits for tests of training: the real images, loaded once."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from search_space.architecture import families
+from search_space.augmentation import augmentations
+from search_space.optimizer import optimizers
+from search_space.recipe import TrainingRecipe
+from trials.batches import TrainingData
+from trials.checkpoint import TrialDirectory
+from trials.config import TrialConfig
+from trials.run import Dispatch
+from trials.sources import DataRequest, load
+
+
+@cache
+def digits() -> TrainingData:
+    """What a worker sees of scikit-learn's digits."""
+    with tempfile.TemporaryDirectory() as cache_directory:
+        return TrainingData.of(load(DataRequest(data="digits", seed=0, cache=Path(cache_directory))))
+
+
+def recipe(**changes: Any) -> TrainingRecipe:
+    """A quick recipe in float32; ``learning_rate`` and all fields of the recipe can be changed."""
+    rate = changes.pop("learning_rate", 0.05)
+    defaults: dict[str, Any] = {
+        "optimizer": optimizers.get("sgd")(learning_rate=rate),
+        "augmentation": augmentations.get("crop")(),
+        "epochs": 4,
+        "batch_size": 64,
+        "precision": "float32",
+    }
+    return TrainingRecipe(**{**defaults, **changes})
+
+
+def dispatch(directory: Path, *, reported: int = 0, attempt: int = 1, **changes: Any) -> Dispatch:
+    """An order to train a small LeNet with dropout, so that the random state matters; claims ``directory``."""
+    TrialDirectory(directory).claim(attempt)
+    architecture = families.get("lenet")(dropout_kind="element", dropout=0.2)
+    config = TrialConfig(
+        number=3,
+        attempt=attempt,
+        dataset=digits().fingerprint,
+        architecture=architecture,
+        recipe=recipe(**changes),
+        seed=11,
+    )
+    return Dispatch(config=config, directory=str(directory), device="cpu", reported=reported)

@@ -1,0 +1,69 @@
+"""Metrics agree with scikit-learn, torch and published values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import sklearn.metrics
+import torch
+
+from trials.metrics import Probabilities, accuracy, confusion_matrix, log_losses, nll, wilson_interval
+from trials.splits import Labels
+
+
+@pytest.fixture
+def answers() -> tuple[Probabilities, Labels]:
+    rng = np.random.default_rng(0)
+    return rng.dirichlet(np.ones(5), size=200).astype(np.float32), rng.integers(5, size=200)
+
+
+def test_metrics_agree_with_other_libraries(answers: tuple[Probabilities, Labels]) -> None:
+    probabilities, labels = answers
+    predicted = probabilities.argmax(axis=1)
+    assert accuracy(probabilities, labels) == pytest.approx(sklearn.metrics.accuracy_score(labels, predicted))
+    log = torch.from_numpy(probabilities).log()
+    expected = torch.nn.functional.nll_loss(log, torch.from_numpy(labels)).item()
+    assert nll(probabilities, labels) == pytest.approx(expected, rel=1e-5)
+    np.testing.assert_array_equal(
+        confusion_matrix(probabilities, labels), sklearn.metrics.confusion_matrix(labels, predicted)
+    )
+
+
+def test_classes_that_never_occur_keep_their_row_and_column() -> None:
+    probabilities = np.array([[0.9, 0.1, 0.0], [0.8, 0.2, 0.0]], dtype=np.float32)
+    matrix = confusion_matrix(probabilities, np.array([0, 1]))
+    np.testing.assert_array_equal(matrix, [[1, 0, 0], [1, 0, 0], [0, 0, 0]])
+
+
+def test_a_probability_of_zero_has_a_finite_loss() -> None:
+    loss = log_losses(np.zeros(1, dtype=np.float32))
+    assert loss[0] == pytest.approx(126 * np.log(2), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("correct", "total", "low", "high"),
+    [  # Newcombe (1998), "Two-sided confidence intervals for the single proportion", table I, method 3
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_interval_has_the_published_values(correct: int, total: int, low: float, high: float) -> None:
+    assert wilson_interval(correct, total) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_wilson_interval_mirrors_and_narrows() -> None:
+    low, high = wilson_interval(3, 40)
+    assert wilson_interval(37, 40) == pytest.approx((1 - high, 1 - low))
+    assert wilson_interval(40, 40)[1] == pytest.approx(1)
+    wide, narrow = wilson_interval(90, 100, confidence=0.99), wilson_interval(90, 100, confidence=0.9)
+    assert wide[0] < narrow[0] < 0.9 < narrow[1] < wide[1]
+
+
+@pytest.mark.parametrize(
+    ("correct", "total", "confidence"), [(1, 0, 0.95), (5, 4, 0.95), (-1, 4, 0.95), (1, 4, 1.0)]
+)
+def test_wilson_interval_refuses_nonsense(correct: int, total: int, confidence: float) -> None:
+    with pytest.raises(ValueError, match="no interval"):
+        wilson_interval(correct, total, confidence)
