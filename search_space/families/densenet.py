@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec, families
+from search_space.families.resnet import stem_stride_knob
 from search_space.geometry import require_side, stage_strides, stem_reduction
 from search_space.knobs import choice, integer, real
 from search_space.layers import NormAct, PoolHead, PreActKnobs, bare_conv, initialize
@@ -24,7 +25,7 @@ BOTTLENECK = 4  # a bottleneck has this many times the growth rate of filters (s
 
 def _variant(growth_rate: int, width: int, *depths: int) -> dict[str, Any]:
     stages = {f"depth{stage}": depth for stage, depth in enumerate(depths, start=1)}
-    return {"growth_rate": growth_rate, "width": width, "stem_stride": 1, **stages}
+    return {"growth_rate": growth_rate, "width": width, "stem_stride": 1, "bottleneck": True, **stages}
 
 
 @families.register("densenet")
@@ -32,19 +33,17 @@ def _variant(growth_rate: int, width: int, *depths: int) -> dict[str, Any]:
 class DenseNetConfig(PreActKnobs, ArchitectureConfig):
     """A DenseNet of three or four blocks; block i has ``depth<i>`` layers of ``growth_rate`` filters."""
 
-    width: int = integer(32, low=16, high=64, log=True, help="filters of the stem")
-    stem_stride: int = choice(
-        2, (1, 2), legal=(1, 2, 4), help="stride of the stem at least; large images have a larger one"
-    )
-    growth_rate: int = integer(16, low=8, high=32, log=True, help="maps that each layer adds")
-    depth1: int = integer(1, low=1, high=4, maximum=64, help="layers in block 1")
+    width: int = integer(64, low=16, high=64, log=True, help="filters of the stem")
+    stem_stride: int = stem_stride_knob(2)
+    growth_rate: int = integer(32, low=12, high=48, log=True, help="maps that each layer adds")
+    depth1: int = integer(2, low=1, high=4, maximum=64, help="layers in block 1")
     depth2: int = integer(3, low=1, high=6, maximum=64, help="layers in block 2")
-    depth3: int = integer(4, low=1, high=8, maximum=64, help="layers in block 3")
+    depth3: int = integer(3, low=1, high=8, maximum=64, help="layers in block 3")
     depth4: int = integer(
-        4, low=0, high=8, minimum=0, maximum=64, help="layers in block 4; 0 for no such block"
+        0, low=0, high=4, minimum=0, maximum=64, help="layers in block 4; 0 for no such block"
     )
     bottleneck: bool = choice(
-        True, (False, True), help="1 × 1 convolutions before those of 3 × 3, which then read fewer maps"
+        False, (False, True), help="1 × 1 convolutions before those of 3 × 3, which then read fewer maps"
     )
     compression: float = real(
         0.5, low=0.3, high=1.0, minimum=0.05, maximum=1.0, help="share of the maps that a transition keeps"

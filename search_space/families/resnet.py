@@ -27,13 +27,28 @@ from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec,
 from search_space.geometry import require_side, stage_strides, stage_widths, stem_reduction
 from search_space.initialization import silence
 from search_space.knobs import choice, integer
-from search_space.layers import ConvKnobs, ConvNormAct, PoolHead, initialize
+from search_space.layers import ConvKnobs, ConvNormAct, PoolHead, Subsample, initialize
 
 
 def variant(width: int, block: str, shortcut: str, *depths: int) -> dict[str, Any]:
     """The fields of a published configuration with ``depths`` blocks in its stages."""
     stages = {f"depth{stage}": depth for stage, depth in enumerate(depths, start=1)}
     return {"width": width, "block": block, "shortcut": shortcut, "stem_stride": 1, **stages}
+
+
+def shortcut_knob(default: str) -> Any:
+    """Declare the field that names what stands in for the identity."""
+    what = (
+        "where shapes change: A pads with zeros, B projects, D averages and projects; C projects everywhere"
+    )
+    return choice(default, ("A", "B", "C", "D"), help=what)
+
+
+def stem_stride_knob(default: int) -> Any:
+    """Declare the field that has small images shrunk by the stem as well."""
+    return choice(
+        default, (1, 2), legal=(1, 2, 4), help="stride of the stem at least; large images have a larger one"
+    )
 
 
 @families.register("resnet")
@@ -49,16 +64,11 @@ class ResNetConfig(ConvKnobs, ArchitectureConfig):
         1, low=0, high=1, minimum=0, maximum=64, help="blocks in stage 4; 0 for no such stage"
     )
     block: str = choice("basic", ("basic", "bottleneck"), help="two 3 × 3 filters, or 1 × 1, 3 × 3, 1 × 1")
-    shortcut: str = choice(
-        "B", ("A", "B", "C", "D"),
-        help="where shapes change: A pads with zeros, B projects, D averages and projects; C projects everywhere",
-    )  # fmt: skip
+    shortcut: str = shortcut_knob("B")
     stem: str = choice(
         "plain", ("plain",), legal=("plain", "deep"), help="one convolution, or three of 3 × 3"
     )
-    stem_stride: int = choice(
-        1, (1, 2), legal=(1, 2, 4), help="stride of the stem at least; large images have a larger one"
-    )
+    stem_stride: int = stem_stride_knob(1)
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "resnet18": variant(64, "basic", "B", 2, 2, 2, 2),
@@ -158,10 +168,13 @@ def make_shortcut(
         return nn.Identity()
     if kind == "A":
         return PaddedShortcut(in_channels, out_channels, stride)
-    if kind == "D" and stride > 1:
+    projection = added_conv(in_channels, out_channels, kernel_size=1)
+    if stride == 1:
+        return projection
+    if kind == "D":
         pool = nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False)  # rounds up, as filters do
-        return nn.Sequential(pool, added_conv(in_channels, out_channels, kernel_size=1))
-    return added_conv(in_channels, out_channels, kernel_size=1, stride=stride)
+        return nn.Sequential(pool, projection)
+    return nn.Sequential(Subsample(stride), projection)
 
 
 def basic_branch(

@@ -110,7 +110,9 @@ def test_variants_have_the_published_number_of_parameters(
     assert sum(parameter.numel() for parameter in model.parameters()) == params
 
 
-@pytest.mark.parametrize(("family", "variant"), [("resnet", "resnet18"), ("vgg", "vgg11_bn"), ("densenet", "densenet121")])
+@pytest.mark.parametrize(
+    ("family", "variant"), [("resnet", "resnet18"), ("vgg", "vgg11_bn"), ("densenet", "densenet121")]
+)
 def test_with_torchvisions_weights_the_outputs_are_torchvisions(family: str, variant: str) -> None:
     torch.manual_seed(0)
     with torch.device("meta"):

@@ -68,7 +68,7 @@ def test_a_bottleneck_is_four_times_as_wide_as_what_it_yields(bottleneck: bool, 
 def test_transitions_keep_a_share_of_the_maps(compression: float) -> None:
     net = DenseNetConfig(compression=compression).build(SMALL)
     transitions = [module for module in net.modules() if isinstance(module, Transition)]
-    assert len(transitions) == 3
+    assert len(transitions) == 2
     for transition in transitions:
         conv = transition[1]
         assert isinstance(conv, nn.Conv2d)

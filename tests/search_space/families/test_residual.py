@@ -73,6 +73,18 @@ def test_variants_have_the_published_number_of_parameters(
     assert num_params(model) == params
 
 
+@pytest.mark.parametrize(
+    ("stem_stride", "size", "reduction"),
+    [(1, 32, 1), (2, 32, 2), (4, 32, 4), (2, 96, 2), (1, 224, 4), (2, 224, 4)],
+)
+def test_the_stem_shrinks_small_images_if_asked_to_and_large_ones_anyhow(
+    stem_stride: int, size: int, reduction: int
+) -> None:
+    image = ImageSpec(in_channels=3, image_size=size, num_classes=10)
+    stem = ResNetConfig(width=8, stem_stride=stem_stride).build(image).get_submodule("stem")
+    assert stem(torch.randn(2, 3, size, size)).shape == (2, 8, size // reduction, size // reduction)
+
+
 @pytest.mark.parametrize("kind", ["A", "B", "C", "D"])
 @pytest.mark.parametrize(("channels", "stride"), [((4, 4), 1), ((4, 8), 1), ((4, 8), 2), ((4, 4), 2)])
 def test_shortcuts_have_the_shape_of_the_branch(kind: str, channels: tuple[int, int], stride: int) -> None:
