@@ -62,11 +62,12 @@ class ArchitectureConfig(Configurable, ABC):
     """One point of a family's design space. A family is a subclass, registered with ``@families.register``.
 
     ``variants`` holds the published configurations: name → the fields that differ from the defaults.
-    ``searched`` is False for a family that takes part only when a study names it.
+    ``searched`` is True for a family that takes part in every search, because it learns much in little
+    time; the others take part when a study names them.
     """
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    searched: ClassVar[bool] = True
+    searched: ClassVar[bool] = False
 
     @property
     def family(self) -> str:

@@ -11,27 +11,28 @@ _KEPT = 200
 
 
 class Pace:
-    """Learns seconds an epoch against multiply-adds an image, for one dataset on one machine.
+    """Learns seconds an epoch against activations an image, for one dataset on one machine.
 
-    An estimate is deliberately high rather than low: of two networks the one with k times the
-    multiply-adds takes at most about k times as long, because larger ones use the hardware better,
+    Activations, because they predict a network's runtime better than multiply-adds do (Radosavovic et
+    al., 2020, "Designing Network Design Spaces", section 4). An estimate is deliberately high rather
+    than low: of two networks the one with k times the activations takes at most about k times as long,
     and never less than the smaller. Each epoch seen bounds a candidate in this way, and the lowest
     bound is the estimate.
     """
 
     def __init__(self) -> None:
-        self._seen: list[tuple[int, float]] = []  # (multiply-adds, seconds an epoch)
+        self._seen: list[tuple[int, float]] = []  # (activations, seconds an epoch)
         self._rates: list[float] = []
 
     def observe(self, complexity: Complexity, previous: Measurement | None, latest: Measurement) -> None:
         """Learn from one epoch; ``previous`` is the measurement before it in the same trial."""
         began_s = previous.elapsed_s if previous else 0.0
-        self._seen = [*self._seen[-_KEPT:], (complexity.flops, latest.elapsed_s - began_s)]
+        self._seen = [*self._seen[-_KEPT:], (complexity.activations, latest.elapsed_s - began_s)]
         self._rates = [*self._rates[-_KEPT:], latest.images_per_s]
 
     def epoch_s(self, complexity: Complexity) -> float | None:
         """Seconds an epoch of such a candidate takes, or None while nothing was seen."""
-        bounds = [seconds * max(1.0, complexity.flops / max(flops, 1)) for flops, seconds in self._seen]
+        bounds = [seconds * max(1.0, complexity.activations / max(seen, 1)) for seen, seconds in self._seen]
         return min(bounds, default=None)
 
     @property

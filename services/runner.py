@@ -235,15 +235,19 @@ def study_space(config: StudyConfig, data: TrainingData) -> SearchSpace:
     return SearchSpace(
         image=data.image,
         families=config.families,
-        epochs=config.epochs or default_epochs(len(data.train)),
+        epochs=config.epochs or default_epochs(len(data.train), config.time_s),
         precision=config.precision,
         overrides=config.space,
     )
 
 
-def default_epochs(num_images: int) -> int:
-    """Epochs of a full trial: about 400,000 images seen, within 8 to 40 epochs."""
-    return min(40, max(8, round(400_000 / num_images)))
+def default_epochs(num_images: int, time_s: float | None) -> int:
+    """Epochs of a full trial, 5 to 40: about 400,000 images seen in a search of half an hour.
+
+    With four times the time a trial gets twice as long, so that more and longer trials share what is gained.
+    """
+    share = 1.0 if time_s is None else min(4.0, max(0.5, math.sqrt(time_s / 1800)))
+    return min(40, max(5, round(share * 400_000 / num_images)))
 
 
 def _executor(config: StudyConfig, data: TrainingData) -> Executor:

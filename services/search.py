@@ -256,11 +256,14 @@ class Search:
 
 
 def _cheapest_first(space: SearchSpace) -> list[Candidate]:
-    """The portfolio by rising cost, so that the first results come soon; without what cannot be built."""
+    """The portfolio by rising cost, so that the first results come soon; without what cannot be built.
+
+    Cost is told by activations, as in ``Pace``.
+    """
     costs: list[tuple[int, Candidate]] = []
     for candidate in space.portfolio():
         try:
-            costs.append((_cost(candidate, space).flops, candidate))
+            costs.append((_cost(candidate, space).activations, candidate))
         except UnbuildableError:
             continue
     return [candidate for _, candidate in sorted(costs, key=lambda pair: pair[0])]

@@ -38,7 +38,7 @@ GLOBAL_SHARE = 0.5  # of batches that see one column, where drop-path is mixed (
 class FractalNetConfig(ConvKnobs, ArchitectureConfig):
     """A FractalNet: column c of each block has ``2 ** (c - 1)`` convolutions."""
 
-    width: int = integer(16, low=8, high=32, log=True, help="filters of the first block; doubled up to 8 ×")
+    width: int = integer(16, low=8, high=24, log=True, help="filters of the first block; doubled up to 8 ×")
     blocks: int = integer(4, low=3, high=5, maximum=6, help="fractal blocks, each ended by pooling")
     columns: int = integer(2, low=1, high=3, maximum=6, help="columns of a block")
     pool: str = choice("max", ("max",), legal=POOLINGS, help="how a block halves its maps")

@@ -51,7 +51,6 @@ class PretrainedConfig(ArchitectureConfig):
     )
     head_dropout: float = real(0.0, low=0.0, high=0.5, maximum=0.9, help="probability of dropping a feature")
 
-    searched: ClassVar[bool] = False
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def build(self, image: ImageSpec) -> Pretrained:

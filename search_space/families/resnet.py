@@ -70,6 +70,7 @@ class ResNetConfig(ConvKnobs, ArchitectureConfig):
     )
     stem_stride: int = stem_stride_knob(1)
 
+    searched: ClassVar[bool] = True
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "resnet18": variant(64, "basic", "B", 2, 2, 2, 2),
         "resnet34": variant(64, "basic", "B", 3, 4, 6, 3),

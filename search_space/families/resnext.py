@@ -34,11 +34,12 @@ class ResNeXtConfig(ResNetConfig):
     block: str = choice("bottleneck", ("bottleneck",), help="1 × 1, 3 × 3 in groups, 1 × 1")
     shortcut: str = shortcut_knob("D")
     stem_stride: int = stem_stride_knob(2)
-    cardinality: int = choice(4, (2, 4, 8, 16), legal=(1, 2, 4, 8, 16, 32, 64), help="groups in a block")
+    cardinality: int = choice(4, (2, 4, 8), legal=(1, 2, 4, 8, 16, 32, 64), help="groups in a block")
     group_width: int = integer(
         16, low=4, high=16, log=True, help="filters of a group in stage 1; doubled each stage"
     )
 
+    searched: ClassVar[bool] = False
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "resnext50_32x4d": _variant(32, 4, 3, 4, 6, 3),
         "resnext101_32x8d": _variant(32, 8, 3, 4, 23, 3),

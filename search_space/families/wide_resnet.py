@@ -30,12 +30,12 @@ def _bottleneck(*depths: int) -> dict[str, Any]:
 @families.register("wide_resnet")
 @dataclass(frozen=True, kw_only=True)
 class WideResNetConfig(PreActResNetConfig):
-    """A Wide ResNet of three or four stages; stage i has ``depth<i>`` blocks of ``widen × width × 2 ** (i - 1)``."""
+    """A Wide ResNet, sampled with three stages; stage i has ``depth<i>`` blocks of ``widen × width × 2 ** (i - 1)``."""
 
     width: int = integer(16, low=8, high=16, log=True, help="filters of the stem; stages are multiples of it")
     widen: int = integer(2, low=2, high=4, maximum=16, help="factor on the filters of all blocks")
     depth4: int = integer(
-        0, low=0, high=1, minimum=0, maximum=64, help="blocks in stage 4; 0 for no such stage"
+        0, low=0, high=0, minimum=0, maximum=64, help="blocks in stage 4; 0 for no such stage"
     )
     block: str = choice(
         "basic", ("basic",), legal=("basic", "bottleneck"), help="two 3 × 3 filters, or 1 × 1, 3 × 3, 1 × 1"

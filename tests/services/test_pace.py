@@ -7,8 +7,8 @@ from services.pace import Pace
 from trials.config import Measurement
 
 
-def _complexity(flops: int) -> Complexity:
-    return Complexity(params=1, flops=flops, activations=1, peak_train_bytes=1)
+def _complexity(activations: int) -> Complexity:
+    return Complexity(params=1, flops=1, activations=activations, peak_train_bytes=1)
 
 
 def _measurement(epoch: int, elapsed_s: float) -> Measurement:
