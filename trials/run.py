@@ -73,9 +73,8 @@ class TrialRun:
             return self._ended(TrialState.FAILED, error.message)
         except Exception as error:  # a candidate may fail in any way; the study must go on
             (self._directory.path / "error.txt").write_text(traceback.format_exc())
-            return self._ended(
-                TrialState.FAILED, f"{type(error).__name__}: {str(error).splitlines()[0][:300]}"
-            )
+            first_line = next(iter(str(error).splitlines()), "")
+            return self._ended(TrialState.FAILED, f"{type(error).__name__}: {first_line[:300]}")
 
     def _ended(self, state: TrialState, error: str = "") -> Progress:
         result = TrialResult(
