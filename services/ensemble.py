@@ -21,6 +21,7 @@ from trials.metrics import Probabilities, accuracy, log_losses, nll
 from trials.splits import Labels
 
 LIBRARY = 200  # candidates that selection looks at; more of them cost time and invite overfitting
+FLOOR = 0.5  # of the best accuracy; what knows much less only shifts answers to fit the validation images
 ROUNDS = 25  # draws with replacement, so weights are multiples of at least 1/25
 
 
@@ -99,7 +100,8 @@ def select(
         _check(candidate, labels)
     scored = [(Score.of(candidate.probabilities, labels), candidate) for candidate in candidates]
     scored.sort(key=lambda pair: (-pair[0].accuracy, pair[0].nll, pair[1].number))
-    library = [candidate for _, candidate in scored[:LIBRARY]]
+    floor = FLOOR * scored[0][0].accuracy
+    library = [candidate for score, candidate in scored[:LIBRARY] if score.accuracy >= floor]
     path = _search(library, labels, max_members, rounds)
     score, counts = max(path, key=lambda step: step[0].rank)  # of equals the first, which is the smallest
     total = counts.total()

@@ -106,9 +106,7 @@ class Finish:
         judged = [record for record in records.values() if record.state.judged and record.best]
         self._listener(PhaseStarted(phase="ensemble", detail=f"from {len(judged)} trials"))
         selected = self._select(judged, max_members)
-        best = max(
-            judged, key=lambda record: (record.best.val_accuracy, -record.number) if record.best else ()
-        )
+        best = max(judged, key=_rank)
         earlier = stored_outcome(self._ledger)
         if earlier and earlier.ensemble == selected and earlier.export.exists():
             return earlier  # nothing new was found, so the test split stays closed
@@ -194,3 +192,9 @@ class Finish:
         return TrainedMember(
             number=member.number, weight=member.weight, architecture=config.architecture, weights=kept.weights
         )
+
+
+def _rank(record: TrialRecord) -> tuple[float, float, int]:
+    """Larger is better: accuracy, then likelihood, as in the ensemble's selection, then the earlier trial."""
+    assert record.best is not None
+    return record.best.val_accuracy, -record.best.val_loss, -record.number

@@ -22,7 +22,7 @@ from trials.run import Dispatch
 MAX_LOSSES = 3
 MAX_REJECTIONS = 100
 MAX_TOO_SLOW = 20
-FIRST_RUNG_SHARE = 4  # a trial is worth starting when a quarter of its epochs fit
+FIRST_RUNG_SHARE = 4  # a trial is worth starting when a quarter of its epochs fit, but no fewer than two
 
 OUT_OF_TIME = "the time is up"
 TOO_SLOW = "would not finish its first epochs in the time left"
@@ -232,7 +232,7 @@ class Search:
         if epoch_s is None:
             return epochs
         fitting = min(float(epochs), self._training_left_s / epoch_s)
-        if fitting < max(1, epochs // FIRST_RUNG_SHARE):
+        if fitting < min(epochs, max(2, epochs // FIRST_RUNG_SHARE)):
             raise LimitExceededError(TOO_SLOW)
         return int(fitting)
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_space.errors import ConvscoutError
-from services.ensemble import Ensemble, EnsembleMember, Member, Score, combine, select
+from services.ensemble import FLOOR, Ensemble, EnsembleMember, Member, Score, combine, select
 from trials.metrics import Probabilities, accuracy, nll
 from trials.splits import Labels
 
@@ -95,7 +95,8 @@ def test_each_step_is_the_best_one() -> None:
         ensemble = select(candidates, labels, max_members=2, rounds=2)
         scores = {c.number: Score.of(c.probabilities, labels) for c in candidates}
         first = max(candidates, key=lambda c: scores[c.number].rank)
-        pairs = [combine([first.probabilities, c.probabilities], [0.5, 0.5]) for c in candidates]
+        able = [c for c in candidates if scores[c.number].accuracy >= FLOOR * scores[first.number].accuracy]
+        pairs = [combine([first.probabilities, c.probabilities], [0.5, 0.5]) for c in able]
         best = max((Score.of(pair, labels) for pair in pairs), key=lambda score: score.rank)
         expected = max(best, scores[first.number], key=lambda score: score.rank)
         assert ensemble.score.accuracy == expected.accuracy
@@ -153,3 +154,15 @@ def test_probabilities_of_other_images_are_refused() -> None:
 def test_an_ensemble_survives_json() -> None:
     ensemble = select(_random_members(5, 6), _labels(5), max_members=3)
     assert Ensemble.from_dict(json.loads(json.dumps(ensemble.to_dict()))) == ensemble
+
+
+def test_a_candidate_that_knows_almost_nothing_is_left_out() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 200)
+    able = rng.dirichlet(np.ones(4), 200).astype(np.float32) + 2 * np.eye(4, dtype=np.float32)[labels] * (
+        rng.random((200, 1)) < 0.8
+    ).astype(np.float32)
+    able /= able.sum(axis=1, keepdims=True)
+    constant = np.tile(np.float32([0.28, 0.24, 0.24, 0.24]), (200, 1))
+    candidates = [Member(number=0, probabilities=able), Member(number=1, probabilities=constant)]
+    assert [member.number for member in select(candidates, labels, max_members=2).members] == [0]
