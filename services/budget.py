@@ -9,7 +9,7 @@ from dataclasses import dataclass
 # Seconds, on two cores. The fixed part stops the workers, selects, registers and brings MLflow up to
 # date; a member is traced into ONNX, checked and compared with the network that was trained.
 FIXED_S = 9.0
-EXPORT_S = 3.5
+EXPORT_S = 2.5
 RESERVED_SHARE = 0.25
 
 
