@@ -10,6 +10,7 @@ This is the one module that touches Optuna's private parts (``study._storage``, 
 from __future__ import annotations
 
 import datetime
+import fcntl
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -328,7 +329,9 @@ def open_storage(home: Home) -> optuna.storages.BaseStorage:
     """The storage of ``home``; a writer waits up to a minute for another before it gives up."""
     home.root.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # what it has to say, a listener says
-    return optuna.storages.RDBStorage(home.storage_url, engine_kwargs={"connect_args": {"timeout": 60}})
+    with (home.root / ".ledger.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two processes that make a fresh database at once break it
+        return optuna.storages.RDBStorage(home.storage_url, engine_kwargs={"connect_args": {"timeout": 60}})
 
 
 def _record(frozen: FrozenTrial) -> TrialRecord:

@@ -10,7 +10,6 @@ _DEFAULTS = dict(
     RAY_USAGE_STATS_ENABLED="0",
     RAY_AIR_NEW_OUTPUT="0",
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
-    RAY_gcs_rpc_server_reconnect_timeout_s="5",  # its agents outlive a killed controller while they wait for it
     RAY_worker_niceness="0",  # its 15 would leave trials the crumbs of any busy machine
     TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",
     TUNE_DISABLE_SIGINT_HANDLER="1",

@@ -95,7 +95,7 @@ def test_nothing_is_lost_however_often_a_study_is_killed(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_ray_goes_when_its_controller_is_killed_alone(tmp_path: Path) -> None:
     home = tmp_path / "home"
     process = _start(home)
@@ -105,7 +105,8 @@ def test_ray_goes_when_its_controller_is_killed_alone(tmp_path: Path) -> None:
     family = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
-    _, alive = psutil.wait_procs(family, timeout=60)
+    # its agents report the death to a server that is dead too, and give that up after a minute
+    _, alive = psutil.wait_procs(family, timeout=180)
     assert not alive, f"I7: {[member.name() for member in alive]} outlived their controller"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -169,3 +171,12 @@ def test_the_sampler_learns_what_was_rejected_for_its_cost(ledger: Ledger) -> No
     assert [trial.constraints for trial in frozen] == [{"max_params": 8.0}] * 3
     assert all(record.state is TrialState.REJECTED and not record.trained for record in ledger.trials())
     assert ledger.propose(SPACE, samplers.get("tpe")).number == 3
+
+
+def test_processes_that_open_a_fresh_home_at_once_do_not_break_it(tmp_path: Path) -> None:
+    look = (
+        "import sys; from pathlib import Path; from services.home import Home; "
+        "from services.study import open_storage; open_storage(Home(Path(sys.argv[1])))"
+    )
+    children = [subprocess.Popen([sys.executable, "-c", look, str(tmp_path / "home")]) for _ in range(3)]
+    assert [child.wait(timeout=100) for child in children] == [0, 0, 0]
