@@ -153,12 +153,12 @@ class PaddedShortcut(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()
-        self.stride = stride
+        self.subsample = Subsample(stride)
         self.missing = out_channels - in_channels
 
     def forward(self, maps: Tensor) -> Tensor:
         """(N, in, H, W) → (N, out, ceil(H / stride), ceil(W / stride))."""
-        return F.pad(maps[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.missing))
+        return F.pad(self.subsample(maps), (0, 0, 0, 0, 0, self.missing))
 
 
 def make_shortcut(

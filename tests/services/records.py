@@ -38,7 +38,7 @@ def record(
         losses=0,
         config=config,
         complexity=Complexity(params=61_706, flops=1, activations=1, peak_train_bytes=1),
-        measurements=tuple(_measurement(epoch, value) for epoch, value in enumerate(accuracies, 1)),
+        measurements=tuple(measurement(epoch, value) for epoch, value in enumerate(accuracies, 1)),
         reason=reason,
         started_at=None,
         finished_at=None,
@@ -68,7 +68,8 @@ def life(ended: TrialRecord) -> list[Event]:
     return [*events, TrialEnded(trial=ended)]
 
 
-def _measurement(epoch: int, accuracy: float) -> Measurement:
+def measurement(epoch: int, accuracy: float = 0.5) -> Measurement:
+    """An epoch of an imagined trial, a second each."""
     return Measurement(
         epoch=epoch,
         train_loss=1.0,

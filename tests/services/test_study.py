@@ -16,8 +16,9 @@ from services.home import Home
 from services.pruning import pruners
 from services.sampling import samplers
 from services.study import Ledger, TrialRecord
+from tests.services.records import measurement
 from tests.services.studies import tiny_config
-from trials.config import Measurement, TrialConfig, TrialState
+from trials.config import TrialConfig, TrialState
 
 SPACE = SearchSpace(
     image=ImageSpec(in_channels=1, image_size=8, num_classes=10), families=("lenet",), epochs=4
@@ -39,26 +40,14 @@ def _commit(ledger: Ledger, sampler: str = "random") -> TrialRecord:
     return ledger.commit(config, measure(architecture, SPACE.image, batch_size=64, precision="float32"))
 
 
-def _epoch(epoch: int, accuracy: float = 0.5) -> Measurement:
-    return Measurement(
-        epoch=epoch,
-        train_loss=1.0,
-        val_loss=1.0,
-        val_accuracy=accuracy,
-        learning_rate=0.1,
-        elapsed_s=float(epoch),
-        images_per_s=100.0,
-    )
-
-
 def test_a_trial_goes_from_proposal_to_result(ledger: Ledger) -> None:
     record = _commit(ledger)
     assert record.state is TrialState.RUNNING and record.complexity is not None
-    ledger.report(0, 1, _epoch(1, 0.6), NEVER)
-    ledger.report(0, 1, _epoch(2, 0.4), NEVER)
+    ledger.report(0, 1, measurement(1, 0.6), NEVER)
+    ledger.report(0, 1, measurement(2, 0.4), NEVER)
     finished = ledger.finish(0, 1, TrialState.COMPLETED, "trained all its epochs")
     assert finished.state is TrialState.COMPLETED
-    assert finished.best == _epoch(1, 0.6)
+    assert finished.best == measurement(1, 0.6)
     assert finished.config == record.config
     again = Ledger.open(ledger.home, ledger.name).trial(0)
     assert again == finished
@@ -66,8 +55,8 @@ def test_a_trial_goes_from_proposal_to_result(ledger: Ledger) -> None:
 
 def test_finishing_and_reporting_twice_changes_nothing(ledger: Ledger) -> None:
     _commit(ledger)
-    ledger.report(0, 1, _epoch(1, 0.6), NEVER)
-    ledger.report(0, 1, _epoch(1, 0.9), NEVER)
+    ledger.report(0, 1, measurement(1, 0.6), NEVER)
+    ledger.report(0, 1, measurement(1, 0.9), NEVER)
     first = ledger.finish(0, 1, TrialState.COMPLETED, "done")
     second = ledger.finish(0, 1, TrialState.FAILED, "late and wrong")
     assert first == second
@@ -76,14 +65,14 @@ def test_finishing_and_reporting_twice_changes_nothing(ledger: Ledger) -> None:
 
 def test_an_adopted_trial_keeps_its_number_and_ignores_its_old_attempt(ledger: Ledger) -> None:
     _commit(ledger)
-    ledger.report(0, 1, _epoch(1), NEVER)
+    ledger.report(0, 1, measurement(1), NEVER)
     adopted = ledger.adopt(0)
     assert (adopted.number, adopted.attempt, len(adopted.measurements)) == (0, 2, 1)
     with pytest.raises(StaleAttemptError):
-        ledger.report(0, 1, _epoch(2), NEVER)
+        ledger.report(0, 1, measurement(2), NEVER)
     with pytest.raises(StaleAttemptError):
         ledger.finish(0, 1, TrialState.COMPLETED, "late")
-    ledger.report(0, 2, _epoch(2), NEVER)
+    ledger.report(0, 2, measurement(2), NEVER)
     assert ledger.finish(0, 2, TrialState.COMPLETED, "done").state is TrialState.COMPLETED
 
 
@@ -106,7 +95,7 @@ def test_a_queued_proposal_that_was_lost_is_queued_again(ledger: Ledger) -> None
 
 def test_recovery_completes_an_end_that_was_cut_short(ledger: Ledger) -> None:
     _commit(ledger)
-    ledger.report(0, 1, _epoch(1), NEVER)
+    ledger.report(0, 1, measurement(1), NEVER)
     ledger._live(0).set_user_attr("ended", {"state": "stopped", "reason": "asha at epoch 1"})
     assert ledger.recover() == []
     assert ledger.trial(0).state is TrialState.STOPPED
@@ -122,7 +111,7 @@ def test_the_same_seed_proposes_the_same_whether_or_not_it_was_interrupted(
     for number in range(4):
         for ledger in (straight, Ledger.open(broken.home, broken.name)):
             _commit(ledger, sampler)
-            ledger.report(number, 1, _epoch(1, 0.1 * number), NEVER)
+            ledger.report(number, 1, measurement(1, 0.1 * number), NEVER)
             ledger.finish(number, 1, TrialState.COMPLETED, "done")
     configs = [[record.config for record in ledger.trials()] for ledger in (straight, broken)]
     assert configs[0] == configs[1]
@@ -135,10 +124,10 @@ def test_a_pruner_stops_a_laggard(ledger: Ledger, pruner: str) -> None:
     for number in range(8):
         _commit(ledger)
         for epoch in range(1, 9):
-            ledger.report(number, 1, _epoch(epoch, 0.9), chosen)
+            ledger.report(number, 1, measurement(epoch, 0.9), chosen)
         ledger.finish(number, 1, TrialState.COMPLETED, "done")
     _commit(ledger)
-    verdicts = [ledger.report(8, 1, _epoch(epoch, 0.1), chosen) for epoch in range(1, 5)]
+    verdicts = [ledger.report(8, 1, measurement(epoch, 0.1), chosen) for epoch in range(1, 5)]
     assert any(verdicts)
 
 
