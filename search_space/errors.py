@@ -10,6 +10,7 @@ ConvscoutError                 one line of cause, perhaps the next command to ty
 │   ├── StudyExistsError       that name is taken by a study with other settings
 │   └── ExportError            an export directory is damaged, foreign or in the way
 ├── LimitExceededError         a candidate costs more than the study allows (never reaches a person)
+├── DuplicateError             a candidate was trained before, as often as wanted (never reaches a person)
 ├── DivergedError              a trial's loss became NaN or infinite
 ├── CorruptCheckpointError     a checkpoint does not match its hash
 ├── StaleAttemptError          a newer attempt at the same trial has taken over
@@ -94,6 +95,10 @@ class LimitExceededError(ConvscoutError):
     def __init__(self, message: str, *, excess: Mapping[str, float] | None = None) -> None:
         super().__init__(message)
         self.excess = dict(excess or {})
+
+
+class DuplicateError(ConvscoutError):
+    """A candidate was trained before, as often as the study wants."""
 
 
 class DivergedError(ConvscoutError):

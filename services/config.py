@@ -15,6 +15,7 @@ from search_space.errors import ConfigError, Problem, UserError
 from search_space.knobs import Override
 from services.home import Home
 from services.rules import (
+    Bytes,
     DataName,
     Directory,
     Duration,
@@ -127,6 +128,12 @@ class StudyConfig:
     portfolio: bool = _setting(
         "study.portfolio", Flag(), "try each family's proven network first", default=True
     )
+    repeats: int = _setting(
+        "study.repeats",
+        Whole(1, 100),
+        "times that a configuration is trained, by seed, once it went to its end",
+        default=1,
+    )
     data_dir: str | None = _setting("data.data_dir", Directory(), "where downloaded data lies or goes")
     image_size: int | None = _setting("data.image_size", Whole(4, 1024), "side in pixels to resize to")
     validation_share: float = _setting(
@@ -143,6 +150,15 @@ class StudyConfig:
         "budget.epochs", Whole(1, 10_000), "of a full trial; by the data unless given"
     )
     max_params: int | None = _setting("limits.max_params", Whole(1, 10**12), "largest network: 300k, 1.5M")
+    max_flops: int | None = _setting(
+        "limits.max_flops", Whole(1, 10**15), "most multiply-adds of one image: 40M, 1.5G"
+    )
+    max_memory: int | None = _setting(
+        "limits.max_memory", Bytes(2**20, 2**50), "most memory of a training step: 500MB, 2GiB"
+    )
+    max_latency: float | None = _setting(
+        "limits.max_latency", Duration(1e-5, 60), "longest that a network takes for one image: 5ms"
+    )
     executor: str = _setting(
         "resources.executor",
         OneOf(lambda: EXECUTORS),

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from services.units import format_duration, parse_count, parse_duration
+from services.units import format_bytes, format_duration, parse_bytes, parse_count, parse_duration
 
 
 class Rule(ABC):
@@ -103,6 +103,20 @@ class Duration(Rule):
 
     def spell(self, value: Any) -> str:
         return format_duration(value)
+
+
+@dataclass(frozen=True)
+class Bytes(Rule):
+    """An amount of memory in [minimum, maximum] bytes, also spelled ``2GiB``."""
+
+    minimum: int
+    maximum: int
+
+    def parse(self, value: object) -> int:
+        count = parse_bytes(value)
+        if not self.minimum <= count <= self.maximum:
+            raise ValueError(f"must be from {format_bytes(self.minimum)} to {format_bytes(self.maximum)}")
+        return count
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import psutil
@@ -181,7 +182,7 @@ def _train(
     executor = _executor(config, data)
     setting = Setting(
         space=study_space(config, data),
-        limits=Limits(max_params=config.max_params),
+        limits=Limits(**{limit.name: getattr(config, limit.name) for limit in fields(Limits)}),
         budget=budget,
         fingerprint=data.fingerprint,
         num_test=splits.num_test,

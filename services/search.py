@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+
+from search_space.architecture import ArchitectureConfig
 from search_space.complexity import Complexity, measure
 from search_space.constraints import Limits
-from search_space.errors import ConvscoutError, LimitExceededError, StaleAttemptError, UnbuildableError
+from search_space.errors import (
+    ConvscoutError,
+    DuplicateError,
+    LimitExceededError,
+    StaleAttemptError,
+    UnbuildableError,
+)
+from search_space.latency import measure_latency
+from search_space.recipe import TrainingRecipe
 from search_space.space import Candidate, SearchSpace
 from services.budget import Budget, FinishCost
 from services.events import EpochEnded, Listener, Notice, TrialEnded, TrialStarted
@@ -66,6 +77,8 @@ class Search:
         self._pace = Pace()
         self._running: dict[int, TrialRecord] = {}
         self._unfinished: deque[int] = deque()
+        self._trained: Counter[Candidate] = Counter()
+        self._completed: dict[Candidate, None] = {}  # in the order of their first completion
         self._proposed_all = False
         self._judged = 0
 
@@ -76,6 +89,7 @@ class Search:
         self._judged = sum(record.state.judged for record in known)
         for record in known:
             self._learn_pace(record)
+            self._count(record)
         if self._ledger.config.portfolio and not known:
             for candidate in _cheapest_first(self._setting.space):
                 self._ledger.enqueue(self._setting.space.parameters(candidate))
@@ -190,21 +204,33 @@ class Search:
         """The next committed trial, or None when the budget has no room for another."""
         reasons: list[str] = []
         while self._room() and reasons.count(TOO_SLOW) < MAX_TOO_SLOW:
+            self._queue_repeat()
             proposal = self._ledger.propose(self._setting.space, self._sampler)
             try:
                 return self._commit(proposal)
             except LimitExceededError as error:
                 reasons.append(error.message)
                 self._ledger.reject(proposal.number, error.message, error.excess)
-            except UnbuildableError as error:
+            except (DuplicateError, UnbuildableError) as error:
                 reasons.append(error.message)
                 self._ledger.reject(proposal.number, error.message)
             if len(reasons) == MAX_REJECTIONS:
-                raise ConvscoutError(
-                    f"the last {MAX_REJECTIONS} candidates were all rejected, the last because {reasons[-1]}; "
-                    "raise the limit, or narrow the knobs under [space]"
-                )
+                self._give_up(reasons[-1])
+                return None
         return None
+
+    def _give_up(self, reason: str) -> None:
+        text = f"the last {MAX_REJECTIONS} candidates were all rejected, the last because {reason}"
+        if not self._trained:
+            raise ConvscoutError(f"{text}; raise the limit, or narrow the knobs under [space]")
+        self._listener(Notice(text=f"{text}; no more are proposed"))
+
+    def _queue_repeat(self) -> None:
+        """After what waits already, the next is a configuration that is to be trained again by another seed."""
+        repeats = self._ledger.config.repeats
+        due = (candidate for candidate in self._completed if self._trained[candidate] < repeats)
+        if (repeat := next(due, None)) and not self._ledger.queued:
+            self._ledger.enqueue(self._setting.space.parameters(repeat), again=True)
 
     def _room(self) -> bool:
         allowed = self._setting.budget.trials
@@ -214,8 +240,15 @@ class Search:
 
     def _commit(self, proposal: Proposal) -> TrialRecord:
         architecture, recipe = proposal.candidate
+        self._refuse_duplicate(proposal.candidate)
         complexity = _cost(proposal.candidate, self._setting.space)
-        self._setting.limits.check(complexity)
+        limits = self._setting.limits
+        limits.check(complexity)
+        if limits.max_latency is not None:
+            device = torch.device(self._setting.device)
+            limits.check(
+                complexity, latency_s=measure_latency(architecture, self._setting.space.image, device)
+            )
         config = TrialConfig(
             number=proposal.number,
             attempt=1,
@@ -224,7 +257,15 @@ class Search:
             recipe=recipe.with_epochs(self._fitting_epochs(complexity, recipe.epochs)),
             seed=self._ledger.config.seed * 1_000_003 + proposal.number,
         )
-        return self._ledger.commit(config, complexity)
+        record = self._ledger.commit(config, complexity)
+        self._count(record)
+        return record
+
+    def _refuse_duplicate(self, candidate: Candidate) -> None:
+        repeats = self._ledger.config.repeats
+        if self._trained[_identity(*candidate)] >= repeats:
+            times = "once" if repeats == 1 else f"{repeats} times"
+            raise DuplicateError(f"this configuration was trained {times} already")
 
     def _fitting_epochs(self, complexity: Complexity, epochs: int) -> int:
         """As many of ``epochs`` as fit the time left, so that the learning rate is annealed when it ends."""
@@ -242,10 +283,20 @@ class Search:
         except StaleAttemptError:
             return
         self._running.pop(number, None)
+        self._note_completion(record)
         self._judged += record.state.judged
         self._ledger.directory(number).discard_epochs()
         self._touch(number)
         self._listener(TrialEnded(trial=record))
+
+    def _count(self, record: TrialRecord) -> None:
+        if record.trained and record.config:
+            self._trained[_identity(record.config.architecture, record.config.recipe)] += 1
+        self._note_completion(record)
+
+    def _note_completion(self, record: TrialRecord) -> None:
+        if record.state is TrialState.COMPLETED and record.config:
+            self._completed[_identity(record.config.architecture, record.config.recipe)] = None
 
     def _learn_pace(self, record: TrialRecord) -> None:
         previous = None
@@ -253,6 +304,11 @@ class Search:
             assert record.complexity is not None
             self._pace.observe(record.complexity, previous, measurement)
             previous = measurement
+
+
+def _identity(architecture: ArchitectureConfig, recipe: TrainingRecipe) -> Candidate:
+    """What makes two configurations the same: everything but the epochs, which depend on the time left."""
+    return architecture, recipe.with_epochs(1)
 
 
 def _cheapest_first(space: SearchSpace) -> list[Candidate]:

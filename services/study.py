@@ -194,9 +194,14 @@ class Ledger:
 
     # proposing
 
-    def enqueue(self, parameters: Mapping[str, object]) -> None:
-        """Make ``parameters`` the next proposal, unless they were proposed before."""
-        self._study.enqueue_trial(dict(parameters), skip_if_exists=True)
+    def enqueue(self, parameters: Mapping[str, object], *, again: bool = False) -> None:
+        """Queue ``parameters`` as a proposal; those proposed before only if ``again``."""
+        self._study.enqueue_trial(dict(parameters), skip_if_exists=not again)
+
+    @property
+    def queued(self) -> bool:
+        """Whether a queued proposal waits."""
+        return bool(self._study.get_trials(deepcopy=False, states=(OptunaState.WAITING,)))
 
     def propose(self, space: SearchSpace, sampler: SamplerFactory) -> Proposal:
         """Ask for the next candidate.

@@ -1,17 +1,20 @@
-"""Durations and counts as people write them: ``1h30m``, ``90s``, ``1.5M``, ``300k``."""
+"""Durations, counts and bytes as people write them: ``1h30m``, ``5ms``, ``1.5M``, ``300k``, ``2GiB``."""
 
 from __future__ import annotations
 
 import math
 import re
 
-_SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1, "ms": 1e-3}
 _DURATION = re.compile(r"(?=.)" + "".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in _SECONDS))
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
 _COUNT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(e\d{1,2})?([kmgb]?)", re.IGNORECASE)
+_POWERS = "kmgt"
+_BYTES = re.compile(rf"(\d+(?:\.\d*)?|\.\d+) ?(?:([{_POWERS}])(i?b)?|b)?", re.IGNORECASE)
 
-DURATION_RULE = "must be a duration such as 90s, 10m, 1h30m or a number of seconds"
+DURATION_RULE = "must be a duration such as 5ms, 90s, 10m, 1h30m or a number of seconds"
 COUNT_RULE = "must be a count such as 300k, 1.5M, 1e6 or a whole number"
+BYTES_RULE = "must be an amount of memory such as 500MB, 2GiB, 2G (which is GiB) or a number of bytes"
 
 
 def parse_duration(value: object) -> float:
@@ -46,13 +49,35 @@ def _count_from_text(text: str) -> float:
     return float(digits + (exponent or "")) * _FACTORS[suffix.lower()]
 
 
+def parse_bytes(value: object) -> int:
+    """Bytes from ``"2GiB"`` or from a plain number of them. Raises ``ValueError`` with the rule.
+
+    ``GB`` is 10⁹ bytes; ``GiB`` and a bare ``G`` are 2³⁰.
+    """
+    number = _bytes_from_text(value.strip()) if isinstance(value, str) else _number(value)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(BYTES_RULE)
+    return round(number)
+
+
+def _bytes_from_text(text: str) -> float:
+    match = _BYTES.fullmatch(text)
+    if not match:
+        return math.nan
+    digits, prefix, unit = match.groups()
+    step = 1000 if (unit or "").lower() == "b" else 1024
+    return float(digits) * float(step ** (1 + _POWERS.index(prefix.lower())) if prefix else 1)
+
+
 def _number(value: object) -> float:
     """``value`` as a float, NaN for anything that is no number."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
 
 
 def format_duration(seconds: float) -> str:
-    """The exact spelling that ``parse_duration`` reads back: ``1h30m``, ``0.5s``."""
+    """The exact spelling that ``parse_duration`` reads back: ``1h30m``, ``2.5s``, ``5ms``."""
+    if 0 < seconds < 1:
+        return f"{seconds * 1000:.10g}ms"
     rest, parts = seconds, []
     for unit, size in _SECONDS.items():
         count = rest if unit == "s" else rest // size

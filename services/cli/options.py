@@ -13,7 +13,7 @@ import typer
 
 from services.config import SETTINGS, Setting, load_toml, merge
 from services.home import Home
-from services.rules import Flag, OneOf, Share, SomeOf, Whole
+from services.rules import Bytes, Duration, Flag, OneOf, Share, SomeOf, Whole
 
 
 def complete_study(context: typer.Context, incomplete: str) -> list[str]:
@@ -94,6 +94,10 @@ def _metavar(setting: Setting) -> str:
             return "N"
         case Share():
             return "SHARE"
+        case Duration():
+            return "TIME"
+        case Bytes():
+            return "BYTES"
         case _:
             return setting.key.rpartition("_")[2].upper()
 

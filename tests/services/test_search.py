@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from search_space.architecture import ImageSpec
 from search_space.errors import (
     ConfigError,
     ConvscoutError,
@@ -18,8 +20,9 @@ from search_space.errors import (
     StudyInterrupted,
     StudyLockedError,
 )
+from search_space.space import SearchSpace
 from services import runner
-from services.events import EpochEnded, Event, TrialEnded, TrialStarted
+from services.events import EpochEnded, Event, Listener, Notice, TrialEnded, TrialStarted
 from services.exported_model import MODEL_FILE, ExportedModel
 from services.exporters.bundle import load_bundle
 from services.finish import OPENINGS_NOTE, Outcome, stored_outcome
@@ -38,6 +41,20 @@ def _search(home: Path, listener: Any = quiet, **options: Any) -> Outcome:
 
 def _resume(home: Path, **options: Any) -> Outcome:
     return runner.resume("tiny", Home(home), quiet, time.time(), **options)
+
+
+def _ctrl_c_after(epochs: int) -> Listener:
+    """A listener that presses Ctrl-C when so many epochs have ended."""
+    seen = 0
+
+    def press_ctrl_c(event: Event) -> None:
+        nonlocal seen
+        seen += isinstance(event, EpochEnded)
+        if seen == epochs:
+            os.kill(os.getpid(), signal.SIGINT)
+            seen += 1
+
+    return press_ctrl_c
 
 
 @pytest.fixture(scope="module")
@@ -96,17 +113,8 @@ def test_the_same_seed_gives_the_same_study(finished: Path, tmp_path: Path) -> N
 def test_an_interrupted_study_resumes_to_the_same_end(
     finished: Path, tmp_path: Path, epochs_seen: int
 ) -> None:
-    seen = 0
-
-    def press_ctrl_c(event: Event) -> None:
-        nonlocal seen
-        seen += isinstance(event, EpochEnded)
-        if seen == epochs_seen:
-            os.kill(os.getpid(), signal.SIGINT)
-            seen += 1
-
     with pytest.raises(StudyInterrupted) as caught:
-        _search(tmp_path, press_ctrl_c)
+        _search(tmp_path, _ctrl_c_after(epochs_seen))
     assert caught.value.exit_code == 130
     assert caught.value.next_command == "convscout resume tiny"
     _resume(tmp_path)
@@ -136,6 +144,65 @@ def test_candidates_over_a_limit_are_rejected_before_training(tmp_path: Path) ->
     rejected = [record for record in records if record.state is TrialState.REJECTED]
     assert outcome.state_counts.get("rejected", 0) == len(rejected)
     assert all("params" in record.reason and not record.measurements for record in rejected)
+
+
+def test_every_limit_reaches_the_search(tmp_path: Path) -> None:
+    limits = {"max_flops": "2M", "max_memory": "40MB", "max_latency": "10s"}
+    _search(tmp_path, families=("lenet", "vgg"), space={}, trials=2, epochs=1, portfolio=False, **limits)
+    for record in Ledger.open(Home(tmp_path), "tiny").trials():
+        if record.trained:
+            assert record.complexity is not None
+            assert record.complexity.flops <= 2_000_000
+            assert record.complexity.peak_train_bytes <= 40_000_000
+        else:
+            assert "max_flops" in record.reason or "max_memory" in record.reason
+
+
+def test_a_network_that_takes_too_long_for_an_image_is_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.search.MAX_REJECTIONS", 3)
+    with pytest.raises(ConvscoutError, match=r"s for an image exceed max_latency = 1e-05"):
+        _search(tmp_path, max_latency="0.01ms")
+
+
+def _two_configurations() -> dict[str, Any]:
+    """Every knob of LeNet and the recipe pinned, but for two widths."""
+    image = ImageSpec(in_channels=1, image_size=8, num_classes=10)
+    parts = {"recipe.optimizer": "sgd", "recipe.augmentation": "none", "recipe.distortion": "none"}
+    knobs = SearchSpace(image=image, families=("lenet",), overrides=parts).knobs()
+    return {name: knob.default for name, knob in knobs.items()} | {"lenet.width": {"choices": [4, 5]}}
+
+
+def test_a_configuration_is_trained_once_and_an_exhausted_space_ends_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.search.MAX_REJECTIONS", 10)
+    notices = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, Notice):
+            notices.append(event.text)
+
+    outcome = _search(tmp_path, note, trials=5, epochs=1, space=_two_configurations())
+    assert outcome.state_counts["completed"] == 2
+    records = Ledger.open(Home(tmp_path), "tiny").trials()
+    assert all(r.reason == "this configuration was trained once already" for r in records if not r.trained)
+    assert any("no more are proposed" in text for text in notices)
+
+
+def test_repeats_train_each_configuration_by_several_seeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.search.MAX_REJECTIONS", 10)
+    options = dict(trials=9, epochs=1, repeats=3, space=_two_configurations())
+    with pytest.raises(StudyInterrupted):
+        _search(tmp_path, _ctrl_c_after(2), **options)
+    _resume(tmp_path)
+    trained = [record for record in Ledger.open(Home(tmp_path), "tiny").trials() if record.trained]
+    widths = Counter(record.config.architecture.width for record in trained)
+    assert widths == {4: 3, 5: 3}
+    assert len({record.config.seed for record in trained}) == 6
 
 
 def test_a_limit_that_nothing_meets_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

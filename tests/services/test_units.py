@@ -7,12 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.units import (
+    BYTES_RULE,
     COUNT_RULE,
     DURATION_RULE,
     format_bytes,
     format_clock,
     format_count,
     format_duration,
+    parse_bytes,
     parse_count,
     parse_duration,
 )
@@ -27,6 +29,8 @@ from services.units import (
         ("2H", 7200),
         (" 1d ", 86400),
         ("1.5m", 90),
+        ("5ms", 0.005),
+        ("1s500ms", 1.5),
         ("45", 45),
         (2.5, 2.5),
     ],
@@ -88,3 +92,27 @@ def test_a_clock_shows_two_units() -> None:
     assert [format_clock(s) for s in (-3, 42.4, 59.6, 185, 3599.7, 3720)] == [
         "0s", "42s", "1m 00s", "3m 05s", "1h 00m", "1h 02m"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("2GiB", 2 * 2**30), ("2G", 2 * 2**30), ("1.5 gb", 1_500_000_000), ("500MB", 500_000_000),
+        ("64k", 65_536), ("1024", 1024), ("7B", 7), (4096, 4096),
+    ],
+)  # fmt: skip
+def test_bytes_are_read(text: object, count: int) -> None:
+    assert parse_bytes(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "G", "2X", "-1G", "2Gi B", "nan", math.nan, -1, True, None])
+def test_broken_bytes_are_refused_with_the_rule(text: object) -> None:
+    with pytest.raises(ValueError) as raised:
+        parse_bytes(text)
+    assert str(raised.value) == BYTES_RULE
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.005, "5ms"), (0.25, "250ms"), (90.5, "1m30.5s")])
+def test_durations_are_spelled_in_the_unit_that_fits(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+    assert parse_duration(text) == seconds
