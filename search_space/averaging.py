@@ -12,7 +12,7 @@ def averaging_rate(kind: str, step: int, num_steps: int, *, decay: float) -> flo
     "ema" forgets by ``decay`` a step; less in the beginning, else short trainings would remember
     their random start (the rule of TensorFlow's ``ExponentialMovingAverage``). "swa" follows the
     weights up to ``SWA_START`` and then takes the mean of all that come: Izmailov et al. (2018),
-    "Averaging Weights Leads to Wider Optima", algorithm 1, with a cycle of one step.
+    "Averaging Weights Leads to Wider Optima and Better Generalization", algorithm 1, with a cycle of one step.
     """
     if kind == "ema":
         return 1 - min(decay, step / (step + 9))

@@ -1,9 +1,10 @@
 """Image operations: what automatic augmentation draws from, on batches of normalised images.
 
 An operation takes ``images`` (N, C, H, W) and one magnitude an image, (N,) in [-1, 1], where 0 does
-nothing and 1 is the far end of the range of RandAugment (Cubuk et al., 2020, table 6). The deviation of
-the data is the unit of brightness, and black and white are the least and greatest values among the images
-given, as normalised images no longer know their range; so nothing is clipped. Equalization is left out.
+nothing and 1 is the far end of the range of AutoAugment (Cubuk et al., 2019), which RandAugment (Cubuk et al.,
+2020) keeps; only shifts go less far, and autocontrast has no magnitude. The deviation of the data is the unit of
+brightness, and black and white are the least and greatest values among the images given, as normalised images no
+longer know their range; so nothing is clipped. Of RandAugment's operations, equalization is left out.
 """
 
 from __future__ import annotations

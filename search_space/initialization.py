@@ -17,18 +17,22 @@ def he_normal(conv: nn.Conv2d) -> None:
 
 
 def xavier_normal(conv: nn.Conv2d) -> None:
-    """Glorot & Bengio (2010), "Understanding the difficulty of training deep feedforward networks", section 4.2."""
+    """Glorot & Bengio (2010), "Understanding the difficulty of training deep feedforward networks", section
+    4.2, drawn from a normal instead of a uniform distribution.
+    """
     nn.init.xavier_normal_(conv.weight)
 
 
 def orthogonal(conv: nn.Conv2d) -> None:
-    """Saxe et al. (2014), "Exact solutions to the nonlinear dynamics of learning", section 3, scaled for ReLU."""
+    """Saxe et al. (2014), "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks",
+    scaled for ReLU.
+    """
     nn.init.orthogonal_(conv.weight, gain=math.sqrt(2))
 
 
 @torch.no_grad()
 def dirac(conv: nn.Conv2d) -> None:
-    """Filters that pass on a map each, as many as there are maps; the others after He (Jordan, 2024, section 3.2)."""
+    """Filters that pass on a map each, as many as there are maps; the others after He (Jordan, 2024, section 3.3)."""
     he_normal(conv)
     if conv.groups == 1:
         nn.init.dirac_(conv.weight[: conv.in_channels])

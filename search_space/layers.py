@@ -37,7 +37,7 @@ class DropBlock(nn.Module):
     """Drops squares of up to 3 × 3 pixels of a map: (N, C, H, W) → (N, C, H, W).
 
     Ghiasi et al. (2018), "DropBlock: A regularization method for convolutional networks", section 3. The
-    paper's blocks are of 7 pixels, for maps of 14 and more.
+    paper's blocks are of 7 pixels, for the maps of large images.
     """
 
     def __init__(self, probability: float) -> None:
@@ -63,7 +63,7 @@ GROUP_CHANNELS = 8  # channels of a group of GroupNorm, or somewhat more
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Wu & He (2018), "Group Normalization", section 3.2, in groups of about ``GROUP_CHANNELS``."""
+    """Wu & He (2018), "Group Normalization", section 3, in groups of about ``GROUP_CHANNELS``."""
     return nn.GroupNorm(math.gcd(channels, max(1, channels // GROUP_CHANNELS)), channels)
 
 
@@ -113,6 +113,24 @@ class PreActKnobs(ConvKnobs):
     """The knobs of families that normalise and activate the input of a convolution, not its output."""
 
     norm_placement: str = choice("before", ("before",), help="batch norm before the activation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SqueezeExcitationKnobs(ConvKnobs):
+    """The knobs of families whose blocks may have squeeze-and-excitation."""
+
+    squeeze_excitation: bool = choice(False, (False, True), help="squeeze-and-excitation in each block")
+    se_reduction: int = choice(
+        4, (4, 8, 16), legal=(1, 2, 4, 8, 16, 32), when={"squeeze_excitation": (True,)},
+        help="maps ÷ units that they are squeezed to",
+    )  # fmt: skip
+
+    def squeeze_excitation_layers(self, channels: int, *, reduced: int | None = None) -> list[nn.Module]:
+        """The layer that weights ``channels`` maps, with ``reduced`` (all) ÷ ``se_reduction`` units; or none."""
+        if not self.squeeze_excitation:
+            return []
+        squeezed = max(1, (reduced or channels) // self.se_reduction)
+        return [SqueezeExcitation(channels, squeezed, self)]
 
 
 class Subsample(nn.Module):
@@ -176,6 +194,30 @@ class ConvNormAct(nn.Sequential):
         super().__init__(OrderedDict(layers))
 
 
+class SqueezeExcitation(nn.Module):
+    """Weights each map, in (0, 1), by what all of them show on average: (N, C, H, W) → (N, C, H, W).
+
+    Hu, Shen & Sun (2018), "Squeeze-and-Excitation Networks", section 3, equations 2 to 4; ``squeezed`` is
+    C / r there. Its layers have biases, as in the authors' models.
+    """
+
+    def __init__(self, channels: int, squeezed: int, knobs: ConvKnobs) -> None:
+        super().__init__()
+        self.excitation = nn.Sequential(
+            OrderedDict(
+                squeeze=nn.Linear(channels, squeezed),
+                act=knobs.activation_layer(),
+                expand=nn.Linear(squeezed, channels),
+                gate=nn.Sigmoid(),
+            )
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C, H, W)."""
+        weights: Tensor = self.excitation(maps.mean((2, 3)))  # (N, C)
+        return maps * weights[:, :, None, None]
+
+
 class NormAct(nn.Sequential):
     """Batch norm and activation before a convolution (He et al., 2016b, "Identity Mappings", figure 4e)."""
 
@@ -191,7 +233,7 @@ def bare_conv(in_channels: int, out_channels: int, *, kernel_size: int, stride: 
 class PoolHead(nn.Sequential):
     """Global average pooling, dropout and one linear layer: (N, C, H, W) → (N, num_classes).
 
-    Lin et al. (2014), "Network in Network", section 3.2.
+    The pooling is that of Lin et al. (2014), "Network in Network", section 3.2, which has no layer after it.
     """
 
     def __init__(self, in_channels: int, num_classes: int, knobs: ConvKnobs) -> None:
@@ -208,8 +250,9 @@ class PoolHead(nn.Sequential):
 class FractionalMaxPool(nn.Module):
     """Max pooling over overlapping cells at random places: (N, C, H, W) → (N, C, H // window, W // window).
 
-    Graham (2014), "Fractional Max-Pooling", section 2. Cells are evenly spaced outside training, so that
-    one image always gets one answer.
+    Graham (2014), "Fractional Max-Pooling", section 2. Deviations: maps shrink by ``window``, where the
+    paper has them shrink by less than 2; cells are evenly spaced outside training, so that one image always
+    gets one answer.
     """
 
     def __init__(self, window: int) -> None:

@@ -60,7 +60,7 @@ def exponential(progress: float) -> float:
 def one_cycle(progress: float) -> float:
     """Up from 1/25 over three tenths, then down to zero, both along a cosine.
 
-    Smith & Topin (2019), "Super-Convergence", section 2, in the shape and with the proportions of fastai.
+    Smith & Topin (2019), "Super-Convergence", in the shape and with the proportions of torch's ``OneCycleLR``.
     """
     if progress < 0.3:
         return 1 - 0.96 * cosine(progress / 0.3)

@@ -1,8 +1,8 @@
 """Random light and colour.
 
 After Krizhevsky et al. (2012), "ImageNet Classification with Deep Convolutional Neural Networks", section 4.1, in
-the form of Howard (2013), "Some Improvements on Deep CNN Based Image Classification", section 2.2. Hue stays: for some
-labels it is what matters.
+the form of Howard (2013), "Some Improvements on Deep Convolutional Neural Network Based Image Classification", the
+section on additional color manipulations, but always in one order. Hue stays: for some labels it is what matters.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ from search_space.regions import random_boxes
 @augmentations.register("cutmix")
 @dataclass(frozen=True, kw_only=True)
 class CutMix(AugmentationConfig):
-    """Yun et al. (2019), "CutMix: Regularization Strategy to Train Strong Classifiers", section 3.1.
+    """Yun et al. (2019), "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features",
+    section 3.1.
 
     Deviation: each image has a box of its own.
     """

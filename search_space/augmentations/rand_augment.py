@@ -16,7 +16,8 @@ from search_space.knobs import integer, real
 @augmentations.register("rand_augment")
 @dataclass(frozen=True, kw_only=True)
 class RandAugment(AugmentationConfig):
-    """Cubuk et al. (2020), "RandAugment: Practical Automated Data Augmentation", section 3.
+    """Cubuk et al. (2020), "RandAugment: Practical Automated Data Augmentation with a Reduced Search Space",
+    section 3.
 
     Deviation: the operations of ``image_operations``.
     """

@@ -20,9 +20,10 @@ FLATTEST = 0.3  # height ÷ width
 @augmentations.register("random_erasing")
 @dataclass(frozen=True, kw_only=True)
 class RandomErasing(AugmentationConfig):
-    """Zhong et al. (2020), "Random Erasing Data Augmentation", section 3.2.
+    """Zhong et al. (2020), "Random Erasing Data Augmentation", algorithm 1.
 
-    Deviations: one random colour a rectangle instead of noise, and rectangles may reach over the edge.
+    Deviations: one random colour a rectangle instead of noise, the logarithm of the aspect is what is uniform,
+    and rectangles may reach over the edge.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("distortion",)

@@ -2,9 +2,10 @@
 
 Krizhevsky, Sutskever & Hinton (2012), "ImageNet Classification with Deep Convolutional Neural Networks",
 section 3 and figure 2 (two groups of filters, local response normalization); Krizhevsky (2014), "One Weird
-Trick for Parallelizing Convolutional Neural Networks", section 5 (one tower, other widths), which is
-torchvision's. Deviations: batch norm by default; weights are drawn after He et al. (2015); the
-stem's filters and stride follow the size of the image; stages stop pooling when maps would fall below 2 × 2.
+Trick for Parallelizing Convolutional Neural Networks", the section on experiments (one tower, other widths).
+Deviations: the 2014 net has 256 filters in its fourth convolution, as torchvision's, where the paper says 384;
+batch norm by default; weights are drawn after He et al. (2015); the stem's filters and stride follow the size
+of the image; stages stop pooling when maps would fall below 2 × 2.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec, families
+from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.geometry import require_side, stem_reduction
 from search_space.knobs import choice, integer
 from search_space.layers import POOLS, ConvKnobs, ConvNormAct, initialize
+from search_space.staged import StagedNet
 
 GRID = 6  # side of the largest map that the hidden layers see
 SMALLEST_MAP = 2
@@ -47,6 +49,7 @@ class AlexNetConfig(ConvKnobs, ArchitectureConfig):
         False, (False,), legal=(False, True), help="divide by the responses of neighbouring maps"
     )
 
+    strength: ClassVar[float] = 0.66
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "alexnet": _PAPER | dict(width=64),
         "alexnet_2012": _PAPER | dict(width=96, proportions="2012", groups=2, response_norm=True),
@@ -147,26 +150,16 @@ class HiddenHead(nn.Sequential):
 # net
 
 
-class AlexNet(Classifier):
+class AlexNet(StagedNet):
     """Convolutions and a head with two hidden layers."""
 
     def __init__(self, config: AlexNetConfig, image: ImageSpec) -> None:
-        super().__init__()
         plans, side = plan_convs(config, image.image_size)
-        self.stages = nn.Sequential()
+        stages = nn.Sequential()
         channels = image.in_channels
         for index, plan in enumerate(plans):
-            self.stages.append(make_stage(channels, plan, config, index=index))
+            stages.append(make_stage(channels, plan, config, index=index))
             channels = plan.filters
-        self.head = HiddenHead(channels, min(GRID, side), image.num_classes, config)
+        head = HiddenHead(channels, min(GRID, side), image.num_classes, config)
+        super().__init__(nn.Identity(), stages, head)
         initialize(self, config.init)
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images → (N, C', H', W')."""
-        features: Tensor = self.stages(images)
-        return features
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """(N, C', H', W') → (N, num_classes) logits."""
-        logits: Tensor = self.head(features)
-        return logits

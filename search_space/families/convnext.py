@@ -2,9 +2,9 @@
 
 Liu, Mao, Wu, Feichtenhofer, Darrell & Xie (2022), "A ConvNet for the 2020s", section 2, figure 4 and appendix A;
 layer scale from Touvron et al. (2021), "Going Deeper with Image Transformers", section 2. Deviations: the
-side of the stem's patches follows the size of the image; stages stop halving when maps would fall below
-4 × 4; branches of the shallow default nets start at a tenth instead of a millionth, which trainings of a few
-epochs would not get over.
+side of the stem's patches follows the size of the image, and those of tiny images overlap; stages stop
+halving when maps would fall below 4 × 4; filters are drawn after He et al. (2015); branches of the shallow
+default nets start at a tenth instead of a millionth, which trainings of a few epochs would not get over.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import StochasticDepth
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec, families
+from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.geometry import SMALLEST_MAP, require_side, stage_widths
 from search_space.knobs import choice, integer, real
 from search_space.layers import ACTIVATIONS, initialize
+from search_space.staged import StagedNet
 
 NORM_EPS = 1e-6
 
@@ -54,6 +55,7 @@ class ConvNeXtConfig(ArchitectureConfig):
     )
     head_dropout: float = real(0.0, low=0.0, high=0.5, maximum=0.9, help="probability of dropping a feature")
 
+    strength: ClassVar[float] = 0.57
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "convnext_tiny": _variant(96, 9, 0.1),
         "convnext_small": _variant(96, 27, 0.4),
@@ -131,8 +133,12 @@ class Block(nn.Module):
 
 
 def make_patches(in_channels: int, width: int, side: int) -> nn.Sequential:
-    """The stem: every patch of the image to one pixel, (N, C, H, W) → (N, width, H // side, W // side)."""
-    return nn.Sequential(nn.Conv2d(in_channels, width, side, side), MapNorm(width))
+    """The stem: every patch of the image to one pixel, (N, C, H, W) → (N, width, H // side, W // side).
+
+    Patches of a single pixel become 3 × 3 pixels that overlap: of one grey pixel, the norm leaves the sign.
+    """
+    kernel_size, padding = (side, 0) if side > 1 else (3, 1)
+    return nn.Sequential(nn.Conv2d(in_channels, width, kernel_size, side, padding), MapNorm(width))
 
 
 def make_transition(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
@@ -156,16 +162,15 @@ class NormHead(nn.Sequential):
 # net
 
 
-class ConvNeXt(Classifier):
+class ConvNeXt(StagedNet):
     """A stem of patches, stages of blocks with transitions between them, and a head."""
 
     def __init__(self, config: ConvNeXtConfig, image: ImageSpec) -> None:
-        super().__init__()
         depths, side = stage_depths(config), patch_side(image.image_size)
         widths = stage_widths(config.width, len(depths))
         strides = halvings(image.image_size // side, len(depths))
-        self.stem = make_patches(image.in_channels, config.width, side)
-        self.stages = nn.Sequential()
+        stem = make_patches(image.in_channels, config.width, side)
+        stages = nn.Sequential()
         channels, index = config.width, 0
         for width, depth, stride in zip(widths, depths, strides, strict=True):
             stage = nn.Sequential()
@@ -175,17 +180,7 @@ class ConvNeXt(Classifier):
                 rate = config.drop_path * index / max(1, sum(depths) - 1)
                 stage.append(Block(width, rate, config))
                 index += 1
-            self.stages.append(stage)
+            stages.append(stage)
             channels = width
-        self.head = NormHead(channels, image.num_classes, config)
+        super().__init__(stem, stages, NormHead(channels, image.num_classes, config))
         initialize(self)
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images → (N, C', H', W')."""
-        features: Tensor = self.stages(self.stem(images))
-        return features
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """(N, C', H', W') → (N, num_classes) logits."""
-        logits: Tensor = self.head(features)
-        return logits

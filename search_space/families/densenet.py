@@ -1,8 +1,8 @@
 """DenseNet: every layer reads the maps of all layers before it in its block, and adds a few of its own.
 
 Huang, Liu, van der Maaten & Weinberger (2017), "Densely Connected Convolutional Networks", sections 3 and
-4.2, table 1. Deviations: the stem's size and stride follow the size of the image; transitions stop pooling
-when maps would fall below 4 × 4; weights are drawn with fan-out, not fan-in, of He et al. (2015).
+4.2, table 1. Weights are drawn as in its authors' code, with the fan-out of He et al. (2015). Deviations: the
+stem's size and stride follow the size of the image; transitions stop pooling when maps would fall below 4 × 4.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec, families
+from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.families.resnet import stem_stride_knob
 from search_space.geometry import require_side, stage_strides, stem_reduction
 from search_space.knobs import choice, integer, real
 from search_space.layers import NormAct, PoolHead, PreActKnobs, bare_conv, initialize
+from search_space.staged import StagedNet
 
 BOTTLENECK = 4  # a bottleneck has this many times the growth rate of filters (section 3)
 
@@ -49,6 +50,7 @@ class DenseNetConfig(PreActKnobs, ArchitectureConfig):
         0.5, low=0.3, high=1.0, minimum=0.05, maximum=1.0, help="share of the maps that a transition keeps"
     )
 
+    strength: ClassVar[float] = 0.66
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "densenet121": _variant(32, 64, 6, 12, 24, 16),
         "densenet161": _variant(48, 96, 6, 12, 36, 24),
@@ -128,34 +130,23 @@ class Transition(nn.Sequential):
 # net
 
 
-class DenseNet(Classifier):
+class DenseNet(StagedNet):
     """A stem, dense blocks with transitions between them, a last activation and a pooling head."""
 
     def __init__(self, config: DenseNetConfig, image: ImageSpec) -> None:
-        super().__init__()
         reduction = max(config.stem_stride, stem_reduction(image.image_size))
         depths = stage_depths(config)
         strides = stage_strides(-(-image.image_size // reduction), len(depths))
         channels = config.width
-        self.stem = Stem(image.in_channels, channels, reduction, config)
-        self.blocks = nn.Sequential()
+        stem = Stem(image.in_channels, channels, reduction, config)
+        blocks = nn.Sequential()
         for index, (depth, stride) in enumerate(zip(depths, strides, strict=True)):
             if index:
                 kept = max(1, int(config.compression * channels))
-                self.blocks.append(Transition(channels, kept, stride, config))
+                blocks.append(Transition(channels, kept, stride, config))
                 channels = kept
-            self.blocks.append(DenseBlock(channels, depth, config))
+            blocks.append(DenseBlock(channels, depth, config))
             channels += depth * config.growth_rate
-        self.blocks.append(NormAct(channels, config))
-        self.head = PoolHead(channels, image.num_classes, config)
+        blocks.append(NormAct(channels, config))
+        super().__init__(stem, blocks, PoolHead(channels, image.num_classes, config))
         initialize(self, config.init)
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images → (N, C', H', W')."""
-        features: Tensor = self.blocks(self.stem(images))
-        return features
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """(N, C', H', W') → (N, num_classes) logits."""
-        logits: Tensor = self.head(features)
-        return logits

@@ -7,9 +7,16 @@ its inputs; globally, one column is all that is left. Hence each column learns t
 
 Deviations: dropped paths are computed and weighted with zero, so that their batch norms follow the data
 and costs do not depend on chance; drop-path is off by default, as a training of a few epochs is better
-without; dropout has one rate for all blocks; the last maps are averaged and not max-pooled to one pixel;
+without; dropout comes after a block's pooling, at one rate for all blocks; the last join of a block comes
+before its pooling, as the paper draws it, and not after, as its authors' code has it; weights are drawn after
+He et al. (2015) instead of Glorot & Bengio (2010); the last maps are averaged and not max-pooled to one pixel;
 images above 48 pixels go through the stem of ``resnet``; blocks stop pooling when maps would fall below
 2 × 2.
+
+The paper's nets of 16 to 128 filters have the number of parameters that it prints, from 0.3 M with one column
+to 21.1 M with six. ``fractalnet20`` has 33.7 M, and 38.6 M are printed. The generator of networks that the
+authors published (gustavla/fractalnet) has the same filters and wires them alike, which gives 33.7 M as well,
+and so does khanrc/pt.fractalnet; where the other 4.9 M would be is not known.
 """
 
 from __future__ import annotations
@@ -29,8 +36,9 @@ from search_space.families.vgg import stage_pools
 from search_space.geometry import require_side, stage_widths, stem_reduction
 from search_space.knobs import choice, integer, real
 from search_space.layers import POOLINGS, ConvKnobs, ConvNormAct, PoolHead, initialize, pool_layer
+from search_space.staged import StagedNet
 
-GLOBAL_SHARE = 0.5  # of batches that see one column, where drop-path is mixed (section 4)
+GLOBAL_SHARE = 0.5  # of batches that see one column, where drop-path is mixed; as in the paper's experiments
 
 
 @families.register("fractalnet")
@@ -52,6 +60,7 @@ class FractalNetConfig(ConvKnobs, ArchitectureConfig):
         help="probability that a join loses an input",
     )  # fmt: skip
 
+    strength: ClassVar[float] = 0.70
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "fractalnet20": dict(width=64, blocks=5, columns=3, drop_path="mixed"),
     }
@@ -198,34 +207,15 @@ class FractalNet(Classifier):
 # columns by themselves
 
 
-class Column(Classifier):
-    """One column of a FractalNet: a plain network of convolutions and poolings, without joins."""
-
-    def __init__(self, stages: nn.Sequential, head: nn.Module) -> None:
-        super().__init__()
-        self.stages = stages
-        self.head = head
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images → (N, C', H', W')."""
-        features: Tensor = self.stages(images)
-        return features
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """(N, C', H', W') → (N, num_classes) logits."""
-        logits: Tensor = self.head(features)
-        return logits
-
-
-def extract_column(net: FractalNet, column: int) -> Column:
-    """Column ``column`` of ``net`` as a network of its own, with a copy of its weights; -1 is the deepest.
+def extract_column(net: FractalNet, column: int) -> StagedNet:
+    """Column ``column`` of ``net`` as a plain network, with a copy of its weights; -1 is the deepest.
 
     Its norms have seen what other columns put into the joins as well: to be accurate, it needs their
     statistics measured anew (``torch.optim.swa_utils.update_bn``) unless ``net`` was trained with
     global drop-path alone. Raises ``IndexError`` where there is no such column.
     """
-    stages = nn.Sequential(net.stem)
+    stages = nn.Sequential()
     for block, pool in zip(net.blocks, net.pools, strict=True):
         assert isinstance(block, FractalBlock)
         stages.append(nn.Sequential(block.columns[column], pool))
-    return copy.deepcopy(Column(stages, net.head))
+    return copy.deepcopy(StagedNet(net.stem, stages, net.head))

@@ -1,10 +1,11 @@
 """GoogLeNet (Inception v1): blocks of four branches, which 1 × 1 convolutions keep cheap.
 
 Szegedy et al. (2015), "Going Deeper with Convolutions", sections 4 and 5, table 1. Deviations: batch norm
-by default (Ioffe & Szegedy, 2015) instead of local response normalization; the widest filters are 3 × 3 by
-default, as torchvision has them, instead of 5 × 5; auxiliary heads, which average their maps to 4 × 4, are
-there only if asked for; the stem shrinks small images less, and stages stop pooling when maps would fall
-below 4 × 4.
+by default (Ioffe & Szegedy, 2015), and never local response normalization; the widest filters are 3 × 3 by
+default instead of 5 × 5, and stage 3 starts with a pooling of 2 × 2 pixels instead of 3 × 3, both as
+torchvision has them; auxiliary heads, which average their maps to 4 × 4, are there only if asked for; weights
+are drawn after He et al. (2015); the stem shrinks small images less, and stages stop pooling when maps would
+fall below 4 × 4.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec, families
+from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.geometry import divisible, early_halvings, require_side, stage_strides
 from search_space.knobs import choice, integer
-from search_space.layers import ConvKnobs, ConvNormAct, PoolHead, initialize
+from search_space.layers import ConvNormAct, PoolHead, SqueezeExcitationKnobs, initialize
+from search_space.staged import StagedNet
 
 AUXILIARY_GRID = 4
 AUXILIARY_DROPOUT = 0.7
@@ -45,7 +47,7 @@ _FULL = dict(width=64, depth1=2, depth2=5, depth3=2)
 
 
 @dataclass(frozen=True, kw_only=True)
-class InceptionKnobs(ConvKnobs):
+class InceptionKnobs(SqueezeExcitationKnobs):
     """What all Inception networks have: one width, to which all filters as published are scaled."""
 
     published_width: ClassVar[int]
@@ -72,6 +74,7 @@ class GoogLeNetConfig(InceptionKnobs, ArchitectureConfig):
     depth3: int = integer(1, low=1, high=2, maximum=2, help="Inception blocks in stage 3 (5a, 5b)")
     wide_kernel: int = choice(3, (3, 5), help="side of the filters of the 5 × 5 branch")
 
+    strength: ClassVar[float] = 0.65
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "googlenet": _FULL | dict(auxiliary=True, head_dropout=0.2),
         "googlenet_without_auxiliary": _FULL | dict(auxiliary=False, head_dropout=0.2),
@@ -145,12 +148,13 @@ class Concatenation(nn.Module):
         return torch.cat([branch(maps) for branch in self.branches], dim=1)
 
 
-def make_stem(in_channels: int, halvings: int, config: GoogLeNetConfig) -> tuple[Chain, Chain]:
-    """Three convolutions that halve at most twice, (N, C, H, W) → (N, out_channels, H', W')."""
+def make_stem(in_channels: int, halvings: int, config: GoogLeNetConfig) -> tuple[nn.Sequential, int]:
+    """Three convolutions, with poolings, that halve ``halvings`` times, and the maps that they put out."""
     stride, kernel = (2 if halvings else 1), (7 if halvings == 3 else 3)
     first = Chain(in_channels, [(64, kernel)], config, stride=stride)
     pool = make_pool(3) if halvings > 1 else None
-    return first, Chain(first.out_channels, [(64, 1), (192, 3)], config, pool=pool)
+    second = Chain(first.out_channels, [(64, 1), (192, 3)], config, pool=pool)
+    return nn.Sequential(first, second, *([make_pool(3)] if halvings == 3 else [])), second.out_channels
 
 
 def make_pool(kernel_size: int) -> nn.MaxPool2d:
@@ -191,35 +195,28 @@ class AuxiliaryHead(nn.Sequential):
 # net
 
 
-class InceptionNet(Classifier):
-    """Stages, a pooling head, and auxiliary heads that only training looks at.
+class InceptionNet(StagedNet):
+    """A stem, stages, a pooling head, and auxiliary heads that only training looks at.
 
-    ``auxiliary`` maps the position of a module of ``features`` to the head that reads what it puts out.
+    ``auxiliary`` maps the position of a module of ``stages`` to the head that reads what it puts out.
     """
 
     def __init__(
-        self, features: Sequence[nn.Module], auxiliary: Mapping[int, nn.Module], head: nn.Module, init: str
+        self,
+        stem: nn.Module,
+        stages: nn.Sequential,
+        head: nn.Module,
+        auxiliary: Mapping[int, nn.Module],
+        init: str,
     ) -> None:
-        super().__init__()
-        self.features = nn.Sequential(*features)
+        super().__init__(stem, stages, head)
         self.auxiliary = nn.ModuleDict({str(place): module for place, module in auxiliary.items()})
-        self.head = head
         initialize(self, init)
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images → (N, C', H', W')."""
-        features: Tensor = self.features(images)
-        return features
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """(N, C', H', W') → (N, num_classes) logits."""
-        logits: Tensor = self.head(features)
-        return logits
 
     def forward_training(self, images: Tensor) -> list[Tensor]:
         """(N, C, H, W) images → the head's logits, then each auxiliary head's; all (N, num_classes)."""
-        maps, auxiliary = images, list[Tensor]()
-        for place, module in self.features.named_children():
+        maps, auxiliary = self.stem(images), list[Tensor]()
+        for place, module in self.stages.named_children():
             maps = module(maps)
             if place in self.auxiliary:
                 auxiliary.append(self.auxiliary[place](maps))
@@ -232,19 +229,20 @@ class GoogLeNet(InceptionNet):
     def __init__(self, config: GoogLeNetConfig, image: ImageSpec) -> None:
         halvings = early_halvings(image.image_size, most=3)
         strides = stage_strides(-(-image.image_size // 2**halvings), len(STAGES))
-        stem = make_stem(image.in_channels, halvings, config)
-        features: list[nn.Module] = [*stem, *([make_pool(3)] if halvings == 3 else [])]
+        stem, channels = make_stem(image.in_channels, halvings, config)
+        stages = nn.Sequential()
         auxiliary: dict[int, nn.Module] = {}
-        channels = stem[-1].out_channels
         for stage, (blocks, stride) in enumerate(zip(stage_blocks(config), strides, strict=True)):
             if stride > 1:
-                features.append(make_pool(POOL_KERNELS[stage]))
+                stages.append(make_pool(POOL_KERNELS[stage]))
             if stage:
-                features.append(config.dropout_layer())
+                stages.append(config.dropout_layer())
             for index, filters in enumerate(blocks):
                 block = make_block(channels, filters, config)
-                features.append(block)
+                stages.append(block)
                 channels = block.out_channels
+                stages.extend(config.squeeze_excitation_layers(channels))
                 if config.auxiliary and stage == 1 and index in auxiliary_places(len(blocks)):
-                    auxiliary[len(features) - 1] = AuxiliaryHead(channels, image.num_classes, config)
-        super().__init__(features, auxiliary, PoolHead(channels, image.num_classes, config), config.init)
+                    auxiliary[len(stages) - 1] = AuxiliaryHead(channels, image.num_classes, config)
+        head = PoolHead(channels, image.num_classes, config)
+        super().__init__(stem, stages, head, auxiliary, config.init)

@@ -47,6 +47,7 @@ class InceptionV3Config(InceptionKnobs, ArchitectureConfig):
     depth2: int = integer(1, low=1, high=3, maximum=4, help="blocks of figure 6 in stage 2")
     depth3: int = integer(1, low=1, high=2, maximum=2, help="blocks of figure 7 in stage 3")
 
+    strength: ClassVar[float] = 0.62
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "inception_v3": _FULL | dict(auxiliary=True),
         "inception_v3_without_auxiliary": _FULL | dict(auxiliary=False),
@@ -91,20 +92,19 @@ def plan_for(image_size: int) -> Plan:
 # blocks
 
 
-def make_stem(in_channels: int, plan: Plan, config: InceptionV3Config) -> list[Chain]:
-    """Five convolutions that halve at most twice, (N, C, H, W) → (N, out_channels, H', W')."""
+def make_stem(in_channels: int, plan: Plan, config: InceptionV3Config) -> tuple[nn.Sequential, int]:
+    """Five convolutions, with poolings, that halve as planned, and the maps that they put out."""
     stride = 2 if plan.halvings else 1
     padding = plan.padding if stride > 1 else 1
     first = Chain(in_channels, [(32, 3)], config, stride=stride, padding=padding)
     second = Chain(first.out_channels, [(32, 3)], config, padding=plan.padding)
     third = Chain(second.out_channels, [(64, 3)], config)
     pool = make_pool(2, plan.padding) if plan.halvings > 1 else None
-    return [
-        first,
-        second,
-        third,
-        Chain(third.out_channels, [(80, 1), (192, 3)], config, pool=pool, padding=plan.padding),
-    ]
+    last = Chain(third.out_channels, [(80, 1), (192, 3)], config, pool=pool, padding=plan.padding)
+    stem = nn.Sequential(first, second, third, last)
+    if plan.halvings > 2:
+        stem.append(make_pool(2, plan.padding))
+    return stem, last.out_channels
 
 
 def make_pool(stride: int, padding: int) -> nn.MaxPool2d:
@@ -212,20 +212,21 @@ class InceptionV3(InceptionNet):
 
     def __init__(self, config: InceptionV3Config, image: ImageSpec) -> None:
         plan = plan_for(image.image_size)
-        stem = make_stem(image.in_channels, plan, config)
-        features: list[nn.Module] = [*stem, *([make_pool(2, plan.padding)] if plan.halvings > 2 else [])]
+        stem, channels = make_stem(image.in_channels, plan, config)
+        stages = nn.Sequential()
         auxiliary: dict[int, nn.Module] = {}
-        channels = stem[-1].out_channels
         for index, makers in enumerate(stage_makers(plan, config)):
             if index:
-                features.append(config.dropout_layer())
+                stages.append(config.dropout_layer())
             for make in makers:
                 block = make(channels)
-                features.append(block)
+                stages.append(block)
                 channels = block.out_channels
+                stages.extend(config.squeeze_excitation_layers(channels))
             if config.auxiliary and index == 1:
-                auxiliary[len(features) - 1] = AuxiliaryHead(channels, image.num_classes, config)
-        super().__init__(features, auxiliary, PoolHead(channels, image.num_classes, config), config.init)
+                auxiliary[len(stages) - 1] = AuxiliaryHead(channels, image.num_classes, config)
+        head = PoolHead(channels, image.num_classes, config)
+        super().__init__(stem, stages, head, auxiliary, config.init)
 
 
 def stage_makers(plan: Plan, config: InceptionV3Config) -> list[list[Callable[[int], Concatenation]]]:

@@ -45,7 +45,7 @@ class LeNetConfig(ConvKnobs, ArchitectureConfig):
     pool: str = choice("max", ("max", "avg"), legal=POOLINGS, help="how a stage halves its maps")
     hidden: int = integer(128, low=32, high=256, log=True, help="units of the first fully connected layer")
 
-    searched: ClassVar[bool] = True
+    strength: ClassVar[float] = 0.65
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "lenet5": dict(
             activation="tanh", norm_placement="none", width=6, depth=2, growth=16 / 6, kernel_size=5,

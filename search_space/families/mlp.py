@@ -1,9 +1,9 @@
 """MLP: fully connected layers over all pixels, the baseline that shows why one convolves.
 
 LeCun, Bottou, Bengio & Haffner (1998), "Gradient-Based Learning Applied to Document Recognition",
-section III.C.5. Nothing in it knows which pixels are neighbours, and each unit of the first layer has a weight for
-every pixel. Deviations: batch norm and ReLU by default; larger images are averaged down, as weights grow with
-pixels.
+section III.C, on fully connected networks with one and with two hidden layers. Nothing in it knows which pixels
+are neighbours, and each unit of the first layer has a weight for every pixel. Deviations: batch norm and ReLU by
+default; larger images are averaged down, as weights grow with pixels.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class MLPConfig(ArchitectureConfig):
     input_dropout: float = real(0.0, low=0.0, high=0.3, maximum=0.9, help="probability of dropping a pixel")
     head_dropout: float = real(0.2, low=0.0, high=0.5, maximum=0.9, help="probability of dropping a unit")
 
+    strength: ClassVar[float] = 0.45
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "lenet_300_100": _PAPER | dict(width=300, depth=2, taper=100 / 300),
         "lenet_500_150": _PAPER | dict(width=500, depth=2, taper=150 / 500),

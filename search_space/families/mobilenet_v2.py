@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
-from torchvision.ops import SqueezeExcitation, StochasticDepth
+from torchvision.ops import StochasticDepth
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec, families
+from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.geometry import divisible, fitted_strides, require_side
 from search_space.initialization import silence
 from search_space.knobs import choice, integer, real
-from search_space.layers import ConvKnobs, ConvNormAct, PoolHead, initialize
+from search_space.layers import ConvNormAct, PoolHead, SqueezeExcitationKnobs, initialize
+from search_space.staged import StagedNet
 
 CHANNEL_MULTIPLE = 8
 STEM_WIDTH = 32
@@ -49,7 +50,7 @@ _PAPER = dict(activation="relu6", depth_multiplier=1.0, expansion=6, head_width=
 
 
 @dataclass(frozen=True, kw_only=True)
-class MobileKnobs(ConvKnobs):
+class MobileKnobs(SqueezeExcitationKnobs):
     """What MobileNet v2 and EfficientNet have in common: one table of stages, scaled."""
 
     width_multiplier: float = real(
@@ -71,15 +72,17 @@ class MobileNetV2Config(MobileKnobs, ArchitectureConfig):
     expansion: int = integer(4, low=2, high=6, maximum=16, help="maps within a block ÷ maps it is given")
     head_width: int = integer(256, low=128, high=512, log=True, help="maps before the head")
 
+    strength: ClassVar[float] = 0.47
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "mobilenet_v2": _PAPER | dict(width_multiplier=1.0),
         "mobilenet_v2_0_5": _PAPER | dict(width_multiplier=0.5),
         "mobilenet_v2_1_4": _PAPER | dict(width_multiplier=1.4, head_width=1792),
     }
 
-    def build(self, image: ImageSpec) -> MobileNetV2:
+    def build(self, image: ImageSpec) -> MobileNet:
         require_side(self.name, image, 8)
-        return MobileNetV2(self, image)
+        rows = [row if row.expansion == 1 else row._replace(expansion=self.expansion) for row in STAGES]
+        return MobileNet(self, image, rows, head_width=self.head_width)
 
 
 # geometry
@@ -129,14 +132,13 @@ class InvertedResidual(nn.Module):
 
     Maps (N, in_channels, H, W) to (N, out_channels, ceil(H / stride), ceil(W / stride)). The last
     convolution has no activation: it would lose what few maps hold (Sandler et al., 2018, section 3.2).
-    With ``squeeze``, maps are weighted before it by what all of them show on average (Hu et al., 2018,
+    Before it, maps may be weighted by what all of them show on average (Hu et al., 2018,
     "Squeeze-and-Excitation Networks", section 3). ``drop_path`` is the probability of skipping the
-    block for an image in training (Huang et al., 2016, "Deep Networks with Stochastic Depth", section 3).
+    block for an image in training (Huang et al., 2016, "Deep Networks with Stochastic Depth", section 3, who
+    skip it for a batch).
     """
 
-    def __init__(
-        self, plan: BlockPlan, knobs: ConvKnobs, *, squeeze: bool = False, drop_path: float = 0.0
-    ) -> None:
+    def __init__(self, plan: BlockPlan, knobs: MobileKnobs, *, drop_path: float = 0.0) -> None:
         super().__init__()
         inner = plan.in_channels * plan.expansion
         layers: list[nn.Module] = []
@@ -145,10 +147,7 @@ class InvertedResidual(nn.Module):
         layers.append(
             ConvNormAct(inner, inner, knobs, kernel_size=plan.kernel_size, stride=plan.stride, groups=inner)
         )
-        if squeeze:
-            layers.append(
-                SqueezeExcitation(inner, max(1, plan.in_channels // 4), activation=knobs.activation_layer)
-            )
+        layers += knobs.squeeze_excitation_layers(inner, reduced=plan.in_channels)
         layers.append(knobs.dropout_layer())
         layers.append(ConvNormAct(inner, plan.out_channels, knobs, kernel_size=1, activated=False))
         self.branch = nn.Sequential(*layers)
@@ -169,31 +168,41 @@ class InvertedResidual(nn.Module):
 # net
 
 
-class MobileNetV2(Classifier):
-    """A stem, seven stages, a last 1 × 1 convolution and a pooling head."""
+class MobileNet(StagedNet):
+    """A stem, the stages of a table, a last 1 × 1 convolution to ``head_width`` maps and a pooling head.
 
-    def __init__(self, config: MobileNetV2Config, image: ImageSpec) -> None:
-        super().__init__()
-        rows = [row if row.expansion == 1 else row._replace(expansion=config.expansion) for row in STAGES]
-        stem_width = scaled_width(STEM_WIDTH, config)
+    The first block is never skipped; the others are with a probability that rises towards ``drop_path``.
+    """
+
+    def __init__(
+        self,
+        knobs: MobileKnobs,
+        image: ImageSpec,
+        rows: Sequence[StageRow],
+        *,
+        head_width: int,
+        drop_path: float = 0.0,
+    ) -> None:
+        stem_width = scaled_width(STEM_WIDTH, knobs)
         stem_stride, *strides = fitted_strides(
-            image.image_size, (2, *(row.stride for row in rows)), config.halving
+            image.image_size, (2, *(row.stride for row in rows)), knobs.halving
         )
-        plans = plan_blocks(config, rows, stem_width, strides)
-        self.stem = ConvNormAct(image.in_channels, stem_width, config, stride=stem_stride)
-        self.stages = nn.Sequential(
-            *(nn.Sequential(*(InvertedResidual(plan, config) for plan in stage)) for stage in plans)
-        )
-        self.last = ConvNormAct(plans[-1][-1].out_channels, config.head_width, config, kernel_size=1)
-        self.head = PoolHead(config.head_width, image.num_classes, config)
-        initialize(self, config.init)
+        plans = plan_blocks(knobs, rows, stem_width, strides)
+        stem = ConvNormAct(image.in_channels, stem_width, knobs, stride=stem_stride)
+        stages = make_stages(plans, knobs, drop_path)
+        stages.append(ConvNormAct(plans[-1][-1].out_channels, head_width, knobs, kernel_size=1))
+        super().__init__(stem, stages, PoolHead(head_width, image.num_classes, knobs))
+        initialize(self, knobs.init)
 
-    def forward_features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images → (N, C', H', W')."""
-        features: Tensor = self.last(self.stages(self.stem(images)))
-        return features
 
-    def forward_head(self, features: Tensor) -> Tensor:
-        """(N, C', H', W') → (N, num_classes) logits."""
-        logits: Tensor = self.head(features)
-        return logits
+def make_stages(plans: list[list[BlockPlan]], knobs: MobileKnobs, drop_path: float) -> nn.Sequential:
+    """The blocks of all stages, skipped the more often the deeper they are."""
+    num_blocks = sum(len(stage) for stage in plans)
+    stages, index = nn.Sequential(), 0
+    for stage in plans:
+        blocks = nn.Sequential()
+        for plan in stage:
+            blocks.append(InvertedResidual(plan, knobs, drop_path=drop_path * index / num_blocks))
+            index += 1
+        stages.append(blocks)
+    return stages

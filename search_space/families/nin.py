@@ -1,9 +1,10 @@
 """NIN: each convolution is followed by 1 × 1 convolutions, a small network over the maps of one pixel.
 
 Lin, Chen & Yan (2014), "Network in Network", sections 3.1 (mlpconv) and 3.2 (a map for each class, averaged); the
-filters of ``nin_cifar10`` are those that its authors published with it. Deviations: batch norm by default; weights
-are drawn after He et al. (2015); by default the stem strides, as full-size maps cost most, and the logits
-are not rectified; stages stop pooling when maps would fall below 4 × 4.
+filters of ``nin_cifar10`` are those that its authors published with it. Deviations: all poolings are of one kind,
+where the published net takes first the maximum and then the mean; batch norm by default; weights are drawn after He
+et al. (2015); by default the stem strides, as full-size maps cost most, and the logits are not rectified; stages
+stop pooling when maps would fall below 4 × 4.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec, families
+from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.geometry import SMALLEST_MAP, require_side, stage_strides, stem_reduction
 from search_space.knobs import choice, integer, real
 from search_space.layers import POOLS, ConvKnobs, ConvNormAct, PoolHead, initialize
+from search_space.staged import StagedNet
 
 LAST_KERNEL = 3  # side of the filters of the last stage
 LARGE_KERNEL = 11  # of a stem with a stride of 4
@@ -47,6 +49,7 @@ class NINConfig(ConvKnobs, ArchitectureConfig):
         "linear", ("linear",), legal=("linear", "class_maps"), help="pool and map to logits, or the other way"
     )
 
+    strength: ClassVar[float] = 0.64
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "nin_cifar10": dict(
             width=192, growth=1.0, norm_placement="none", kernel_size=5, stem="plain", head="class_maps",
@@ -115,15 +118,14 @@ HEADS: dict[str, type[PoolHead] | type[ClassMapHead]] = {"linear": PoolHead, "cl
 # net
 
 
-class NIN(Classifier):
+class NIN(StagedNet):
     """Stages of one mlpconv, with pooling and dropout between them, and a head."""
 
     def __init__(self, config: NINConfig, image: ImageSpec) -> None:
-        super().__init__()
         stride = stem_stride(config, image.image_size)
         pools = stage_strides(-(-image.image_size // stride), config.depth)
         channels = image.in_channels
-        self.stages = nn.Sequential()
+        stages = nn.Sequential()
         for index, (filters, pool) in enumerate(zip(stage_filters(config), pools, strict=True)):
             kernel = LAST_KERNEL if index == config.depth - 1 else config.kernel_size
             stage = make_mlpconv(
@@ -137,17 +139,7 @@ class NIN(Classifier):
                 stage.insert(0, config.dropout_layer())
             if pool > 1:
                 stage.insert(0, POOLS[config.pool](3, stride=2, ceil_mode=True))
-            self.stages.append(stage)
+            stages.append(stage)
             channels, stride = filters[-1], 1
-        self.head = HEADS[config.head](channels, image.num_classes, config)
+        super().__init__(nn.Identity(), stages, HEADS[config.head](channels, image.num_classes, config))
         initialize(self, config.init)
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images → (N, C', H', W')."""
-        features: Tensor = self.stages(images)
-        return features
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """(N, C', H', W') → (N, num_classes) logits."""
-        logits: Tensor = self.head(features)
-        return logits

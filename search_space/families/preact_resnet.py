@@ -24,7 +24,7 @@ from search_space.layers import NormAct, PreActKnobs, bare_conv
 class PreActResNetConfig(PreActKnobs, ResNetConfig):
     """A PreAct-ResNet of three or four stages; stage i has ``depth<i>`` blocks of ``width × 2 ** (i - 1)`` filters."""
 
-    searched: ClassVar[bool] = False
+    strength: ClassVar[float] = 0.65
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "preact_resnet18": variant(64, "basic", "B", 2, 2, 2, 2),
         "preact_resnet110": variant(16, "basic", "A", 18, 18, 18, 0),

@@ -1,10 +1,11 @@
 """Pretrained: torchvision's networks with their ImageNet weights, fine-tuned.
 
-Yosinski, Clune, Bengio & Lipson (2014), "How transferable are features in deep neural networks?", section 4,
-on freezing the first layers; Howard & Ruder (2018), "Universal Language Model Fine-tuning", section 3.2, on
-learning rates that fall from the head down to the stem. Any head is replaced by global average pooling and a
-new linear layer. Images are normalised as the study's own data asks, not as ImageNet's. For other than three
-channels, the first filters are averaged over colours, which keeps the scale of what they answer.
+Yosinski, Clune, Bengio & Lipson (2014), "How transferable are features in deep neural networks?", sections 2
+and 4, on freezing the first layers; Howard & Ruder (2018), "Universal Language Model Fine-tuning for Text
+Classification", section 3.2, on learning rates that fall from the head down to the stem. Any head is replaced
+by global average pooling and a new linear layer. Images are normalised as the study's own data asks, not as
+ImageNet's. For other than three channels, the first filters are averaged over colours, which keeps the scale
+of what they answer.
 
 It only looks for weights on disk, where ``torch.hub`` keeps them; it never fetches any.
 """
@@ -19,20 +20,21 @@ from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 from torchvision.models import get_model, get_model_weights
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec, families
+from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.errors import UnbuildableError
 from search_space.geometry import require_side
 from search_space.knobs import choice, integer, real
 from search_space.layers import first_conv, initialize
+from search_space.staged import StagedNet
 
 BACKBONES = (
     "resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0",
     "convnext_tiny",
 )  # fmt: skip
+LEAST_SIDE = 32  # pixels: all these networks halve images five times
 
 
 @families.register("pretrained")
@@ -51,12 +53,25 @@ class PretrainedConfig(ArchitectureConfig):
     )
     head_dropout: float = real(0.0, low=0.0, high=0.5, maximum=0.9, help="probability of dropping a feature")
 
+    searched: ClassVar[bool] = False  # it needs weights that somebody has fetched
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def build(self, image: ImageSpec) -> Pretrained:
         """Raises ``UnbuildableError`` where the weights are not on disk, saying what to fetch."""
         require_side(self.name, image, 8)
         return Pretrained(self, image)
+
+
+# geometry
+
+
+def enlargement(config: PretrainedConfig, image_size: int) -> int:
+    """How many times the side of the images is enlarged: as asked for, and to ``LEAST_SIDE`` pixels at least.
+
+    Smaller images are down to one pixel before the last halving, and torch 2.15's CPU kernels must not be
+    given a stride over one pixel: in bfloat16, the gradient of its filters is garbage.
+    """
+    return max(config.enlarge, -(-LEAST_SIDE // image_size))
 
 
 # weights
@@ -114,22 +129,24 @@ def adapt_channels(conv: nn.Conv2d, in_channels: int) -> None:
 # net
 
 
-class Pretrained(Classifier):
+class Pretrained(StagedNet):
     """Images enlarged, the stages of a pretrained network, and a new head."""
 
     def __init__(self, config: PretrainedConfig, image: ImageSpec) -> None:
-        super().__init__()
-        self.enlarge, self.rate_decay = config.enlarge, config.rate_decay
-        self.stages, in_features = split_stages(pretrained_backbone(config.backbone))
-        adapt_channels(first_conv(self.stages), image.in_channels)
+        factor = enlargement(config, image.image_size)
+        enlarge = nn.Upsample(scale_factor=factor, mode="bilinear")  # (N, C, factor · H, factor · W)
+        stages, in_features = split_stages(pretrained_backbone(config.backbone))
+        adapt_channels(first_conv(stages), image.in_channels)
         linear = nn.Linear(in_features, image.num_classes)
         initialize(linear)
-        self.head = nn.Sequential(
+        head = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),  # (N, C)
             nn.Dropout(config.head_dropout),
             linear,
         )
+        super().__init__(enlarge if factor > 1 else nn.Identity(), stages, head)
+        self.rate_decay = config.rate_decay
         self.num_frozen = min(config.frozen, len(self.stages))
         self.stages[: self.num_frozen].requires_grad_(False)
 
@@ -143,15 +160,3 @@ class Pretrained(Classifier):
         """1 for the head, and ``rate_decay`` times less with each stage before it."""
         part, stage, *_ = parameter.split(".")
         return 1.0 if part == "head" else self.rate_decay ** (len(self.stages) - int(stage))
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images → (N, C', H', W')."""
-        if self.enlarge > 1:
-            images = F.interpolate(images, scale_factor=self.enlarge, mode="bilinear")  # (N, C, e · H, e · W)
-        features: Tensor = self.stages(images)
-        return features
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """(N, C', H', W') → (N, num_classes) logits."""
-        logits: Tensor = self.head(features)
-        return logits

@@ -15,26 +15,26 @@ from itertools import groupby
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
-from torchvision.ops import SqueezeExcitation
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec, families
+from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.geometry import divisible, fitted_strides, require_side
 from search_space.initialization import silence
 from search_space.knobs import choice, integer, real
-from search_space.layers import ConvKnobs, ConvNormAct, PoolHead, initialize
+from search_space.layers import ConvNormAct, PoolHead, SqueezeExcitationKnobs, initialize
+from search_space.staged import StagedNet
 
 WIDTH_MULTIPLE = 8
 
 
-def _variant(depth: int, w0: int, wa: float, wm: float, group_width: int, *, squeeze: bool) -> dict[str, Any]:
+def _variant(depth: int, w0: int, wa: float, wm: float, group_width: int, *, se: bool) -> dict[str, Any]:
     return dict(
-        depth=depth, w0=w0, wa=wa, wm=wm, group_width=group_width, squeeze=squeeze, stem_width=32
+        depth=depth, w0=w0, wa=wa, wm=wm, group_width=group_width, squeeze_excitation=se, stem_width=32
     )  # fmt: skip
 
 
 @families.register("regnet")
 @dataclass(frozen=True, kw_only=True)
-class RegNetConfig(ConvKnobs, ArchitectureConfig):
+class RegNetConfig(SqueezeExcitationKnobs, ArchitectureConfig):
     """A RegNet of ``depth`` blocks: block i has ``w0 + wa · i`` filters, quantised by powers of ``wm``."""
 
     depth: int = integer(6, low=4, high=12, maximum=128, help="blocks in all stages together")
@@ -45,28 +45,28 @@ class RegNetConfig(ConvKnobs, ArchitectureConfig):
         16, (8, 16, 32), legal=(1, 8, 16, 24, 32, 40, 48, 56, 64, 112, 120, 128, 168, 232, 264),
         help="filters that share their inputs",
     )  # fmt: skip
-    squeeze: bool = choice(False, (False, True), help="squeeze-and-excitation in each block: RegNetY")
     stem_width: int = integer(32, low=16, high=48, step=8, help="filters of the first convolution")
     halving: str = choice(
         "spread", ("early", "spread", "late"), help="which strides still halve images too small for them all"
     )
 
+    strength: ClassVar[float] = 0.58
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "regnet_y_400mf": _variant(16, 48, 27.89, 2.09, 8, squeeze=True),
-        "regnet_y_800mf": _variant(14, 56, 38.84, 2.4, 16, squeeze=True),
-        "regnet_y_1_6gf": _variant(27, 48, 20.71, 2.65, 24, squeeze=True),
-        "regnet_y_3_2gf": _variant(21, 80, 42.63, 2.66, 24, squeeze=True),
-        "regnet_y_8gf": _variant(17, 192, 76.82, 2.19, 56, squeeze=True),
-        "regnet_y_16gf": _variant(18, 200, 106.23, 2.48, 112, squeeze=True),
-        "regnet_y_32gf": _variant(20, 232, 115.89, 2.53, 232, squeeze=True),
-        "regnet_y_128gf": _variant(27, 456, 160.83, 2.52, 264, squeeze=True),
-        "regnet_x_400mf": _variant(22, 24, 24.48, 2.54, 16, squeeze=False),
-        "regnet_x_800mf": _variant(16, 56, 35.73, 2.28, 16, squeeze=False),
-        "regnet_x_1_6gf": _variant(18, 80, 34.01, 2.25, 24, squeeze=False),
-        "regnet_x_3_2gf": _variant(25, 88, 26.31, 2.25, 48, squeeze=False),
-        "regnet_x_8gf": _variant(23, 80, 49.56, 2.88, 120, squeeze=False),
-        "regnet_x_16gf": _variant(22, 216, 55.59, 2.1, 128, squeeze=False),
-        "regnet_x_32gf": _variant(23, 320, 69.86, 2.0, 168, squeeze=False),
+        "regnet_y_400mf": _variant(16, 48, 27.89, 2.09, 8, se=True),
+        "regnet_y_800mf": _variant(14, 56, 38.84, 2.4, 16, se=True),
+        "regnet_y_1_6gf": _variant(27, 48, 20.71, 2.65, 24, se=True),
+        "regnet_y_3_2gf": _variant(21, 80, 42.63, 2.66, 24, se=True),
+        "regnet_y_8gf": _variant(17, 192, 76.82, 2.19, 56, se=True),
+        "regnet_y_16gf": _variant(18, 200, 106.23, 2.48, 112, se=True),
+        "regnet_y_32gf": _variant(20, 232, 115.89, 2.53, 232, se=True),
+        "regnet_y_128gf": _variant(27, 456, 160.83, 2.52, 264, se=True),
+        "regnet_x_400mf": _variant(22, 24, 24.48, 2.54, 16, se=False),
+        "regnet_x_800mf": _variant(16, 56, 35.73, 2.28, 16, se=False),
+        "regnet_x_1_6gf": _variant(18, 80, 34.01, 2.25, 24, se=False),
+        "regnet_x_3_2gf": _variant(25, 88, 26.31, 2.25, 48, se=False),
+        "regnet_x_8gf": _variant(23, 80, 49.56, 2.88, 120, se=False),
+        "regnet_x_16gf": _variant(22, 216, 55.59, 2.1, 128, se=False),
+        "regnet_x_32gf": _variant(23, 320, 69.86, 2.0, 168, se=False),
     }
 
     def build(self, image: ImageSpec) -> RegNet:
@@ -124,19 +124,13 @@ class Block(nn.Module):
             if same
             else ConvNormAct(in_channels, width, config, kernel_size=1, stride=stride, activated=False)
         )
-        layers: list[nn.Module] = [
+        self.branch = nn.Sequential(
             ConvNormAct(in_channels, width, config, kernel_size=1),
             ConvNormAct(width, width, config, stride=stride, groups=width // plan.group_width),
-        ]
-        if config.squeeze:  # to a quarter of the maps that enter the block, as the published nets do
-            layers.append(
-                SqueezeExcitation(width, round(in_channels / 4), activation=config.activation_layer)
-            )
-        layers += [
+            *config.squeeze_excitation_layers(width, reduced=in_channels),  # as in the published nets
             config.dropout_layer(),
             ConvNormAct(width, width, config, kernel_size=1, activated=False),
-        ]
-        self.branch = nn.Sequential(*layers)
+        )
         self.act = config.activation_layer()
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -152,30 +146,19 @@ class Block(nn.Module):
 # net
 
 
-class RegNet(Classifier):
+class RegNet(StagedNet):
     """A stem of one convolution, stages of blocks and a pooling head."""
 
     def __init__(self, config: RegNetConfig, image: ImageSpec) -> None:
-        super().__init__()
         plans, channels = plan_stages(config), config.stem_width
         stem_stride, *strides = fitted_strides(image.image_size, (2,) * (1 + len(plans)), config.halving)
-        self.stem = ConvNormAct(image.in_channels, channels, config, stride=stem_stride)
-        self.stages = nn.Sequential()
+        stem = ConvNormAct(image.in_channels, channels, config, stride=stem_stride)
+        stages = nn.Sequential()
         for plan, stride in zip(plans, strides, strict=True):
             stage = nn.Sequential()
             for index in range(plan.depth):
                 stage.append(Block(channels, plan, 1 if index else stride, config))
                 channels = plan.width
-            self.stages.append(stage)
-        self.head = PoolHead(channels, image.num_classes, config)
+            stages.append(stage)
+        super().__init__(stem, stages, PoolHead(channels, image.num_classes, config))
         initialize(self, config.init)
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images → (N, C', H', W')."""
-        features: Tensor = self.stages(self.stem(images))
-        return features
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """(N, C', H', W') → (N, num_classes) logits."""
-        logits: Tensor = self.head(features)
-        return logits

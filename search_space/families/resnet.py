@@ -2,7 +2,8 @@
 
 He, Zhang, Ren & Sun (2016), "Deep Residual Learning for Image Recognition", sections 3 and 4.2, tables 1
 and 6; shortcuts A, B and C from section 4.1 there, D and the deep stem from He et al. (2019), "Bag of Tricks
-for Image Classification with Convolutional Neural Networks", section 4.2.
+for Image Classification with Convolutional Neural Networks", section 4.2; squeeze-and-excitation of what is
+added from Hu, Shen & Sun (2018), "Squeeze-and-Excitation Networks", sections 3 and 4, figure 3.
 
 Deviations: a bottleneck strides in its 3 × 3 convolution ("v1.5", as torchvision does); the
 stem's size and stride follow the size of the image; stages stop halving when maps would fall below 4 × 4;
@@ -27,21 +28,23 @@ from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec,
 from search_space.geometry import require_side, stage_strides, stage_widths, stem_reduction
 from search_space.initialization import silence
 from search_space.knobs import choice, integer
-from search_space.layers import ConvKnobs, ConvNormAct, PoolHead, Subsample, initialize
+from search_space.layers import (
+    ConvKnobs,
+    ConvNormAct,
+    PoolHead,
+    SqueezeExcitationKnobs,
+    Subsample,
+    initialize,
+)
+from search_space.staged import StagedNet
+
+_SE = {"squeeze_excitation": True, "se_reduction": 16}
 
 
 def variant(width: int, block: str, shortcut: str, *depths: int) -> dict[str, Any]:
     """The fields of a published configuration with ``depths`` blocks in its stages."""
     stages = {f"depth{stage}": depth for stage, depth in enumerate(depths, start=1)}
     return {"width": width, "block": block, "shortcut": shortcut, "stem_stride": 1, **stages}
-
-
-def shortcut_knob(default: str) -> Any:
-    """Declare the field that names what stands in for the identity."""
-    what = (
-        "where shapes change: A pads with zeros, B projects, D averages and projects; C projects everywhere"
-    )
-    return choice(default, ("A", "B", "C", "D"), help=what)
 
 
 def stem_stride_knob(default: int) -> Any:
@@ -53,7 +56,7 @@ def stem_stride_knob(default: int) -> Any:
 
 @families.register("resnet")
 @dataclass(frozen=True, kw_only=True)
-class ResNetConfig(ConvKnobs, ArchitectureConfig):
+class ResNetConfig(SqueezeExcitationKnobs, ArchitectureConfig):
     """A ResNet of three or four stages; stage i has ``depth<i>`` blocks of ``width × 2 ** (i - 1)`` filters."""
 
     width: int = integer(16, low=8, high=32, log=True, help="filters of the first stage; doubled each stage")
@@ -64,13 +67,16 @@ class ResNetConfig(ConvKnobs, ArchitectureConfig):
         1, low=0, high=1, minimum=0, maximum=64, help="blocks in stage 4; 0 for no such stage"
     )
     block: str = choice("basic", ("basic", "bottleneck"), help="two 3 × 3 filters, or 1 × 1, 3 × 3, 1 × 1")
-    shortcut: str = shortcut_knob("B")
+    shortcut: str = choice(
+        "D", ("A", "B", "C", "D"),
+        help="where shapes change: A pads with zeros, B projects, D averages and projects; C projects everywhere",
+    )  # fmt: skip
     stem: str = choice(
         "plain", ("plain",), legal=("plain", "deep"), help="one convolution, or three of 3 × 3"
     )
     stem_stride: int = stem_stride_knob(1)
 
-    searched: ClassVar[bool] = True
+    strength: ClassVar[float] = 0.66
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "resnet18": variant(64, "basic", "B", 2, 2, 2, 2),
         "resnet34": variant(64, "basic", "B", 3, 4, 6, 3),
@@ -79,6 +85,8 @@ class ResNetConfig(ConvKnobs, ArchitectureConfig):
         "resnet152": variant(64, "bottleneck", "B", 3, 8, 36, 3),
         "resnet18d": variant(64, "basic", "D", 2, 2, 2, 2) | {"stem": "deep"},
         "resnet50d": variant(64, "bottleneck", "D", 3, 4, 6, 3) | {"stem": "deep"},
+        "se_resnet18": variant(64, "basic", "B", 2, 2, 2, 2) | _SE,
+        "se_resnet50": variant(64, "bottleneck", "B", 3, 4, 6, 3) | _SE,
         "resnet20": variant(16, "basic", "A", 3, 3, 3, 0),
         "resnet32": variant(16, "basic", "A", 5, 5, 5, 0),
         "resnet44": variant(16, "basic", "A", 7, 7, 7, 0),
@@ -218,6 +226,7 @@ class ResidualBlock(nn.Module, ABC):
             self.branch = basic_branch(in_channels, self.out_channels, stride, config, added_conv)
         else:
             self.branch = bottleneck_branch(in_channels, inner, self.out_channels, stride, config, added_conv)
+        self.branch.extend(config.squeeze_excitation_layers(self.out_channels))
         self.shortcut = make_shortcut(in_channels, self.out_channels, stride, config.shortcut, added_conv)
 
     @staticmethod
@@ -250,39 +259,28 @@ class Block(ResidualBlock):
 # net
 
 
-class ResNet(Classifier):
+class ResNet(StagedNet):
     """A stem, stages of blocks and a pooling head."""
 
     block_type: ClassVar[type[ResidualBlock]] = Block
 
     def __init__(self, config: ResNetConfig, image: ImageSpec) -> None:
-        super().__init__()
         reduction = max(config.stem_stride, stem_reduction(image.image_size))
         depths = stage_depths(config)
         strides = stage_strides(-(-image.image_size // reduction), len(depths))
         channels = config.width
-        self.stem = Stem(image.in_channels, channels, reduction, config, deep=config.stem == "deep")
-        self.stages = nn.Sequential()
+        stem = Stem(image.in_channels, channels, reduction, config, deep=config.stem == "deep")
+        stages = nn.Sequential()
         for width, depth, stride in zip(stage_widths(channels, len(depths)), depths, strides, strict=True):
             stage = nn.Sequential()
             for index in range(depth):
                 block = self.block_type(channels, width, 1 if index else stride, config)
                 stage.append(block)
                 channels = block.out_channels
-            self.stages.append(stage)
-        self.head = PoolHead(channels, image.num_classes, config)
+            stages.append(stage)
+        super().__init__(stem, stages, PoolHead(channels, image.num_classes, config))
         initialize(self, config.init)
         if config.norm_placement == "none":  # nothing else would keep the sums from growing block by block
             for module in self.modules():
                 if isinstance(module, ResidualBlock):
                     module.silence()
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images → (N, C', H', W')."""
-        features: Tensor = self.stages(self.stem(images))
-        return features
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """(N, C', H', W') → (N, num_classes) logits."""
-        logits: Tensor = self.head(features)
-        return logits

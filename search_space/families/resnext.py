@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from search_space.architecture import families
-from search_space.families.resnet import ResNetConfig, shortcut_knob, stem_stride_knob, variant
+from search_space.families.resnet import ResNetConfig, stem_stride_knob, variant
 from search_space.knobs import choice, integer
 
 
@@ -32,14 +32,13 @@ class ResNeXtConfig(ResNetConfig):
         0, low=0, high=1, minimum=0, maximum=64, help="blocks in stage 4; 0 for no such stage"
     )
     block: str = choice("bottleneck", ("bottleneck",), help="1 × 1, 3 × 3 in groups, 1 × 1")
-    shortcut: str = shortcut_knob("D")
     stem_stride: int = stem_stride_knob(2)
     cardinality: int = choice(4, (2, 4, 8), legal=(1, 2, 4, 8, 16, 32, 64), help="groups in a block")
     group_width: int = integer(
         16, low=4, high=16, log=True, help="filters of a group in stage 1; doubled each stage"
     )
 
-    searched: ClassVar[bool] = False
+    strength: ClassVar[float] = 0.61
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "resnext50_32x4d": _variant(32, 4, 3, 4, 6, 3),
         "resnext101_32x8d": _variant(32, 8, 3, 4, 23, 3),

@@ -1,13 +1,14 @@
 """SpeedNet: patch whitening, then a few wide stages that pool before they normalise.
 
 After the CIFAR-10 speed-run nets: Jordan (2024), "94% on CIFAR-10 in 3.29 Seconds on a Single GPU",
-sections 3.1, 3.2 and appendix A (identity-like filters, whitening, scaled logits, the order of layers), and
-Page (2018), "How to Train Your ResNet", parts 4 and 8 (ResNet-9, max pooling before the head, whitening).
+sections 3.1 to 3.3 and the code that goes with it (the order of layers, whitening, identity-like filters, scaled
+logits), and Page (2018–2019), "How to Train Your ResNet", parts 4 and 8 (ResNet-9, max pooling before the head,
+whitening).
 
 Deviations: norms have weights and their usual momentum, and their biases learn no faster than all else, since
-optimizers vary here; the bias of the whitened maps learns throughout; ResNet-9 adds before its activations
-and pools before its norms, as its successors do; images above 48 pixels are shrunk by a stride of
-the first convolution; stages stop pooling when their maps would fall below 2 × 2.
+optimizers vary here; whitening looks at patches that do not overlap; the bias of the whitened maps learns
+throughout; ResNet-9 adds before its activations and pools before its norms, as its successors do; images above
+48 pixels are shrunk by a stride of the first convolution; stages stop pooling when their maps would fall below 2 × 2.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec, families
+from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.families.vgg import stage_pools
 from search_space.geometry import require_side, stem_reduction
 from search_space.initialization import INITS, silence
 from search_space.knobs import choice, integer, real
 from search_space.layers import ConvKnobs, ConvNormAct, first_conv, initialize
+from search_space.staged import StagedNet
 
 WHITENING_EPS = 5e-4  # added to variances, so that directions without contrast are not blown up to noise
 RESNET9 = dict(
@@ -70,7 +72,7 @@ class SpeedNetConfig(ConvKnobs, ArchitectureConfig):
         0.125, low=0.05, high=1.0, log=True, minimum=1e-3, maximum=10.0, help="factor on the logits"
     )
 
-    searched: ClassVar[bool] = True
+    strength: ClassVar[float] = 0.70
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "airbench94": _airbench(64, 256, 1),
         "airbench95": _airbench(128, 384, 1),
@@ -190,23 +192,22 @@ def make_stem(image: ImageSpec, config: SpeedNetConfig) -> nn.Sequential:
 # net
 
 
-class SpeedNet(Classifier):
+class SpeedNet(StagedNet):
     """A whitening stem, three stages and a head."""
 
     def __init__(self, config: SpeedNetConfig, image: ImageSpec) -> None:
-        super().__init__()
-        self.stem = make_stem(image, config)
-        conv = first_conv(self.stem)
+        stem = make_stem(image, config)
+        conv = first_conv(stem)
         widths = (conv.out_channels, config.width1, config.width2, config.width3)
         depths = (config.depth1, config.depth2, config.depth3)
         pools = stage_pools(stem_side(conv, image), len(depths))
-        self.stages = nn.Sequential()
+        stages = nn.Sequential()
         for (before, width), depth, pool in zip(pairwise(widths), depths, pools, strict=True):
             stage = nn.Sequential(pooled_conv(before, width, pool, config))
             if depth:
                 stage.append(Refinement(width, depth, config))
-            self.stages.append(stage)
-        self.head = ScaledHead(widths[-1], image.num_classes, config)
+            stages.append(stage)
+        super().__init__(stem, stages, ScaledHead(widths[-1], image.num_classes, config))
         initialize(self, config.init)
 
     def initialize_from(self, images: Tensor) -> None:
@@ -214,13 +215,3 @@ class SpeedNet(Classifier):
         conv = first_conv(self.stem)
         if isinstance(conv, WhiteningConv):
             conv.whiten(images)
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images → (N, C', H', W')."""
-        features: Tensor = self.stages(self.stem(images))
-        return features
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """(N, C', H', W') → (N, num_classes) logits."""
-        logits: Tensor = self.head(features)
-        return logits

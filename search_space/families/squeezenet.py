@@ -1,10 +1,10 @@
 """SqueezeNet: fire modules, which squeeze by 1 × 1 filters and expand by 1 × 1 and 3 × 3 ones side by side.
 
-Iandola et al. (2016), "SqueezeNet: AlexNet-level Accuracy with 50x Fewer Parameters", sections 3, 5.1
-(whose metaparameters are the knobs here) and 6 (bypasses); version 1.1, with poolings earlier and a smaller
-stem, is from its authors' repository. Deviations: batch norm and no rectified logits by default; weights are
-drawn after He et al. (2015); the stem shrinks small images less, and poolings stop when maps would fall
-below 4 × 4.
+Iandola et al. (2016), "SqueezeNet: AlexNet-level Accuracy with 50x Fewer Parameters and <0.5MB Model Size",
+sections 3, 5.1 (whose metaparameters are the knobs here) and 6 (bypasses); version 1.1, with poolings earlier
+and a smaller stem, is from its authors' repository. Deviations: batch norm and no rectified logits by default;
+weights are drawn after He et al. (2015); the stem shrinks small images less, and poolings stop when maps would
+fall below 4 × 4.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec, families
+from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.families.nin import HEADS
 from search_space.geometry import early_halvings, require_side, stage_strides
 from search_space.knobs import choice, integer, real
 from search_space.layers import ConvKnobs, ConvNormAct, initialize
+from search_space.staged import StagedNet
 
 POOLINGS = {"early": (1 / 4, 1 / 2), "late": (3 / 8, 7 / 8)}  # shares of the modules that come before each
 
@@ -72,6 +73,7 @@ class SqueezeNetConfig(ConvKnobs, ArchitectureConfig):
         "linear", ("linear",), legal=tuple(HEADS), help="pool and map to logits, or the other way"
     )
 
+    strength: ClassVar[float] = 0.64
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "squeezenet1_0": _1_0,
         "squeezenet1_0_simple_bypass": _1_0 | dict(bypass="simple"),
@@ -154,31 +156,20 @@ def make_bypass(in_channels: int, out_channels: int, config: SqueezeNetConfig) -
 # net
 
 
-class SqueezeNet(Classifier):
+class SqueezeNet(StagedNet):
     """A stem, fire modules with poolings among them, and a head."""
 
     def __init__(self, config: SqueezeNetConfig, image: ImageSpec) -> None:
-        super().__init__()
         halvings = early_halvings(image.image_size, most=2)
         pooled = pooled_modules(config, image.image_size >> halvings)
         channels = config.stem_width
-        self.stem = make_stem(image.in_channels, halvings, config)
-        self.fires = nn.Sequential()
+        stem = make_stem(image.in_channels, halvings, config)
+        fires = nn.Sequential()
         for index, width in enumerate(module_widths(config)):
             if index in pooled:
-                self.fires.append(make_pool())
-                self.fires.append(config.dropout_layer())
-            self.fires.append(Fire(channels, width, config))
+                fires.append(make_pool())
+                fires.append(config.dropout_layer())
+            fires.append(Fire(channels, width, config))
             channels = width
-        self.head = HEADS[config.head](channels, image.num_classes, config)
+        super().__init__(stem, fires, HEADS[config.head](channels, image.num_classes, config))
         initialize(self, config.init)
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images → (N, C', H', W')."""
-        features: Tensor = self.fires(self.stem(images))
-        return features
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """(N, C', H', W') → (N, num_classes) logits."""
-        logits: Tensor = self.head(features)
-        return logits

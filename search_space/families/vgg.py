@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
 
-from torch import Tensor, nn
+from torch import nn
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec, families
+from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.errors import Problem
 from search_space.geometry import require_side, stage_widths, stem_reduction
 from search_space.knobs import choice, integer
 from search_space.layers import POOLINGS, ConvKnobs, ConvNormAct, PoolHead, initialize, pool_layer
+from search_space.staged import StagedNet
 
 FC_GRID = 7  # side of the largest map that the fully connected head sees
 SMALLEST_MAP = 2
@@ -57,7 +58,7 @@ class VGGConfig(ConvKnobs, ArchitectureConfig):
         False, (False,), legal=(False, True), help="filters have a bias even before a norm"
     )
 
-    searched: ClassVar[bool] = True
+    strength: ClassVar[float] = 0.72
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         **{name: _PAPER | depths for name, depths in _DEPTHS.items()},
         **{f"{name}_bn": _PAPER_BN | depths for name, depths in _DEPTHS.items()},
@@ -132,11 +133,10 @@ class HiddenHead(nn.Sequential):
 # net
 
 
-class VGG(Classifier):
+class VGG(StagedNet):
     """Stages and a head."""
 
     def __init__(self, config: VGGConfig, image: ImageSpec) -> None:
-        super().__init__()
         depths = stage_depths(config)
         widths = stage_widths(config.width, len(depths))
         stride = stem_reduction(image.image_size) if config.stem == "strided" else 1
@@ -144,7 +144,7 @@ class VGG(Classifier):
         pools = stage_pools(side, len(depths))
         strides = [stride] + [1] * (len(depths) - 1)
         ends = pairwise([image.in_channels, *widths])
-        self.stages = nn.Sequential(
+        stages = nn.Sequential(
             *(
                 Stage(*channels, config, depth=depth, stride=stride, pool=pool)
                 for channels, depth, stride, pool in zip(ends, depths, strides, pools, strict=True)
@@ -152,18 +152,9 @@ class VGG(Classifier):
         )
         for pool in pools:
             side //= pool
-        self.head = make_head(widths[-1], side, image.num_classes, config)
+        head = make_head(widths[-1], side, image.num_classes, config)
+        super().__init__(nn.Identity(), stages, head)
         initialize(self, config.init)
-
-    def forward_features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images → (N, C', H', W')."""
-        features: Tensor = self.stages(images)
-        return features
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """(N, C', H', W') → (N, num_classes) logits."""
-        logits: Tensor = self.head(features)
-        return logits
 
 
 def make_head(in_channels: int, side: int, num_classes: int, config: VGGConfig) -> nn.Module:

@@ -44,6 +44,7 @@ class WideResNetConfig(PreActResNetConfig):
         "pre", ("pre",), legal=("pre", "post"), help="activation before a block's convolutions, or after"
     )
 
+    strength: ClassVar[float] = 0.67
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "wrn_16_4": _wrn(16, 4),
         "wrn_16_8": _wrn(16, 8),

@@ -91,12 +91,19 @@ def test_valid_convolutions_that_use_up_the_image_are_refused() -> None:
 PUBLISHED = {
     ("lenet", "lenet5", 32, 1, 10): 61_706,
     ("vgg", "vgg11_bn", 224, 3, 1000): 132_868_840,
+    ("vgg", "vgg13_bn", 224, 3, 1000): 133_053_736,
     ("vgg", "vgg16", 224, 3, 1000): 138_357_544,
     ("vgg", "vgg16_bn", 224, 3, 1000): 138_365_992,
+    ("vgg", "vgg19", 224, 3, 1000): 143_667_240,
     ("resnet", "resnet18", 224, 3, 1000): 11_689_512,
     ("resnet", "resnet50", 224, 3, 1000): 25_557_032,
-    ("resnet", "resnet20", 32, 3, 10): 269_722,
-    ("resnet", "resnet110", 32, 3, 10): 1_727_962,
+    ("resnet", "se_resnet18", 224, 3, 1000): 11_689_512 + 89_080,  # C² / 8 + 17 C / 16 for a block of C maps
+    ("resnet", "se_resnet50", 224, 3, 1000): 25_557_032 + 2_530_992,  # 28.1 M
+    ("resnet", "resnet20", 32, 3, 10): 269_722,  # 0.27 M
+    ("resnet", "resnet32", 32, 3, 10): 464_154,  # 0.46 M
+    ("resnet", "resnet44", 32, 3, 10): 658_586,  # 0.66 M
+    ("resnet", "resnet56", 32, 3, 10): 853_018,  # 0.85 M
+    ("resnet", "resnet110", 32, 3, 10): 1_727_962,  # 1.7 M
 }
 
 
@@ -111,7 +118,15 @@ def test_variants_have_the_published_number_of_parameters(
 
 
 @pytest.mark.parametrize(
-    ("family", "variant"), [("resnet", "resnet18"), ("vgg", "vgg11_bn"), ("densenet", "densenet121")]
+    ("family", "variant"),
+    [
+        ("alexnet", "alexnet"),
+        ("densenet", "densenet121"),
+        ("resnet", "resnet18"),
+        ("resnext", "resnext50_32x4d"),
+        ("squeezenet", "squeezenet1_1"),
+        ("vgg", "vgg11_bn"),
+    ],
 )
 def test_with_torchvisions_weights_the_outputs_are_torchvisions(family: str, variant: str) -> None:
     torch.manual_seed(0)

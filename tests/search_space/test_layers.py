@@ -9,12 +9,25 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from search_space.architecture import ImageSpec, families
 from search_space.geometry import stage_strides, stage_widths, stem_reduction
-from search_space.layers import ACTIVATIONS, POOLINGS, ConvKnobs, ConvNormAct, initialize, pool_layer
+from search_space.initialization import Silenced
+from search_space.layers import (
+    ACTIVATIONS,
+    POOLINGS,
+    ConvNormAct,
+    SqueezeExcitation,
+    SqueezeExcitationKnobs,
+    initialize,
+    pool_layer,
+)
+
+SMALL = ImageSpec(in_channels=3, image_size=32, num_classes=10)
+EXCITABLE = [name for name, family in families.items() if issubclass(family, SqueezeExcitationKnobs)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knobs(ConvKnobs):
+class Knobs(SqueezeExcitationKnobs):
     name = "knobs"
 
 
@@ -102,6 +115,65 @@ def test_fractional_pooling_moves_its_cells_in_training() -> None:
     torch.manual_seed(0)
     layer, maps = pool_layer("fractional", 1), torch.arange(64.0).view(1, 1, 8, 8)
     assert len({tuple(layer(maps).flatten().tolist()) for _ in range(20)}) > 3
+
+
+def test_squeeze_and_excitation_is_the_papers() -> None:
+    layer = SqueezeExcitation(2, 1, Knobs())
+    for name, values in {
+        "squeeze.weight": [[2.0, -1.0]], "squeeze.bias": [0.5],
+        "expand.weight": [[1.0], [-2.0]], "expand.bias": [0.0, 4.0],
+    }.items():  # fmt: skip
+        layer.excitation.get_parameter(name).data = torch.tensor(values)
+    maps = torch.tensor([[[[1.0, 3.0]], [[0.0, 2.0]]], [[[-1.0, -3.0]], [[5.0, 1.0]]]])  # (2, 2, 1, 2)
+    # means (2, 1) and (-2, 3); squeezed 2 · 2 - 1 + 0.5 = 3.5 and relu(-4 - 3 + 0.5) = 0
+    gates = torch.tensor([[3.5, 4 - 2 * 3.5], [0.0, 4.0]]).sigmoid()
+    torch.testing.assert_close(layer(maps), maps * gates.view(2, 2, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("channels", "reduced", "reduction", "units"), [(64, None, 16, 4), (96, 16, 4, 4), (8, None, 16, 1)]
+)
+def test_the_reduction_says_how_many_units_weight_the_maps(
+    channels: int, reduced: int | None, reduction: int, units: int
+) -> None:
+    knobs = Knobs(squeeze_excitation=True, se_reduction=reduction, activation="silu")
+    (layer,) = knobs.squeeze_excitation_layers(channels, reduced=reduced)
+    assert isinstance(layer, SqueezeExcitation)
+    squeeze, act, expand, gate = layer.excitation
+    assert squeeze.weight.shape == (units, channels)
+    assert expand.weight.shape == (channels, units)
+    assert isinstance(act, nn.SiLU)
+    assert isinstance(gate, nn.Sigmoid)
+    assert Knobs(se_reduction=reduction).squeeze_excitation_layers(channels, reduced=reduced) == []
+
+
+@pytest.mark.parametrize("family", EXCITABLE)
+def test_every_block_is_excited_where_asked_for(family: str) -> None:
+    nets = [
+        families.get(family)(squeeze_excitation=on, norm_placement="before", init="zero_residual").build(
+            SMALL
+        )
+        for on in (False, True)
+    ]
+    counts = [sum(isinstance(module, SqueezeExcitation) for module in net.modules()) for net in nets]
+    num_blocks = sum(hasattr(module, "branch") or hasattr(module, "branches") for module in nets[1].modules())
+    forks = 2 if family == "inception_v3" else 0  # concatenations within the block of figure 7
+    assert counts == [0, num_blocks - forks]
+    assert counts[1] > 0
+    logits = nets[1](torch.randn(2, 3, 32, 32))
+    F.cross_entropy(logits, torch.tensor([0, 1])).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in nets[1].parameters())
+
+
+@pytest.mark.parametrize("family", [name for name in EXCITABLE if "resn" in name])
+@pytest.mark.parametrize("init", ["he", "zero_residual"])
+def test_an_excited_branch_is_silenced_like_any_other(family: str, init: str) -> None:
+    net = families.get(family)(squeeze_excitation=True, init=init).build(SMALL)
+    branches = [module.branch for module in net.modules() if isinstance(module, Silenced)]
+    for branch in branches:
+        assert isinstance(branch[-1], SqueezeExcitation)
+        conv = next(module for module in branch.modules() if isinstance(module, nn.Conv2d))
+        assert (branch(torch.randn(2, conv.in_channels, 8, 8)) == 0).all() == (init == "zero_residual")
 
 
 @pytest.mark.parametrize("groups", [1, 64])

@@ -19,7 +19,7 @@ from search_space.families.inception_v3 import InceptionV3Config, plan_for
 from search_space.families.mlp import MLPConfig
 from search_space.families.nin import NINConfig
 from search_space.families.squeezenet import Fire, SqueezeNetConfig, module_widths
-from tests.search_space.variants import variant_of
+from tests.search_space.variants import recipe_for, variant_of
 
 LARGE = ImageSpec(in_channels=3, image_size=224, num_classes=1000)
 SMALL = ImageSpec(in_channels=3, image_size=32, num_classes=10)
@@ -102,7 +102,6 @@ def test_the_tensors_are_torchvisions(case: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     ("family", "variant", "size"),
     [
-        ("squeezenet", "squeezenet1_1", 224),
         ("googlenet", "googlenet_without_auxiliary", 224),
         ("inception_v3", "inception_v3_without_auxiliary", 299),
     ],
@@ -153,7 +152,7 @@ def test_auxiliary_heads_train_with_the_rest(family: str, size: int) -> None:
 def test_auxiliary_heads_read_maps_of_the_middle(family: str) -> None:
     model = with_auxiliary(family).build(SMALL)
     main, first, *_ = model.forward_training(torch.randn(3, 3, 32, 32))
-    early, late = model.features[0], model.features[-1]
+    early, late = model.stem[0], model.stages[-1]
     weights = [next(part.parameters()) for part in (early, late)]
     gradients = torch.autograd.grad(first.sum(), weights, allow_unused=True, retain_graph=True)
     assert [gradient is not None for gradient in gradients] == [True, False]
@@ -170,7 +169,7 @@ def test_answers_and_their_cost_are_the_same_without_auxiliary_heads(family: str
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(model(images), other(images))
     assert torch.equal(model.forward_training(images)[0], model(images))
-    costs = [measure(each, SMALL, batch_size=8) for each in (config, bare)]
+    costs = [measure(each, recipe_for(SMALL), SMALL) for each in (config, bare)]
     assert costs[0].flops == costs[1].flops
     assert costs[0].params > costs[1].params
 

@@ -157,6 +157,17 @@ def test_global_drop_path_trains_the_column_that_is_left_alone() -> None:
     assert sorted(map(sorted, moved)) == [[False], [False], [True]]
 
 
+@pytest.mark.parametrize(
+    ("columns", "millions"), [(1, 0.3), (2, 0.8), (3, 2.1), (4, 4.8), (5, 10.2), (6, 21.1)]
+)
+def test_narrow_nets_have_the_published_number_of_parameters(columns: int, millions: float) -> None:
+    """The paper's table of ultra-deep nets: 16 to 128 filters, 5 to 160 layers, CIFAR-100."""
+    image = ImageSpec(in_channels=3, image_size=32, num_classes=100)
+    with torch.device("meta"):
+        net = FractalNetConfig(width=16, blocks=5, columns=columns).build(image)
+    assert round(sum(parameter.numel() for parameter in net.parameters()) / 1e6, 1) == millions
+
+
 def test_the_published_widths_and_depth() -> None:
     image = ImageSpec(in_channels=3, image_size=32, num_classes=10)
     with torch.device("meta"):

@@ -160,7 +160,7 @@ def plan(out_channels: int = 8, stride: int = 1) -> BlockPlan:
 def test_an_inverted_residual_is_added_only_where_shapes_agree() -> None:
     maps = torch.randn(2, 8, 6, 6)
     for block_plan, added in ((plan(), True), (plan(out_channels=16), False), (plan(stride=2), False)):
-        block = InvertedResidual(block_plan, MobileNetV2Config(), squeeze=True).eval()
+        block = InvertedResidual(block_plan, MobileNetV2Config(squeeze_excitation=True)).eval()
         branch = block.branch(maps)
         torch.testing.assert_close(block(maps), branch + maps if added else branch)
 
@@ -189,11 +189,6 @@ def test_deeper_blocks_are_skipped_more_often() -> None:
         assert rates[0] == 0
         assert rates == sorted(rates)
         assert 0.15 < rates[-1] < 0.201
-
-
-def test_squeeze_and_excitation_can_be_left_out() -> None:
-    for config in (EfficientNetConfig, RegNetConfig):
-        assert num_params(config(squeeze=True).build(SMALL)) > num_params(config(squeeze=False).build(SMALL))
 
 
 def test_the_norm_of_maps_is_per_pixel_and_moves_nothing_in_memory() -> None:

@@ -20,6 +20,7 @@ from search_space.layers import first_conv
 from search_space.optimizer import optimizers
 from search_space.space import SearchSpace
 from tests.search_space.conftest import publish
+from tests.search_space.variants import recipe_for
 
 SMALL = ImageSpec(in_channels=3, image_size=32, num_classes=10)
 GREY = ImageSpec(in_channels=1, image_size=28, num_classes=10)
@@ -82,8 +83,8 @@ def test_every_backbone_can_be_cut_and_costed(
     path = weights_file(backbone)[1]
     path.parent.mkdir(parents=True)
     path.touch()  # on the meta device there is nothing to load
-    whole = measure(PretrainedConfig(backbone=backbone), SMALL, batch_size=8)
-    part = measure(PretrainedConfig(backbone=backbone, frozen=2), SMALL, batch_size=8)
+    whole = measure(PretrainedConfig(backbone=backbone), recipe_for(SMALL), SMALL)
+    part = measure(PretrainedConfig(backbone=backbone, frozen=2), recipe_for(SMALL), SMALL)
     assert part.params < whole.params
     assert part.flops == whole.flops
     assert part.peak_train_bytes < whole.peak_train_bytes
@@ -94,7 +95,7 @@ def test_the_head_is_drawn_anew_and_grey_images_see_the_mean_of_the_colours(publ
     heads = []
     for seed in (0, 1):
         torch.manual_seed(seed)
-        model = built(GREY, backbone="resnet18", enlarge=1).eval()
+        model = built(GREY, backbone="resnet18").eval()
         heads.append(model.head[-1].weight)
     assert not torch.equal(*heads)
     grey = torch.randn(2, 1, 28, 28)
@@ -135,6 +136,19 @@ def test_images_are_enlarged(published: Published) -> None:
     for enlarge, side in ((1, 1), (2, 2), (4, 4)):
         model = built(enlarge=enlarge).eval()
         assert model.forward_features(torch.randn(1, 3, 32, 32)).shape[-1] == side
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("size", [8, 28])
+def test_tiny_images_are_enlarged_until_a_pixel_is_left(
+    backbone: str, size: int, published: Published
+) -> None:
+    published(backbone)
+    image = ImageSpec(in_channels=3, image_size=size, num_classes=10)
+    with torch.device("meta"):
+        model = built(image, backbone=backbone, enlarge=1)
+        features = model.forward_features(torch.empty(2, 3, size, size))
+    assert features.shape[-1] == -(-32 // size) * size // 32
 
 
 def test_it_takes_part_only_when_it_is_named() -> None:

@@ -58,7 +58,9 @@ def test_every_tensor_has_the_shape_of_torchvisions(family: str, variant: str) -
         ("resnet", "resnet50d", LARGE, 25_576_264),
         ("preact_resnet", "preact_resnet110", SMALL, 1_727_962),  # 1.7 M
         ("preact_resnet", "preact_resnet164", SMALL, 1_703_258),  # 1.7 M
-        ("wide_resnet", "wrn_16_4", SMALL, 2_748_890),  # 2.8 M with 0.1 M rounded up
+        ("wide_resnet", "wrn_16_4", SMALL, 2_748_890),  # 2.7 M
+        ("wide_resnet", "wrn_16_8", SMALL, 10_961_370),  # 11.0 M
+        ("wide_resnet", "wrn_22_8", SMALL, 17_158_106),  # 17.2 M
         ("wide_resnet", "wrn_28_10", SMALL, 36_479_194),  # 36.5 M
         ("wide_resnet", "wrn_40_4", SMALL, 8_949_210),  # 8.9 M
         ("resnext", "resnext29_8x64d", SMALL, 34_426_698),  # 34.4 M
