@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 
 from search_space.errors import ConfigError, Problem
 from search_space.knobs import Knob, Override, Suggester
+from search_space.size import SpaceSize, size_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +76,11 @@ class Configurable:
         if problems:
             raise ConfigError(problems)
         return knobs
+
+    @classmethod
+    def space_size(cls, overrides: Mapping[str, Override] | None = None) -> SpaceSize:
+        """How many configurations ``suggest`` can give, those that ``conflicts`` refuses among them."""
+        return size_of(cls.narrowed_knobs(overrides or {}))
 
     @classmethod
     def proven(cls, overrides: Mapping[str, Override] | None = None) -> Self:

@@ -20,8 +20,10 @@ ConvscoutError                 one line of cause, perhaps the next command to ty
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import difflib
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 
 class ConvscoutError(Exception):
@@ -64,6 +66,13 @@ class ConfigError(UserError):
 
 class UnknownNameError(UserError):
     """A name that no registry entry carries."""
+
+    @classmethod
+    def among(cls, kind: str, name: str, known: Collection[str], *, note: str = "") -> Self:
+        """The error that lists the ``known`` names of a ``kind`` and suggests the nearest to ``name``."""
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        return cls(f"unknown {kind} {name!r}{note}; choose from {', '.join(known)}.{hint}")
 
 
 class UnbuildableError(UserError):

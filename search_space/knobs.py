@@ -20,6 +20,8 @@ from typing import Any, Protocol, TypeAlias
 Scalar: TypeAlias = bool | int | float | str | None
 Override: TypeAlias = Scalar | Mapping[str, Any]
 
+UNBOUNDED = 1e9  # the maximum of a real knob that names none
+
 
 class Suggester(Protocol):
     """What a search space asks of a sampler. Optuna's ``Trial`` and ``FixedTrial`` fit as they are."""
@@ -65,8 +67,25 @@ class Knob(ABC):
         """This knob with another range, or fixed to one value. Raises ``ValueError`` with the rule broken."""
 
     @abstractmethod
+    def unsearched_text(self) -> str:
+        """What is legal and not sampled, for a table: ``prelu, mish`` or ``1 … 64``; empty if nothing."""
+
+    @property
+    @abstractmethod
+    def scale(self) -> str:
+        """How the range is spaced: "linear", "logarithmic", "categorical" or "fixed"."""
+
+    @abstractmethod
     def count(self) -> float:
         """How many values are sampled from; ``inf`` for a continuous knob."""
+
+    @abstractmethod
+    def samples(self, value: Scalar) -> bool:
+        """Whether ``value`` is one of the countable values that are sampled from."""
+
+    def condition_text(self) -> str:
+        """What ``when`` asks for, for a table: ``dropout_kind = element, spatial``; empty if nothing."""
+        return " and ".join(f"{name} = {', '.join(map(str, values))}" for name, values in self.when.items())
 
     def active(self, siblings: Mapping[str, Any]) -> bool:
         """Whether this knob matters, given the values of the fields before it."""
@@ -91,8 +110,18 @@ class Fixed(Knob):
     def narrowed(self, override: Override) -> Knob:
         return self.origin.narrowed(override)
 
+    def unsearched_text(self) -> str:
+        return ""
+
+    @property
+    def scale(self) -> str:
+        return "fixed"
+
     def count(self) -> float:
         return 1
+
+    def samples(self, value: Scalar) -> bool:
+        return bool(value == self.default)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +136,15 @@ class _Number(Knob):
 
     def range_text(self) -> str:
         return f"{self.low:g} … {self.high:g}{' (log)' if self.log else ''}"
+
+    def unsearched_text(self) -> str:
+        if self.minimum == self.low and self.maximum == self.high:
+            return ""
+        return f"{self.minimum:g} " + ("and more" if self.maximum >= UNBOUNDED else f"… {self.maximum:g}")
+
+    @property
+    def scale(self) -> str:
+        return "logarithmic" if self.log else "linear"
 
     def narrowed(self, override: Override) -> Knob:
         if not isinstance(override, Mapping):
@@ -149,8 +187,20 @@ class Integer(_Number):
         )
         return None if legal else f"must be a whole number in [{self.minimum:g}, {self.maximum:g}]"
 
+    def narrowed(self, override: Override) -> Knob:
+        new = super().narrowed(override)
+        if isinstance(new, Integer) and self.step > 1:
+            if new.log:
+                raise ValueError(f"log must be false, as this range has steps of {self.step}")
+            if (new.low - self.low) % self.step or (new.high - self.low) % self.step:
+                raise ValueError(f"low and high must be whole steps of {self.step} from {self.low:g}")
+        return new
+
     def count(self) -> float:
         return (self.high - self.low) // self.step + 1
+
+    def samples(self, value: Scalar) -> bool:
+        return value in range(int(self.low), int(self.high) + 1, self.step)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +217,9 @@ class Real(_Number):
 
     def count(self) -> float:
         return math.inf if self.low < self.high else 1
+
+    def samples(self, value: Scalar) -> bool:
+        return self.low == self.high == value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +241,13 @@ class Choice(Knob):
     def range_text(self) -> str:
         return ", ".join(map(str, self.choices))
 
+    def unsearched_text(self) -> str:
+        return ", ".join(str(option) for option in self.legal if option not in self.choices)
+
+    @property
+    def scale(self) -> str:
+        return "categorical"
+
     def narrowed(self, override: Override) -> Knob:
         if not isinstance(override, Mapping):
             return _pinned(self, override)
@@ -197,6 +257,9 @@ class Choice(Knob):
 
     def count(self) -> float:
         return len(self.choices)
+
+    def samples(self, value: Scalar) -> bool:
+        return value in self.choices
 
 
 def _pinned(knob: Knob, value: Scalar) -> Fixed:
@@ -248,7 +311,7 @@ def real(
     help: str,
     log: bool = False,
     minimum: float = 0.0,
-    maximum: float = 1e9,
+    maximum: float = UNBOUNDED,
     when: Mapping[str, tuple[Scalar, ...]] | None = None,
 ) -> Any:
     """Declare a dataclass field as a real knob."""

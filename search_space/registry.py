@@ -7,7 +7,6 @@ fails to load is kept in ``broken`` and skipped, so that a bad plug-in never sto
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
@@ -52,12 +51,8 @@ class Registry(Generic[T]):
         """The entry called ``name``; raises ``UnknownNameError`` listing the valid names."""
         self._load()
         if name not in self._entries:
-            near = difflib.get_close_matches(name, self._entries, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
             broken = f" ({name} failed to load: {self.broken[name]})" if name in self.broken else ""
-            raise UnknownNameError(
-                f"unknown {self.kind} {name!r}{broken}; choose from {', '.join(self.names())}.{hint}"
-            )
+            raise UnknownNameError.among(self.kind, name, self.names(), note=broken)
         return self._entries[name]
 
     def names(self) -> tuple[str, ...]:

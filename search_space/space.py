@@ -11,7 +11,8 @@ from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.configurable import Configurable
 from search_space.errors import ConfigError, Problem
 from search_space.knobs import Knob, Override, Suggester
-from search_space.recipe import REGISTRIES, TrainingRecipe, part_knobs
+from search_space.recipe import REGISTRIES, TrainingRecipe, part_knobs, sampled_names
+from search_space.size import SpaceSize, either
 
 Candidate = tuple[ArchitectureConfig, TrainingRecipe]
 
@@ -86,10 +87,22 @@ class SearchSpace:
             raise ConfigError(problems)
         return knobs
 
+    def family_sizes(self) -> dict[str, SpaceSize]:
+        """How many architectures of each family there are to sample."""
+        return {name: families.get(name).space_size(self.overrides) for name in self.families}
+
+    def recipe_size(self) -> SpaceSize:
+        """How many recipes there are to sample."""
+        return TrainingRecipe.space_size_for(self.image, self.overrides)
+
+    def size(self) -> SpaceSize:
+        """How many candidates there are to sample: any architecture with any recipe."""
+        return either(self.family_sizes().values()) * self.recipe_size()
+
     def _configs(self, parts: Mapping[str, Knob]) -> list[type[Configurable]]:
         configs: list[type[Configurable]] = [*(families.get(name) for name in self.families), TrainingRecipe]
         for part, knob in parts.items():
-            configs += [REGISTRIES[part].get(name) for name in _names(knob)]
+            configs += [REGISTRIES[part].get(name) for name in sampled_names(knob)]
         return configs
 
     def _misnamed(self) -> list[Problem]:
@@ -104,10 +117,6 @@ class SearchSpace:
                 rule = f"must be the full name of a knob of this study (see `convscout space`){hint}"
                 problems.append(Problem(field=name, value=override, rule=rule))
         return problems
-
-
-def _names(knob: Knob) -> tuple[str, ...]:
-    return getattr(knob, "choices", (knob.default,))
 
 
 class _Recorder:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import data, export, service, space, studies, study
+from services.cli import data, export, families, service, space, studies, study
 
 EPILOG = "A newcomer's two lines: convscout search --data digits --time 2m, then convscout ui."
 
@@ -34,5 +34,5 @@ def options(
     """Search the design space of convolutional image classifiers; get one verified ensemble."""
 
 
-for group in (study, studies, export, data, space, service):
+for group in (study, studies, export, data, families, space, service):
     group.add_to(app)

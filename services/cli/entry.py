@@ -55,6 +55,7 @@ def _command(given: Sequence[str]) -> str:
     """The command that was meant, with a space behind, or nothing."""
     first = given[0] if given else ""
     known = {command.name for command in app.registered_commands}
+    known |= {group.name for group in app.registered_groups}
     return f"{first} " if first in known else ""
 
 

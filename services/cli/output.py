@@ -26,17 +26,36 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right:
     """Rows under headings; ``right`` names the columns of numbers. Off a terminal nothing is cut."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        table.add_column(
+            column,
+            justify="right" if column in right else "left",
+            overflow="fold",
+            no_wrap=column == columns[0],  # a name that was folded could not be copied
+        )
     for row in rows:
         table.add_row(*row)
-    console = Console(width=None if sys.stdout.isatty() else UNCUT, markup=False, highlight=False)
-    console.print(table)
+    _console().print(table)
+
+
+def print_text(text: str) -> None:
+    """Paragraphs on stdout, wrapped between words to the width of a terminal."""
+    _console().print(text)
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else UNCUT, markup=False, highlight=False)
 
 
 def summary_of(documented: object) -> str:
     """The first sentence of what the module says that ``documented`` stands in."""
+    return documentation_of(documented).partition("\n")[0]
+
+
+def documentation_of(documented: object) -> str:
+    """What the module says that ``documented`` stands in, or else ``documented`` itself: a paragraph a line."""
     module = inspect.getmodule(documented)
-    return ((module and module.__doc__) or "").partition("\n")[0].replace("``", "")
+    text = inspect.cleandoc((module and module.__doc__) or documented.__doc__ or "").replace("``", "")
+    return "\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def print_line(text: str) -> None:

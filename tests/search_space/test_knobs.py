@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -10,10 +11,12 @@ from search_space.architecture import families
 from search_space.augmentation import augmentations
 from search_space.configurable import Configurable
 from search_space.errors import ConfigError
-from search_space.knobs import Choice, Fixed, Integer, Override, Real
+from search_space.knobs import Choice, Fixed, Integer, Knob, Override, Real
 from search_space.optimizer import optimizers
+from search_space.recipe import TrainingRecipe
 
 CONFIGS = [entry for registry in (families, optimizers, augmentations) for _, entry in registry.items()]
+CONFIGS.append(TrainingRecipe)
 INTEGER = Integer(default=32, low=16, high=64, minimum=1, maximum=100, log=True, help="")
 REAL = Real(default=0.1, low=0.0, high=0.3, minimum=0.0, maximum=0.9, log=False, help="")
 CHOICE = Choice(default="a", choices=("a", "b"), legal=("a", "b", "c"), help="")
@@ -25,13 +28,43 @@ def test_every_knob_is_declared_soundly(config: type[Configurable]) -> None:
         assert knob.broken_rule(knob.default) is None, field
         assert knob.help, field
         assert knob.range_text(), field
+        assert knob.scale in ("linear", "logarithmic", "categorical"), field
         if isinstance(knob, Integer | Real):
             assert knob.low <= knob.default <= knob.high or knob.when, field
             assert knob.minimum <= knob.low <= knob.high <= knob.maximum, field
+            if isinstance(knob, Integer):
+                assert (knob.high - knob.low) % knob.step == (knob.default - knob.low) % knob.step == 0, field
         elif isinstance(knob, Choice):
             assert knob.default in knob.choices, field
             assert set(knob.choices) <= set(knob.legal), field
         assert set(knob.when) <= set(list(config.knobs())[: list(config.knobs()).index(field)]), field
+
+
+@pytest.mark.parametrize(
+    "knob", [INTEGER, replace(INTEGER, step=16, log=False), CHOICE, CHOICE.narrowed("c")]
+)
+def test_what_is_sampled_is_what_is_counted(knob: Knob) -> None:
+    candidates = [*range(-1, 102), "a", "b", "c", None]
+    assert sum(knob.samples(value) for value in candidates) == knob.count()
+
+
+def test_a_continuous_range_has_no_countable_values() -> None:
+    assert not REAL.samples(0.1)
+    assert replace(REAL, low=0.3).samples(0.3)
+
+
+def test_what_is_legal_and_not_searched_is_told() -> None:
+    assert INTEGER.unsearched_text() == "1 … 100"
+    assert replace(INTEGER, maximum=2**31).unsearched_text() == "1 and more"
+    assert replace(INTEGER, low=1, high=100).unsearched_text() == ""
+    assert CHOICE.unsearched_text() == "c"
+    assert CHOICE.narrowed("c").unsearched_text() == ""
+
+
+def test_a_condition_reads_well() -> None:
+    conditions = {"kind": ("a", "b"), "deep": (True,)}
+    assert replace(CHOICE, when=conditions).condition_text() == "kind = a, b and deep = True"
+    assert CHOICE.condition_text() == ""
 
 
 @pytest.mark.parametrize("value", [0, 101, 3.5, True, "32", None])
@@ -118,6 +151,18 @@ def test_narrowing_to_choices_and_to_one_value() -> None:
 def test_bad_overrides_of_a_number(override: Override, rule: str) -> None:
     with pytest.raises(ValueError, match=rule):
         INTEGER.narrowed(override)
+
+
+def test_a_range_in_steps_keeps_to_them() -> None:
+    knob = replace(INTEGER, step=8, log=False)
+    narrowed = knob.narrowed({"low": 8, "high": 24})
+    assert isinstance(narrowed, Integer)
+    assert (narrowed.low, narrowed.high, narrowed.default, narrowed.count()) == (8, 24, 24, 3)
+    for override in ({"low": 20}, {"high": 63}):
+        with pytest.raises(ValueError, match="whole steps of 8 from 16"):
+            knob.narrowed(override)
+    with pytest.raises(ValueError, match="log must be false, as this range has steps of 8"):
+        knob.narrowed({"log": True})
 
 
 @pytest.mark.parametrize("override", ["d", {"low": 1}, {"choices": ["a", "d"]}, {}])

@@ -101,7 +101,7 @@ def test_the_portfolio_is_one_small_proven_candidate_a_family(image: ImageSpec) 
         architecture, recipe = candidate
         assert space.suggest(FixedTrial(space.parameters(candidate))) == candidate
         assert recipe.epochs == 7
-        complexity = measure(architecture, image, batch_size=recipe.batch_size)
+        complexity = measure(architecture, recipe, image)
         assert 20_000 < complexity.params < 3_000_000
         assert complexity.flops < 60_000_000
 

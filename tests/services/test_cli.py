@@ -75,7 +75,7 @@ def test_every_command_is_there(capsys: Captured) -> None:
         assert all(f" {command} " in out for command in group.split())
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "datasets", "datasets check"])
+@pytest.mark.parametrize("command", [*COMMANDS, "datasets", "datasets check", "families", "families show"])
 def test_every_help_has_an_example(command: str, capsys: Captured) -> None:
     assert run(*command.split(), "--help") == 0
     assert f"Example: convscout {command.split()[0]}" in " ".join(capsys.readouterr().out.split())
