@@ -11,7 +11,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search ui test slow check lint types imports format constraints clean
+.PHONY: help setup search ui test slow check lint types imports format docs constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ imports:
 format: ## sort imports and lay out the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(STAMP) ## write docs/knobs.md from the code
+	$(BIN)/python docs/knobs.py
 
 constraints: $(STAMP) ## pin the versions that are installed now
 	$(BIN)/pip freeze --exclude-editable | grep -v '^-' > constraints.txt

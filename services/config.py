@@ -31,6 +31,7 @@ from services.rules import (
 )
 
 if TYPE_CHECKING:
+    from search_space.constraints import Limits
     from search_space.space import SearchSpace
     from trials.sources import DataRequest
 
@@ -178,6 +179,12 @@ class StudyConfig:
     precision: str = _setting(
         "resources.precision", OneOf(_precisions), "number format: auto, float32 or bfloat16", default="auto"
     )
+    deterministic: bool = _setting(
+        "resources.deterministic",
+        Flag(),
+        "a trial of the same seed, machine and threads (1 unless given) ends in the same bits, killed or not",
+        default=False,
+    )
     ensemble_size: int = _setting(
         "ensemble.size", Whole(1, 100), "most distinct members", default=5, flag="ensemble-size"
     )
@@ -198,6 +205,8 @@ class StudyConfig:
             raise ConfigError(problems)
         if parsed.get("trials") is None and parsed.get("time_s") is None:
             parsed["time_s"] = DEFAULT_TIME_S
+        if parsed["deterministic"] and parsed["threads"] is None:
+            parsed["threads"] = 1  # sums in another order differ in their last bits
         for name, value in parsed.items():
             object.__setattr__(self, name, value)
 
@@ -240,6 +249,13 @@ class StudyConfig:
         from trials.precision import choose_device
 
         choose_device(self.device)
+
+    @property
+    def limits(self) -> Limits:
+        """What a candidate may cost."""
+        from search_space.constraints import Limits
+
+        return Limits(**{limit.name: getattr(self, limit.name) for limit in dataclasses.fields(Limits)})
 
     def data_request(self, home: Home) -> DataRequest:
         """Which images the study wants, and how."""

@@ -6,16 +6,16 @@ import math
 import os
 import signal
 import time
-from dataclasses import fields
 from pathlib import Path
 
 import psutil
 
-from search_space.constraints import Limits
+from search_space.architecture import families
 from search_space.errors import ConfigError, ConvscoutError, Problem, StudyInterrupted, StudyNotFoundError
 from search_space.space import SearchSpace
 from services.budget import FIXED_S, Budget
 from services.config import StudyConfig
+from services.defaults import settled
 from services.events import Listener, Loading, Notice, PhaseStarted, SearchStarted
 from services.executors.base import Executor
 from services.executors.in_process import InProcessExecutor
@@ -50,6 +50,7 @@ def search(config: StudyConfig, home: Home, listener: Listener, started_s: float
     with lease(home.study(config.name)):
         Ledger.refuse_existing(home, config.name)
         splits = load_data(config, home, listener)
+        config = _settled(config, splits, listener)
         ledger = Ledger.create(home, config, fingerprint=splits.fingerprint)
         with ledger.clock(started_s):
             return _run(ledger, splits, listener, _budget(config, started_s, config.time_s))
@@ -124,6 +125,18 @@ def load_data(config: StudyConfig, home: Home, listener: Listener) -> DataSplits
     return load(config.data_request(home), progress)
 
 
+def _settled(config: StudyConfig, splits: DataSplits, listener: Listener) -> StudyConfig:
+    """``config`` with what it leaves open decided, and told."""
+    decided = settled(
+        config, TrainingData.of(splits), workers=_workers(config), device=choose_device(config.device).type
+    )
+    if not config.families:
+        count = f"{len(decided.families)} of {len(families.names())}"
+        names = ", ".join(decided.families)
+        listener(Notice(text=f"families: {names} ({count}; other ones with --families)"))
+    return decided
+
+
 def _same_data(ledger: Ledger, listener: Listener) -> DataSplits:
     splits = load_data(ledger.config, ledger.home, listener)
     if splits.fingerprint != ledger.fingerprint:
@@ -182,7 +195,7 @@ def _train(
     executor = _executor(config, data)
     setting = Setting(
         space=study_space(config, data),
-        limits=Limits(**{limit.name: getattr(config, limit.name) for limit in fields(Limits)}),
+        limits=config.limits,
         budget=budget,
         fingerprint=data.fingerprint,
         num_test=splits.num_test,
@@ -233,30 +246,28 @@ def _register(
 
 def study_space(config: StudyConfig, data: TrainingData) -> SearchSpace:
     """What the study may sample."""
+    assert config.epochs is not None, "decided when the study began"
     return SearchSpace(
         image=data.image,
         families=config.families,
-        epochs=config.epochs or default_epochs(len(data.train), config.time_s),
+        epochs=config.epochs,
         precision=config.precision,
         overrides=config.space,
     )
 
 
-def default_epochs(num_images: int, time_s: float | None) -> int:
-    """Epochs of a full trial, 5 to 40: about 400,000 images seen in a search of half an hour.
-
-    With four times the time a trial gets twice as long, so that more and longer trials share what is gained.
-    """
-    share = 1.0 if time_s is None else min(4.0, max(0.5, math.sqrt(time_s / 1800)))
-    return min(40, max(5, round(share * 400_000 / num_images)))
-
-
 def _executor(config: StudyConfig, data: TrainingData) -> Executor:
-    cores = len(psutil.Process().cpu_affinity())
     if config.executor == "in-process":
-        return InProcessExecutor(data, threads=config.threads or cores)
+        return InProcessExecutor(data, threads=config.threads or _cores())
     from services.executors.ray_tune import RayExecutor  # importing ray takes seconds
 
     gpus = 1 if choose_device(config.device).type == "cuda" else 0
-    workers = config.workers or max(1, cores)
-    return RayExecutor(data, workers=workers, threads=config.threads or 1, gpus=gpus)
+    return RayExecutor(data, workers=_workers(config), threads=config.threads or 1, gpus=gpus)
+
+
+def _workers(config: StudyConfig) -> int:
+    return 1 if config.executor == "in-process" else config.workers or _cores()
+
+
+def _cores() -> int:
+    return len(psutil.Process().cpu_affinity())

@@ -1,0 +1,96 @@
+"""What a study leaves open is decided by its data and its time, and what it names is left alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from search_space.architecture import ImageSpec, families
+from search_space.complexity import measure
+from search_space.recipe import TrainingRecipe
+from services.config import StudyConfig
+from services.defaults import LEAST_FAMILIES, default_epochs, settled
+from trials.batches import TrainingData
+from trials.splits import LabelledImages, Normalization
+
+SEARCHED = {name for name, family in families.items() if family.searched}
+STRONGEST = sorted(sorted(SEARCHED), key=lambda name: -families.get(name).strength)
+
+
+def data(num_images: int, size: int) -> TrainingData:
+    """So many black images."""
+    images = LabelledImages(
+        images=np.zeros((num_images, size, size, 3), np.uint8), labels=np.zeros(num_images, np.int64)
+    )
+    return TrainingData(
+        train=images,
+        validation=images,
+        image=ImageSpec(in_channels=3, image_size=size, num_classes=10),
+        normalization=Normalization(mean=(0.0,) * 3, std=(1.0,) * 3),
+        fingerprint="",
+    )
+
+
+def decided(num_images: int = 45_000, size: int = 32, workers: int = 2, **options: Any) -> StudyConfig:
+    config = StudyConfig.from_options({"name": "s", "data": "digits", **options})
+    return settled(config, data(num_images, size), workers=workers, device="cpu")
+
+
+def test_little_time_is_for_the_strongest_families() -> None:
+    assert set(decided(time_s=60).families) == set(STRONGEST[:LEAST_FAMILIES])
+
+
+def test_with_time_for_all_of_them_all_take_part_but_those_to_be_named() -> None:
+    assert set(decided(time_s=7 * 86_400).families) == SEARCHED
+    assert "pretrained" not in SEARCHED
+
+
+def test_more_time_more_workers_and_smaller_images_make_room_for_more() -> None:
+    def count(**options: Any) -> int:
+        return len(decided(epochs=10, **options).families)
+
+    few = count(time_s=3600)
+    assert LEAST_FAMILIES < few < len(SEARCHED)
+    assert count(time_s=7200) > few
+    assert count(time_s=3600, workers=4) > few
+    assert count(time_s=3600, size=16) > few
+
+
+def test_the_portfolio_takes_no_more_than_half_of_the_trials() -> None:
+    assert set(decided(trials=10).families) == set(STRONGEST[:5])
+
+
+def test_what_a_study_names_is_left_alone() -> None:
+    assert decided(time_s=60, families=("mlp", "alexnet")).families == ("mlp", "alexnet")
+    assert decided(time_s=60, epochs=7).epochs == 7
+
+
+def test_a_family_whose_knob_is_named_takes_part() -> None:
+    weakest = STRONGEST[-1]
+    chosen = decided(time_s=60, space={f"{weakest}.activation": "relu"}).families
+    assert weakest in chosen and set(STRONGEST[:LEAST_FAMILIES]) <= set(chosen)
+
+
+@pytest.mark.parametrize(
+    ("num_images", "time_s", "epochs"),
+    [(1_300, 120, 40), (45_000, 600, 5), (45_000, 1800, 9), (45_000, None, 9)],
+)
+def test_full_trials_grow_with_the_time_and_shrink_with_the_data(
+    num_images: int, time_s: float | None, epochs: int
+) -> None:
+    assert default_epochs(num_images, time_s) == epochs
+
+
+def test_families_whose_proven_network_keeps_the_limits_come_first() -> None:
+    small = set(decided(trials=6, max_params="300k").families)
+    assert len(small) == LEAST_FAMILIES
+    assert all(proven_params(name) <= 300_000 for name in small)
+    assert any(proven_params(name) > 300_000 for name in decided(trials=6).families)
+
+
+def proven_params(name: str) -> int:
+    image = data(1, 32).image
+    recipe = TrainingRecipe.proven_for(image, epochs=1, precision="float32", overrides={})
+    return measure(families.get(name).proven(), recipe, image).params
