@@ -24,14 +24,17 @@ def page() -> str:
 def _lines() -> Iterator[str]:
     yield "# Every family and every knob"
     yield ""
-    yield "Written by `make docs` from the code; [design-space.md](design-space.md) explains it. The range is what is sampled;"
-    yield "legal values may be wider (`convscout families show NAME`)."
+    yield "Written by `make docs` from the code; [design-space.md](design-space.md) explains it."
+    yield "The range is what is sampled; more values may be legal (`convscout families show NAME`)."
     yield ""
     yield "## Families"
     for name, family in families.items():
         yield from ["", f"### {name}", "", *_about(family), ""]
         if family.variants:
-            yield from [f"Published variants: {', '.join(f'`{variant}`' for variant in family.variants)}.", ""]
+            yield from [
+                f"Published variants: {', '.join(f'`{variant}`' for variant in family.variants)}.",
+                "",
+            ]
         yield from _table(name, family.knobs())
     yield from ["", "## Recipe", "", *_table("recipe", {**TrainingRecipe.knobs(), **_parts()})]
     for title, registry in (("Optimizers", optimizers), ("Augmentations", augmentations)):
@@ -60,7 +63,14 @@ def _table(prefix: str, knobs: Mapping[str, Knob]) -> Iterator[str]:
     yield "| knob | default | range | scale | only if | what it is |"
     yield "|---|---|---|---|---|---|"
     for field, knob in knobs.items():
-        cells = [f"`{prefix}.{field}`", knob.default, knob.range_text(), knob.scale, knob.condition_text(), knob.help]
+        cells = [
+            f"`{prefix}.{field}`",
+            knob.default,
+            knob.range_text(),
+            knob.scale,
+            knob.condition_text(),
+            knob.help,
+        ]
         yield "| " + " | ".join(map(str, cells)) + " |"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -31,6 +31,14 @@ class OptimizerConfig(Configurable, ABC):
     @abstractmethod
     def create(self, groups: list[dict[str, Any]]) -> Optimizer:
         """The torch optimizer over ``groups``, each with its own ``weight_decay``."""
+
+    @abstractmethod
+    def state_size(self, parameter: Tensor) -> int:
+        """How many numbers are kept from step to step for each number in ``parameter``."""
+
+    def scratch_bytes(self, parameters: Sequence[Tensor]) -> int:
+        """What a step over ``parameters`` takes besides; nothing where it is fused."""
+        return 0
 
     def build(self, model: nn.Module) -> Optimizer:
         """The torch optimizer for ``model``: matrices and filters decay, biases and norms do not.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from itertools import product
 from typing import Any, ClassVar, Self
 
 from search_space.architecture import ImageSpec
@@ -17,6 +18,7 @@ from search_space.losses import CLASS_WEIGHTS, LOSSES
 from search_space.optimizer import OptimizerConfig, optimizers
 from search_space.registry import Registry
 from search_space.schedules import RISING, SCHEDULES, factor_at
+from search_space.size import SpaceSize, either, together
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 WARMED_UP = tuple(name for name in SCHEDULES if name not in RISING)
@@ -33,7 +35,7 @@ class TrainingRecipe(Configurable):
 
     ``augmentation`` and then ``distortion`` change each training batch (see ``AugmentationConfig``).
     ``epochs`` is the full length of the schedule; a pruned trial sees less of it. ``precision``
-    "auto" takes bfloat16 where the device computes it natively, and float32 elsewhere.
+    "auto" takes what trains this network fastest on the machine that trains it.
     """
 
     name: ClassVar[str] = "recipe"
@@ -119,6 +121,18 @@ class TrainingRecipe(Configurable):
         return cls(epochs=epochs, precision=precision, **values)
 
     @classmethod
+    def space_size_for(cls, image: ImageSpec, overrides: Mapping[str, Override]) -> SpaceSize:
+        """How many recipes ``sample`` can give. Parts of one name share their knobs, as they are sampled by name."""
+        registered = (
+            [REGISTRIES[part].get(name) for name in sampled_names(knob)]
+            for part, knob in part_knobs(image, overrides).items()
+        )
+        return either(
+            together(config.space_size(overrides) for config in {cls, *parts})
+            for parts in product(*registered)
+        )
+
+    @classmethod
     def proven_for(
         cls, image: ImageSpec, *, epochs: int, precision: str, overrides: Mapping[str, Override]
     ) -> Self:
@@ -151,7 +165,7 @@ def part_knobs(image: ImageSpec, overrides: Mapping[str, Override]) -> dict[str,
     moves = fitting_policies("augmentation", image)
     preferred = next(name for name in ("crop_flip", "crop", *moves) if name in moves)
     knobs: dict[str, Knob] = {
-        "optimizer": _part("sgd", optimizers, optimizers.names(), "update rule"),
+        "optimizer": _part("muon", optimizers, optimizers.names(), "update rule"),
         "augmentation": _part(preferred, augmentations, moves, "how training images are moved"),
         "distortion": _part(
             "none", augmentations, fitting_policies("distortion", image), "what else is done to them"
@@ -164,6 +178,11 @@ def part_knobs(image: ImageSpec, overrides: Mapping[str, Override]) -> dict[str,
             except ValueError as error:
                 raise ConfigError([Problem(field=f"recipe.{key}", value=override, rule=str(error))]) from None
     return knobs
+
+
+def sampled_names(part: Knob) -> tuple[str, ...]:
+    """The names that one of ``part_knobs`` is sampled from."""
+    return getattr(part, "choices", (part.default,))
 
 
 def fitting_policies(part: str, image: ImageSpec) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from services.pruning import pruners
 from services.sampling import samplers
 from services.study import Ledger, Proposal, TrialRecord
 from trials.config import Measurement, TrialConfig, TrialResult, TrialState
+from trials.precision import DTYPES
 from trials.run import Dispatch
 
 MAX_LOSSES = 3
@@ -198,6 +199,8 @@ class Search:
             directory=str(directory.path),
             device=self._setting.device,
             reported=max((m.epoch for m in record.measurements), default=0),
+            cache=str(self._ledger.home.cache / "calibration"),
+            deterministic=self._ledger.config.deterministic,
         )
 
     def _propose(self) -> TrialRecord | None:
@@ -278,6 +281,8 @@ class Search:
         return int(fitting)
 
     def _finish(self, number: int, attempt: int, state: TrialState, reason: str) -> None:
+        directory = self._ledger.directory(number)
+        directory.settle()
         try:
             record = self._ledger.finish(number, attempt, state, reason)
         except StaleAttemptError:
@@ -285,7 +290,7 @@ class Search:
         self._running.pop(number, None)
         self._note_completion(record)
         self._judged += record.state.judged
-        self._ledger.directory(number).discard_epochs()
+        directory.close()
         self._touch(number)
         self._listener(TrialEnded(trial=record))
 
@@ -327,4 +332,5 @@ def _cheapest_first(space: SearchSpace) -> list[Candidate]:
 
 def _cost(candidate: Candidate, space: SearchSpace) -> Complexity:
     architecture, recipe = candidate
-    return measure(architecture, space.image, batch_size=recipe.batch_size, precision=recipe.precision)
+    # "auto" is decided by its worker; of the formats it may choose, float32 takes the most memory
+    return measure(architecture, recipe, space.image, dtype=DTYPES.get(recipe.precision, torch.float32))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from search_space.knobs import real
@@ -15,7 +17,7 @@ from search_space.optimizer import OptimizerConfig, optimizers
 @optimizers.register("adagrad")
 @dataclass(frozen=True, kw_only=True)
 class AdagradConfig(OptimizerConfig):
-    """Duchi, Hazan & Singer (2011), "Adaptive Subgradient Methods for Online Learning", section 1.1."""
+    """Duchi, Hazan & Singer (2011), "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization"."""
 
     searched: ClassVar[bool] = False  # close to adamw, and short searches do better with fewer kinds
 
@@ -24,3 +26,9 @@ class AdagradConfig(OptimizerConfig):
 
     def create(self, groups: list[dict[str, Any]]) -> Optimizer:
         return torch.optim.Adagrad(groups, lr=self.learning_rate, foreach=True)
+
+    def state_size(self, parameter: Tensor) -> int:
+        return 1
+
+    def scratch_bytes(self, parameters: Sequence[Tensor]) -> int:
+        return 2 * sum(parameter.nbytes for parameter in parameters)  # decayed gradients, roots of their sums

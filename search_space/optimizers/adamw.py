@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from search_space.knobs import real
@@ -27,3 +28,6 @@ class AdamWConfig(OptimizerConfig):
 
     def create(self, groups: list[dict[str, Any]]) -> Optimizer:
         return torch.optim.AdamW(groups, lr=self.learning_rate, betas=(0.9, self.beta2), fused=True)
+
+    def state_size(self, parameter: Tensor) -> int:
+        return 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,13 @@ from torch.optim._muon import (
 from search_space.knobs import real
 from search_space.optimizer import OptimizerConfig, optimizers
 
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of its quintic, from the post of Jordan
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of its quintic, from the post of Jordan et al.
 
 
 @optimizers.register("muon")
 @dataclass(frozen=True, kw_only=True)
 class MuonConfig(OptimizerConfig):
-    """Jordan (2024), "Muon: An optimizer for hidden layers in neural networks"; Liu et al. (2025), "Muon is
+    """Jordan et al. (2024), "Muon: An optimizer for hidden layers in neural networks"; Liu et al. (2025), "Muon is
     Scalable for LLM Training", section 2.2, whose scaling lets one learning rate serve AdamW and Muon.
 
     A filter bank counts as the matrix of its flattened filters; biases and norms are left to AdamW.
@@ -36,6 +36,14 @@ class MuonConfig(OptimizerConfig):
 
     def create(self, groups: list[dict[str, Any]]) -> Optimizer:
         return MuonAdamW(groups, lr=self.learning_rate, momentum=self.momentum)
+
+    def state_size(self, parameter: Tensor) -> int:
+        return 1 if parameter.ndim > 1 else 2
+
+    def scratch_bytes(self, parameters: Sequence[Tensor]) -> int:
+        """Two copies of a matrix while it is made orthogonal; two more where filters are flattened for it."""
+        matrices = (each for each in parameters if each.ndim > 1)
+        return max(((4 if each.ndim > 2 else 2) * each.nbytes for each in matrices), default=0)
 
 
 class MuonAdamW(AdamW):

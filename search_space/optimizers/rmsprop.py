@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from search_space.knobs import real
@@ -30,3 +32,11 @@ class RMSpropConfig(OptimizerConfig):
         return torch.optim.RMSprop(
             groups, lr=self.learning_rate, alpha=self.memory, momentum=self.momentum, foreach=True
         )
+
+    def state_size(self, parameter: Tensor) -> int:
+        return 2 if self.momentum > 0 else 1
+
+    def scratch_bytes(self, parameters: Sequence[Tensor]) -> int:
+        return 2 * sum(
+            parameter.nbytes for parameter in parameters
+        )  # decayed gradients, roots of their means

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
 from search_space.knobs import choice, real
@@ -27,3 +28,6 @@ class SGDConfig(OptimizerConfig):
         return torch.optim.SGD(
             groups, lr=self.learning_rate, momentum=self.momentum, nesterov=nesterov, fused=True
         )
+
+    def state_size(self, parameter: Tensor) -> int:
+        return 1 if self.momentum > 0 else 0

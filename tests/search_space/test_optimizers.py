@@ -13,6 +13,8 @@ from torch.nn.functional import mse_loss
 
 from search_space.optimizer import optimizer_from_dict, optimizers
 
+WITH_MOMENTUM = ("muon", "rmsprop", "sgd")
+
 
 def network() -> nn.Sequential:
     torch.manual_seed(0)
@@ -62,6 +64,24 @@ def test_it_learns_and_goes_on_from_a_saved_state(name: str) -> None:
     resumed = config.build(other)
     resumed.load_state_dict(saved[1])
     assert [step(other, resumed) for _ in range(3)] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [*((name, {}) for name in optimizers.names()), *((name, {"momentum": 0.0}) for name in WITH_MOMENTUM)],
+    ids=str,
+)
+def test_the_size_of_its_state_is_known(name: str, changes: dict[str, float]) -> None:
+    config, model = optimizers.get(name)(**changes), network()
+    optimizer = config.build(model)
+    step(model, optimizer)
+    for parameter in model.parameters():
+        state = [
+            value
+            for key, value in optimizer.state[parameter].items()
+            if key != "step" and isinstance(value, torch.Tensor)
+        ]
+        assert sum(each.numel() for each in state) == config.state_size(parameter) * parameter.numel()
 
 
 @pytest.mark.parametrize("name", optimizers.names())

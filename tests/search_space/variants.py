@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from search_space.architecture import ArchitectureConfig, families
+from search_space.architecture import ArchitectureConfig, ImageSpec, families
+from search_space.recipe import TrainingRecipe
 
 
 def every_variant() -> list[tuple[str, str]]:
@@ -13,3 +14,8 @@ def every_variant() -> list[tuple[str, str]]:
 def variant_of(family: str, variant: str) -> ArchitectureConfig:
     """The published configuration called ``variant``."""
     return families.get(family)(**families.get(family).variants[variant])
+
+
+def recipe_for(image: ImageSpec) -> TrainingRecipe:
+    """The proven recipe, in float32, for costs that do not depend on it."""
+    return TrainingRecipe.proven_for(image, epochs=1, precision="float32", overrides={})

@@ -138,17 +138,24 @@ def test_images_are_enlarged(published: Published) -> None:
         assert model.forward_features(torch.randn(1, 3, 32, 32)).shape[-1] == side
 
 
-@pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("size", [8, 28])
-def test_tiny_images_are_enlarged_until_a_pixel_is_left(
-    backbone: str, size: int, published: Published
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_tiny_images_are_enlarged_until_no_filter_strides_over_one_pixel(
+    backbone: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    published(backbone)
-    image = ImageSpec(in_channels=3, image_size=size, num_classes=10)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = weights_file(backbone)[1]
+    path.parent.mkdir(parents=True)
+    path.touch()
+    sides: list[int] = []
     with torch.device("meta"):
-        model = built(image, backbone=backbone, enlarge=1)
-        features = model.forward_features(torch.empty(2, 3, size, size))
-    assert features.shape[-1] == -(-32 // size) * size // 32
+        model = built(ImageSpec(in_channels=3, image_size=size, num_classes=10), backbone=backbone, enlarge=1)
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d) and module.stride != (1, 1):
+                module.register_forward_pre_hook(lambda _module, inputs: sides.append(inputs[0].shape[-1]))
+        assert model(torch.empty(2, 3, size, size)).shape == (2, 10)
+    assert len(sides) >= 4
+    assert min(sides) > 1
 
 
 def test_it_takes_part_only_when_it_is_named() -> None:
