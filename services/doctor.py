@@ -24,6 +24,7 @@ from packaging.specifiers import SpecifierSet
 
 from services.home import Home
 from services.units import format_bytes
+from trials.machine import cpu_name
 
 GIB = 2**30
 LITTLE_MEMORY, LITTLE_DISK, NO_DISK, LITTLE_SHARED = 2 * GIB, 5 * GIB, GIB // 4, GIB // 4
@@ -150,11 +151,8 @@ def _devices() -> Iterator[Finding]:
         built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
         yield _fine("cuda", f"no usable device (torch is {built}); trials train on the CPU")
     fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    how = "bfloat16 in hardware" if fast else "no bfloat16 in hardware, so trials use float32"
-    named = [
-        line.partition(":")[2].strip() for line in _read("/proc/cpuinfo").splitlines() if "model name" in line
-    ]
-    yield _fine("cpu", f"{next(iter(named), platform.machine())}, {how}")
+    how = "bfloat16 in hardware" if fast else "no bfloat16 in hardware"
+    yield _fine("cpu", f"{cpu_name()}, {how}")
 
 
 def _cores() -> Iterator[Finding]:

@@ -13,7 +13,7 @@ class Home:
 
     convscout.db            the ledger of all studies (Optuna)
     mlflow.db, mlflow-artifacts/   what the MLflow UI shows
-    cache/                  decoded datasets and downloads
+    cache/                  decoded datasets, downloads and calibrations
     studies/NAME/           one study: config.toml, trials/NNNNN/, ensemble.json, export/
     """
 

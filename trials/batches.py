@@ -19,7 +19,7 @@ from search_space.architecture import ImageSpec
 from search_space.augmentation import Augmentation
 from trials.splits import DataSplits, LabelledImages, Normalization
 
-EVALUATION_BATCH = 1024
+EVALUATION_BATCH = {"cpu": 256, "cuda": 1024}  # images; with more a CPU's caches overflow
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,8 +87,9 @@ class Batches:
             targets = one_hot(self._labels[index.to(self._device)], self.num_classes).float()
             yield augmentation.apply(self._images(index), targets, generator)
 
-    def in_order(self, batch_size: int = EVALUATION_BATCH) -> Iterator[Tensor]:
+    def in_order(self, batch_size: int | None = None) -> Iterator[Tensor]:
         """All images once, in their own order, (N, C, H, W) float32."""
+        batch_size = batch_size or EVALUATION_BATCH[self._device.type]
         for index in torch.split(torch.arange(len(self)), batch_size):
             yield self._images(index)
 

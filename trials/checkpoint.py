@@ -1,12 +1,17 @@
 """The trial's directory: epoch state that survives a crash at any moment.
 
-A file is written under a temporary name, fsynced and renamed in one step to a name that carries its
-own hash (``epoch-0003.8f14e45fceea167a.pt``), so a file and its hash can never disagree after a crash.
-Two generations are kept: when the newest is damaged, the one before it is used.
+A file is written under a temporary name and renamed in one step to a name that carries its own hash
+(``epoch-0003.8f14e45fceea167a.pt``), so a file and its hash can never disagree after a crash. Two
+generations are kept: when the newest is damaged, the one before it is used.
+
+What is renamed survives the death of every process; what is also fsynced, a loss of power. The best epoch
+is fsynced by the ``save_epoch`` after it, in another thread, or when the trial ends (``settle``); until
+then the best epoch before it stays.
 
     epoch-EEEE.HASH.pt             everything needed to go on after epoch E
     best-EEEE.HASH.safetensors     weights of the best epoch and its validation probabilities
-    attempt                        number of the attempt that may write here
+    attempt                        number of the attempt that may write here; none may when it is missing
+    precision.json                 number format and layout that all its attempts compute in
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import io
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,23 +48,31 @@ class BestEpoch:
     probabilities: Tensor
 
 
-def atomic_write(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` so that a reader sees the old file or the whole new one, never a part."""
+def atomic_write(path: Path, content: bytes | memoryview, *, durable: bool = True) -> None:
+    """Write ``content`` to ``path`` so that a reader sees the old file or the whole new one, never a part.
+
+    Unless ``durable``, the new file is there for every process at once, but not yet safe from a loss of power.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        temporary.write_bytes(content)
+        if durable:
+            _fsync(temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    directory = os.open(path.parent, os.O_RDONLY)
+    if durable:
+        _fsync(path.parent)  # else the rename itself could be lost with the power
+
+
+def _fsync(path: Path) -> None:
+    """Wait until the file or directory is on disk, whichever process wrote it."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(directory)  # else the rename itself could be lost with the power
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)
 
 
 class TrialDirectory:
@@ -71,22 +85,33 @@ class TrialDirectory:
         """Make ``attempt`` the only one that may write here, and sweep up what a crash left."""
         self.path.mkdir(parents=True, exist_ok=True)
         atomic_write(self.path / "attempt", str(attempt).encode())
-        for leftover in self.path.glob(".*.tmp"):
+        damaged = [path for path in self._files("best") if not _is_whole(path)]
+        for leftover in [*self.path.glob(".*.tmp"), *damaged]:
             leftover.unlink(missing_ok=True)
 
     def check_attempt(self, attempt: int) -> None:
-        """Raise ``StaleAttemptError`` when a newer attempt has claimed this directory."""
-        current = int((self.path / "attempt").read_text())
+        """Raise ``StaleAttemptError`` when a newer attempt has claimed this directory or the trial is final."""
+        current = self._attempt()
+        if current is None:
+            raise StaleAttemptError(f"{self.path.name} is final; attempt {attempt} may write no more")
         if current != attempt:
             raise StaleAttemptError(
                 f"attempt {attempt} of {self.path.name} was replaced by attempt {current}"
             )
 
     def save_epoch(self, epoch: int, state: Mapping[str, Any]) -> None:
-        """Keep ``state`` (tensors and plain types) as what training needs to go on after ``epoch``."""
+        """Keep ``state`` (tensors and plain types) as what training needs to go on after ``epoch``.
+
+        It and the best epoch so far are safe from a loss of power then.
+        """
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
-        self._keep("epoch", epoch, buffer.getvalue(), "pt", keep=KEEP)
+        self.settle()
+        self._write("epoch", epoch, buffer.getbuffer(), "pt", durable=True)
+        for old in [*self._files("epoch")[KEEP:], *self._files("best")[1:]]:
+            old.unlink(missing_ok=True)
+        if self._attempt() is None:  # the trial ended meanwhile
+            self._discard_epochs()
 
     def load_epoch(self) -> dict[str, Any] | None:
         """The newest undamaged epoch state, or None when there is none."""
@@ -102,7 +127,13 @@ class TrialDirectory:
         """Keep ``weights`` and validation ``probabilities`` (N, K) as those of the best epoch so far."""
         tensors = {_WEIGHTS + name: value.contiguous() for name, value in weights.items()}
         tensors[_PROBABILITIES] = probabilities.contiguous()
-        self._keep("best", epoch, save_safetensors(tensors), "safetensors", keep=1)
+        self._write("best", epoch, save_safetensors(tensors), "safetensors", durable=False)
+
+    def settle(self) -> None:
+        """Make the best epoch safe from a loss of power, too."""
+        if path := self.best_file():
+            _fsync(path)
+            _fsync(self.path)
 
     def load_best(self) -> BestEpoch | None:
         """The best epoch that was kept undamaged, or None when there is none."""
@@ -120,21 +151,36 @@ class TrialDirectory:
         """Where the best epoch lies, for tracking and audits."""
         return next(iter(self._files("best")), None)
 
-    def discard_epochs(self) -> None:
-        """Free the space of epoch states, once the trial is final."""
+    def close(self) -> None:
+        """The trial is final: let no attempt write here any more, and free the space of epoch states."""
+        (self.path / "attempt").unlink(missing_ok=True)
+        self._discard_epochs()
+
+    def _attempt(self) -> int | None:
+        """Which attempt may write here, or None when the trial is final."""
+        try:
+            return int((self.path / "attempt").read_text())
+        except FileNotFoundError:
+            return None
+
+    def _discard_epochs(self) -> None:
         for path in self._files("epoch"):
             path.unlink(missing_ok=True)
 
-    def _keep(self, kind: str, epoch: int, content: bytes, suffix: str, *, keep: int) -> None:
+    def _write(
+        self, kind: str, epoch: int, content: bytes | memoryview, suffix: str, *, durable: bool
+    ) -> None:
         digest = hashlib.sha256(content).hexdigest()[:16]
-        atomic_write(self.path / f"{kind}-{epoch:04d}.{digest}.{suffix}", content)
-        for old in self._files(kind)[keep:]:
-            old.unlink(missing_ok=True)
+        atomic_write(self.path / f"{kind}-{epoch:04d}.{digest}.{suffix}", content, durable=durable)
 
     def _files(self, kind: str) -> list[Path]:
         """Files of one kind, newest epoch first."""
-        found = [path for path in self.path.glob(f"{kind}-*") if _NAME.fullmatch(path.name)]
-        return sorted(found, key=lambda path: (_epoch_of(path), path.stat().st_mtime_ns), reverse=True)
+        found = []
+        for path in self.path.glob(f"{kind}-*"):
+            with suppress(FileNotFoundError):  # another process may sweep it away
+                if _NAME.fullmatch(path.name):
+                    found.append((_epoch_of(path), path.stat().st_mtime_ns, path))
+        return [path for *_, path in sorted(found, reverse=True)]
 
 
 def _epoch_of(path: Path) -> int:
@@ -143,11 +189,22 @@ def _epoch_of(path: Path) -> int:
     return int(match["epoch"])
 
 
+def _is_whole(path: Path) -> bool:
+    try:
+        _verified(path)
+    except CorruptCheckpointError:
+        return False
+    return True
+
+
 def _verified(path: Path) -> bytes:
     """The file's content. torch and safetensors load flipped bits silently, so the hash is checked first."""
     match = _NAME.fullmatch(path.name)
     assert match is not None
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise CorruptCheckpointError(f"{path} was swept away by another process") from None
     if hashlib.sha256(content).hexdigest()[:16] != match["hash"]:
         raise CorruptCheckpointError(f"{path} does not match its hash")
     return content

@@ -82,7 +82,8 @@ class Measurement:
 
     ``epoch`` counts from 1. Losses are means an image: ``val_loss`` the cross entropy in nats,
     ``train_loss`` whatever the recipe makes small. ``elapsed_s`` is training and validation time since
-    the trial began, over all its attempts; ``images_per_s`` is the training rate of this epoch.
+    the trial began, over all its attempts; ``images_per_s`` is the training rate of this epoch, and
+    ``precision`` the number format and memory layout it was computed in ("bfloat16 channels-last").
     """
 
     epoch: int
@@ -92,6 +93,7 @@ class Measurement:
     learning_rate: float
     elapsed_s: float
     images_per_s: float
+    precision: str
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

@@ -10,13 +10,13 @@ from trials.batches import Batches
 from trials.precision import Precision
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def probabilities(model: nn.Module, batches: Batches, precision: Precision) -> Tensor:
     """Softmax probabilities (N, K), float32 on the CPU, for every image in its own order."""
     model.eval()
     parts = []
     for images in batches.in_order():
         with precision.autocast():
-            logits = model(images)
+            logits = model(precision.lay_out(images))
         parts.append(softmax(logits.float(), dim=1))
     return torch.cat(parts).cpu()  # (N, K)

@@ -15,13 +15,15 @@ from torch.optim import Optimizer
 
 from search_space.architecture import Classifier
 from search_space.averaging import averaging_rate
-from search_space.errors import DivergedError, StudyInterrupted
+from search_space.errors import StudyInterrupted
 from search_space.losses import class_weights, focal_loss
 from search_space.recipe import TrainingRecipe
 from trials import metrics
 from trials.batches import Batches
 from trials.config import Measurement
 from trials.evaluate import probabilities
+from trials.loss_watch import LossWatch, check_finite
+from trials.memory_guard import MemoryGuard
 from trials.precision import Precision
 
 AUXILIARY_WEIGHT = 0.3  # of an auxiliary head's loss (Szegedy et al., 2015, section 5)
@@ -65,11 +67,13 @@ def train(
     """
     steps = math.ceil(len(training) / recipe.batch_size)
     loss = make_loss(recipe, training)
+    memory = MemoryGuard()
     for epoch in range(state.epoch + 1, recipe.epochs + 1):
         began = time.perf_counter()
         generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % _SEEDS)
         torch.manual_seed(generator.initial_seed())  # dropout draws from the global generator
         losses: list[Tensor] = []
+        watch = LossWatch(epoch)
         state.model.train()
         batches = training.shuffled(recipe.batch_size, recipe.policies, generator)
         for step, (images, targets) in enumerate(batches, start=(epoch - 1) * steps + 1):
@@ -78,15 +82,15 @@ def train(
             rate = recipe.rate_at(step / (steps * recipe.epochs))
             for group in state.optimizer.param_groups:
                 group["lr"] = rate * group["lr_scale"]
-            losses.append(_step(state, images, targets, loss, recipe, precision))
+            step_in = partial(training_step, state, images, targets, loss, recipe, precision)
+            losses.append(memory.run(step_in))
+            watch.see(losses[-1])
             _follow(state, recipe, step, steps * recipe.epochs)
         train_loss = torch.stack(losses).mean().item()  # the first read of a device that runs ahead
         trained = time.perf_counter()
-        if not math.isfinite(train_loss):
-            raise DivergedError(f"the training loss became {train_loss} in epoch {epoch}")
+        check_finite("training", train_loss, epoch)
         val_loss, val_accuracy = _judge(state, validation, precision)
-        if not math.isfinite(val_loss):
-            raise DivergedError(f"the validation loss became {val_loss} in epoch {epoch}")
+        check_finite("validation", val_loss, epoch)
         before = state.measurements[-1].elapsed_s if state.measurements else 0.0
         measurement = Measurement(
             epoch=epoch,
@@ -96,6 +100,7 @@ def train(
             learning_rate=rate,
             elapsed_s=before + time.perf_counter() - began,
             images_per_s=len(training) / (trained - began),
+            precision=precision.name,
         )
         state.epoch = epoch
         state.measurements.append(measurement)
@@ -112,27 +117,34 @@ def make_loss(recipe: TrainingRecipe, training: Batches) -> Loss:
     )
 
 
-def _step(
+def training_step(
     state: TrainingState,
     images: Tensor,
     targets: Tensor,
     loss: Loss,
     recipe: TrainingRecipe,
     precision: Precision,
+    parts: int = 1,
 ) -> Tensor:
     """One update of the weights; returns the detached mean loss of the batch, without auxiliary heads.
 
-    It stays on the device: reading it would wait for the device.
+    It stays on the device: reading it would wait for the device. In more than one of ``parts`` the batch
+    takes less memory and more time.
     """
-    with precision.autocast():
-        logits = state.model.forward_training(images)  # each (N, K)
-    main, *auxiliary = (loss(answer.float(), targets) for answer in logits)
-    state.optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(main + AUXILIARY_WEIGHT * sum(auxiliary))
+    state.optimizer.zero_grad(set_to_none=True)  # now, so that they do not stay beside the activations
+    total = torch.zeros((), device=images.device)
+    parts = min(parts, max(1, len(images) // 2))  # of two images at least, for BatchNorm's sake
+    for chunk, wanted in zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True):
+        with precision.autocast():
+            logits = state.model.forward_training(precision.lay_out(chunk))  # each (N / parts, K)
+        main, *auxiliary = (loss(answer.float(), wanted) for answer in logits)
+        share = len(chunk) / len(images)
+        torch.autograd.backward(share * (main + AUXILIARY_WEIGHT * sum(auxiliary)))
+        total += share * main.detach()
     if recipe.clipping == "norm":
         clip_grad_norm_(state.model.parameters(), recipe.clip_norm)
     state.optimizer.step()
-    return main.detach()
+    return total
 
 
 @torch.no_grad()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import torch
 
 from search_space.errors import StudyInterrupted
@@ -33,12 +35,12 @@ class InProcessExecutor:
 
     def _train(self, dispatch: Dispatch, controller: Controller) -> None:
         number, attempt = dispatch.config.number, dispatch.config.attempt
-        run = TrialRun(dispatch, self._data, should_stop=controller.should_stop)
-        while True:
-            progress = run.step()
-            if progress.result:
-                controller.on_end(progress.result)
-                return
-            assert progress.measurement is not None
-            if not controller.on_epoch(number, attempt, progress.measurement):
-                return
+        with closing(TrialRun(dispatch, self._data, should_stop=controller.should_stop)) as run:
+            while True:
+                progress = run.step()
+                if progress.result:
+                    controller.on_end(progress.result)
+                    return
+                assert progress.measurement is not None
+                if not controller.on_epoch(number, attempt, progress.measurement):
+                    return

@@ -100,11 +100,15 @@ class TrialTrainable(tune.Trainable):
     def setup(self, config: dict[str, Any], data: TrainingData, threads: int) -> None:  # type: ignore[override]
         torch.set_num_threads(threads)
         self._data = data
-        self.reset_config(config)
+        self._run = TrialRun(_from_message(config["dispatch"]), data)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._run.close()
         self._run = TrialRun(_from_message(new_config["dispatch"]), self._data)
         return True
+
+    def cleanup(self) -> None:
+        self._run.close()
 
     def step(self) -> dict[str, Any]:
         return {"progress": self._run.step()}
@@ -222,6 +226,8 @@ def _to_message(dispatch: Dispatch) -> dict[str, Any]:
         "directory": dispatch.directory,
         "device": dispatch.device,
         "reported": dispatch.reported,
+        "cache": dispatch.cache,
+        "deterministic": dispatch.deterministic,
     }
 
 
@@ -231,4 +237,6 @@ def _from_message(message: Mapping[str, Any]) -> Dispatch:
         directory=message["directory"],
         device=message["device"],
         reported=message["reported"],
+        cache=message["cache"],
+        deterministic=message["deterministic"],
     )

@@ -68,6 +68,7 @@ def trial_tags(record: TrialRecord, study: str, parent_id: str) -> dict[str, str
         "state": str(record.state),
         "family": record.family,
         "attempt": str(record.attempt),
+        "precision": record.measurements[-1].precision if record.measurements else "",
         "reason": record.reason,
     }
 
@@ -90,6 +91,7 @@ def epoch_metrics(record: TrialRecord, after: int) -> list[Metric]:
         for m in record.measurements
         if m.epoch > after
         for key, value in m.to_dict().items()
+        if key != "precision"  # a tag, since it is no number
     ]
 
 

@@ -78,6 +78,7 @@ def measurements(number: int, epochs: int) -> Iterator[Measurement]:
             learning_rate=0.1 / epoch,
             elapsed_s=1.25 * epoch,
             images_per_s=900.0 + number,
+            precision="float32 channels-last",
         )
 
 

@@ -78,4 +78,5 @@ def measurement(epoch: int, accuracy: float = 0.5) -> Measurement:
         learning_rate=0.1,
         elapsed_s=float(epoch),
         images_per_s=1000.0,
+        precision="float32 channels-last",
     )

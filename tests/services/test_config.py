@@ -38,6 +38,7 @@ FULL: dict[str, Any] = {
     "threads": 1,
     "device": "cpu",
     "precision": "float32",
+    "deterministic": True,
     "ensemble_size": 3,
     "space": {
         "resnet.width": {"low": 16, "high": 32},

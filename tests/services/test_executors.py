@@ -10,7 +10,7 @@ import pytest
 
 from search_space.errors import ConvscoutError
 from services import runner
-from services.events import EpochEnded, Event, Notice
+from services.events import EpochEnded, Event, Notice, TrialEnded
 from services.home import Home
 from services.study import Ledger
 from tests.services.studies import essences, quiet, tiny_config
@@ -45,6 +45,31 @@ def test_a_killed_worker_costs_no_trial_and_no_finished_epoch(tmp_path: Path) ->
     assert [record.state for record in records] == [TrialState.COMPLETED] * 2
     assert [m.epoch for m in records[killed[0]].measurements] == [1, 2, 3, 4, 5, 6]
     assert records[killed[0]].attempt == 2 and records[killed[0]].losses == 1
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("executor", ["in-process", "ray"])
+def test_of_a_trial_that_the_pruner_stops_the_best_epoch_is_on_disk(tmp_path: Path, executor: str) -> None:
+    seen = []
+
+    def look_when_stopped(event: Event) -> None:
+        if isinstance(event, TrialEnded) and event.trial.state is TrialState.STOPPED:
+            kept, best = (
+                Ledger.open(home, "pruned").directory(event.trial.number).load_best(),
+                event.trial.best,
+            )
+            assert kept is not None and best is not None
+            right = (kept.probabilities.argmax(1).numpy() == labels).mean()
+            seen.append((kept.epoch, right) == (best.epoch, pytest.approx(best.val_accuracy)))
+
+    home = Home(tmp_path)
+    options = dict(pruner="median", trials=9, epochs=4, space={"lenet.width": 4}, portfolio=False)
+    config = tiny_config("pruned", executor=executor, workers=1, **options)
+    labels = runner.load_data(config, home, quiet).validation.labels
+    runner.search(config, home, look_when_stopped, time.time())
+    assert seen and all(seen)
+    ledger = Ledger.open(home, "pruned")
+    assert not [path for r in ledger.trials() for path in ledger.directory(r.number).path.glob("epoch-*")]
 
 
 @pytest.mark.timeout(240)

@@ -20,6 +20,7 @@ def _measurement(epoch: int, elapsed_s: float) -> Measurement:
         learning_rate=1,
         elapsed_s=elapsed_s,
         images_per_s=1,
+        precision="float32 channels-last",
     )
 
 

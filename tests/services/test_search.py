@@ -121,6 +121,24 @@ def test_an_interrupted_study_resumes_to_the_same_end(
     assert essences(tmp_path, "tiny") == essences(finished, "tiny")
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "auto"])
+def test_a_deterministic_study_ends_in_the_same_bits_when_it_is_interrupted(
+    tmp_path: Path, precision: str
+) -> None:
+    options = dict(deterministic=True, threads=None, precision=precision, trials=1, epochs=3)
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    _search(straight, **options)
+    with pytest.raises(StudyInterrupted):
+        _search(broken, _ctrl_c_after(1), **options)
+    _resume(broken)
+    assert Ledger.open(Home(broken), "tiny").config.threads == 1
+    assert essences(broken, "tiny") == essences(straight, "tiny")
+    ours, theirs = (Ledger.open(Home(home), "tiny").directory(0).load_best() for home in (broken, straight))
+    assert ours is not None and theirs is not None
+    assert torch.equal(ours.probabilities, theirs.probabilities)
+    assert all(torch.equal(ours.weights[name], value) for name, value in theirs.weights.items())
+
+
 def test_the_portfolio_comes_first_and_cheapest_first(tmp_path: Path) -> None:
     started = []
 
@@ -136,7 +154,8 @@ def test_the_portfolio_comes_first_and_cheapest_first(tmp_path: Path) -> None:
 
 
 def test_candidates_over_a_limit_are_rejected_before_training(tmp_path: Path) -> None:
-    outcome = _search(tmp_path, families=(), space={}, max_params=30_000, trials=2, epochs=1, portfolio=False)
+    limits = dict(families=("lenet", "vgg"), space={}, max_params=30_000)
+    outcome = _search(tmp_path, **limits, trials=2, epochs=1, portfolio=False)
     records = Ledger.open(Home(tmp_path), "tiny").trials()
     trained = [record for record in records if record.trained]
     assert len(trained) == 2

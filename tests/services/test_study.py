@@ -37,7 +37,7 @@ def _commit(ledger: Ledger, sampler: str = "random") -> TrialRecord:
     config = TrialConfig(
         number=proposal.number, attempt=1, dataset="f" * 64, architecture=architecture, recipe=recipe, seed=7
     )
-    return ledger.commit(config, measure(architecture, SPACE.image, batch_size=64, precision="float32"))
+    return ledger.commit(config, measure(architecture, recipe, SPACE.image))
 
 
 def test_a_trial_goes_from_proposal_to_result(ledger: Ledger) -> None:

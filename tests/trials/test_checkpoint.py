@@ -55,6 +55,7 @@ def test_a_flipped_bit_is_never_loaded(directory: TrialDirectory) -> None:
 def test_the_best_epoch_keeps_weights_and_probabilities(directory: TrialDirectory) -> None:
     directory.save_best(2, {"a.weight": torch.ones(2)}, torch.zeros(4, 3))
     directory.save_best(4, {"a.weight": torch.zeros(2)}, torch.ones(4, 3))
+    directory.save_epoch(4, _state(4))
     best = directory.load_best()
     assert best is not None
     assert best.epoch == 4
@@ -71,9 +72,27 @@ def test_an_old_attempt_is_told_to_be_silent(directory: TrialDirectory) -> None:
 
 
 def test_a_claim_sweeps_up_what_a_crash_left(directory: TrialDirectory) -> None:
+    directory.save_best(2, {"weight": torch.ones(2)}, torch.zeros(4, 3))
+    directory.save_best(4, {"weight": torch.zeros(2)}, torch.ones(4, 3))
     (directory.path / ".epoch-0001.tmp").write_bytes(b"half")
+    newest = directory.best_file()
+    assert newest is not None
+    newest.write_bytes(newest.read_bytes()[:-100])
     directory.claim(2)
+    directory.save_epoch(4, _state(4))
     assert not list(directory.path.glob(".*.tmp"))
+    best = directory.load_best()
+    assert best is not None and best.epoch == 2, "a whole epoch must not give way to half a one"
+
+
+def test_of_a_final_trial_the_best_epoch_stays(directory: TrialDirectory) -> None:
+    directory.save_best(2, {"weight": torch.ones(2)}, torch.zeros(4, 3))
+    directory.save_epoch(2, _state(2))
+    directory.settle()
+    directory.close()
+    assert [path.name[:9] for path in directory.path.iterdir()] == ["best-0002"]
+    with pytest.raises(StaleAttemptError, match="is final"):
+        directory.check_attempt(1)
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

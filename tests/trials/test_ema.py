@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -67,14 +68,15 @@ def order(directory: Path, *, reported: int = 0, attempt: int = 1, **changes: An
 
 def trained(dispatch: Dispatch, most: int = 100) -> list[Measurement]:
     """The measurements of at most ``most`` epochs, without times."""
-    run, measurements = TrialRun(dispatch, digits()), list[Measurement]()
-    while len(measurements) < most:
-        progress = run.step()
-        if progress.result is not None:
-            assert not progress.result.error
-            break
-        assert progress.measurement is not None
-        measurements.append(replace(progress.measurement, elapsed_s=0.0, images_per_s=0.0))
+    measurements: list[Measurement] = []
+    with closing(TrialRun(dispatch, digits())) as run:
+        while len(measurements) < most:
+            progress = run.step()
+            if progress.result is not None:
+                assert not progress.result.error
+                break
+            assert progress.measurement is not None
+            measurements.append(replace(progress.measurement, elapsed_s=0.0, images_per_s=0.0))
     return measurements
 
 

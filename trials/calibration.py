@@ -1,0 +1,166 @@
+"""Which number format and layout a network trains fastest in on this machine, found by training a few steps.
+
+The steps are of copies on random images, so that the trial itself is left as it was. What was found depends
+on the clock; it is written into the trial's directory, and a trial that is taken up again goes by that.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from search_space.architecture import ImageSpec
+from search_space.errors import StudyInterrupted
+from search_space.recipe import TrainingRecipe
+from trials.batches import Batches
+from trials.checkpoint import atomic_write
+from trials.config import TrialConfig
+from trials.machine import cpu_name
+from trials.precision import DTYPES, LAYOUTS, Precision, choose_precision
+from trials.train import TrainingState, make_loss, training_step
+
+SHARE = 0.02  # of a trial's time that may go into its calibration
+ROUNDS = 6  # most steps of an option, the first of which warms it up
+MIN_ROUNDS = 3
+MARGIN = 0.03  # of the time that an option must save to be taken before a simpler one
+HOPELESS = 1.25  # times the fastest: not tried further
+
+StepTimer = Callable[[Precision], float]  # seconds of one training step
+
+
+def options(device: torch.device) -> list[Precision]:
+    """All formats and layouts, the simplest first."""
+    return [Precision(device, dtype, layout) for layout in LAYOUTS.values() for dtype in DTYPES.values()]
+
+
+def calibrated(
+    state: TrainingState,
+    training: Batches,
+    config: TrialConfig,
+    image: ImageSpec,
+    device: torch.device,
+    *,
+    cache: Path | None,
+    should_stop: Callable[[], bool],
+) -> Precision:
+    """How to train the fresh ``state`` of ``config``: as found before in ``cache``, else by trying.
+
+    A trial too short to try anything in ``SHARE`` of its time goes by what the device has instructions
+    for, as does one that fails while it is tried. Raises ``StudyInterrupted`` once ``should_stop()`` holds.
+    """
+    file = None if cache is None else cache / f"{_key(config, image, device)}.json"
+    if file is not None and (known := read_precision(file, device)):
+        return known
+    recipe = config.recipe
+    budget = SHARE * math.ceil(len(training) / recipe.batch_size) * recipe.epochs
+    if budget < MIN_ROUNDS * len(options(device)):
+        return choose_precision("auto", device)
+    try:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            timer = step_timer(state, training, image, recipe, device, should_stop)
+            chosen = fastest(options(device), timer, budget)
+    except RuntimeError:  # short of memory, or a layer without a kernel for one of the options
+        return choose_precision("auto", device)
+    if file is not None:
+        with suppress(OSError):  # only time is lost
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_precision(file, chosen)
+    return chosen
+
+
+def fastest(options: Sequence[Precision], step_s: StepTimer, budget: float) -> Precision:
+    """The first of ``options``, or the one whose steps are clearly shorter than those of all before it.
+
+    They take turns, so that what else the machine does meets all alike, and each is judged by its shortest
+    step. ``budget`` is how many steps of the first option all may take together; one more round may begin.
+    """
+    least_s = dict.fromkeys(options, math.inf)
+    running, spent_s = list(options), 0.0
+    for turn in range(ROUNDS):
+        for option in running:
+            seconds = step_s(option)
+            spent_s += seconds
+            least_s[option] = min(least_s[option], seconds)
+        if turn > 0:
+            running = [o for o in running if least_s[o] <= HOPELESS * min(least_s.values())]
+        if len(running) == 1 or spent_s > budget * least_s[options[0]]:
+            break
+    chosen = options[0]
+    for option in options[1:]:
+        if least_s[option] < (1 - MARGIN) * least_s[chosen]:
+            chosen = option
+    return chosen
+
+
+def step_timer(
+    state: TrainingState,
+    training: Batches,
+    image: ImageSpec,
+    recipe: TrainingRecipe,
+    device: torch.device,
+    should_stop: Callable[[], bool],
+) -> StepTimer:
+    """Times steps of copies of the fresh ``state`` on one batch of random images."""
+    copies: dict[torch.memory_format, TrainingState] = {}
+    count = min(recipe.batch_size, len(training))
+    shape = (count, image.in_channels, image.image_size, image.image_size)
+    images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
+    targets = torch.full((count, image.num_classes), 1 / image.num_classes, device=device)
+    loss = make_loss(recipe, training)
+
+    def step_s(precision: Precision) -> float:
+        if should_stop():
+            raise StudyInterrupted("stopped while it was calibrated")
+        if precision.layout not in copies:
+            model = copy.deepcopy(state.model).train().to(memory_format=precision.layout)
+            copies[precision.layout] = TrainingState(model=model, optimizer=recipe.optimizer.build(model))
+        trained = copies[precision.layout]
+        began = _clock(device)
+        training_step(trained, images, targets, loss, recipe, precision)
+        seconds = _clock(device) - began
+        trained.optimizer.zero_grad(set_to_none=True)  # the next copy needs the memory
+        return seconds
+
+    return step_s
+
+
+def _clock(device: torch.device) -> float:
+    """Seconds of computing: where one thread computes, without those in which other workers had its core."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif torch.get_num_threads() == 1:
+        return time.thread_time()
+    return time.perf_counter()
+
+
+def _key(config: TrialConfig, image: ImageSpec, device: torch.device) -> str:
+    """A name for all that the answer depends on."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    parts = {
+        "machine": [cpu_name(), gpu, torch.__version__, torch.get_num_threads()],
+        "image": [image.in_channels, image.image_size, image.num_classes],
+        "batch_size": config.recipe.batch_size,
+        "architecture": config.architecture.to_dict(),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def write_precision(file: Path, precision: Precision) -> None:
+    """Let ``file`` say ``precision``; of several writers one wins."""
+    atomic_write(file, json.dumps({"precision": precision.name}).encode())
+
+
+def read_precision(file: Path, device: torch.device) -> Precision | None:
+    """What ``file`` says, on ``device``; None where it is missing or damaged."""
+    try:
+        return Precision.named(json.loads(file.read_bytes())["precision"], device)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
