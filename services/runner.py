@@ -216,7 +216,7 @@ def _train(
             finished=sum(record.state.judged for record in ledger.trials()),
         )
     )
-    if not search.should_stop():
+    if search.has_work:
         executor.run(search)
     search.close()
     return search.affordable_members

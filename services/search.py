@@ -69,12 +69,13 @@ class Search:
         interrupted: Callable[[], bool],
     ) -> None:
         self._ledger = ledger
+        self._config = ledger.config  # which each reading would parse anew, and executors poll
         self._setting = setting
         self._listener = listener
         self._touch = touch
         self._interrupted = interrupted
-        self._sampler = samplers.get(ledger.config.sampler)
-        self._pruner = pruners.get(ledger.config.pruner)(setting.space.epochs)
+        self._sampler = samplers.get(self._config.sampler)
+        self._pruner = pruners.get(self._config.pruner)(setting.space.epochs)
         self._pace = Pace()
         self._running: dict[int, TrialRecord] = {}
         self._unfinished: deque[int] = deque()
@@ -91,9 +92,14 @@ class Search:
         for record in known:
             self._learn_pace(record)
             self._count(record)
-        if self._ledger.config.portfolio and not known:
+        if self._config.portfolio and not known:
             for candidate in _cheapest_first(self._setting.space):
                 self._ledger.enqueue(self._setting.space.parameters(candidate))
+
+    @property
+    def has_work(self) -> bool:
+        """Whether anything is left to train, so that no executor need start for nothing."""
+        return bool(self._unfinished and not self.should_stop()) or self._room()
 
     # what executors ask
 
@@ -135,7 +141,7 @@ class Search:
                 number,
                 attempt,
                 TrialState.STOPPED,
-                f"{self._ledger.config.pruner} at epoch {measurement.epoch}",
+                f"{self._config.pruner} at epoch {measurement.epoch}",
             )
         return not pruned
 
@@ -162,7 +168,7 @@ class Search:
     def affordable_members(self) -> int:
         """How large an ensemble can be finished in the time left, at most as large as the study wants."""
         return self._finish_cost.affordable_members(
-            self._setting.budget.left_s, self._ledger.config.ensemble_size
+            self._setting.budget.left_s, self._config.ensemble_size
         )
 
     # inside
@@ -176,7 +182,7 @@ class Search:
     def _training_left_s(self) -> float:
         """Seconds until the ensemble must be begun."""
         candidates = len(self._running) + self._judged
-        members = min(self._ledger.config.ensemble_size, max(1, candidates))
+        members = min(self._config.ensemble_size, max(1, candidates))
         budget = self._setting.budget
         return budget.left_s - self._finish_cost.reserve_s(members, budget.time_s)
 
@@ -200,7 +206,7 @@ class Search:
             device=self._setting.device,
             reported=max((m.epoch for m in record.measurements), default=0),
             cache=str(self._ledger.home.cache / "calibration"),
-            deterministic=self._ledger.config.deterministic,
+            deterministic=self._config.deterministic,
         )
 
     def _propose(self) -> TrialRecord | None:
@@ -230,7 +236,7 @@ class Search:
 
     def _queue_repeat(self) -> None:
         """After what waits already, the next is a configuration that is to be trained again by another seed."""
-        repeats = self._ledger.config.repeats
+        repeats = self._config.repeats
         due = (candidate for candidate in self._completed if self._trained[candidate] < repeats)
         if (repeat := next(due, None)) and not self._ledger.queued:
             self._ledger.enqueue(self._setting.space.parameters(repeat), again=True)
@@ -258,14 +264,14 @@ class Search:
             dataset=self._setting.fingerprint,
             architecture=architecture,
             recipe=recipe.with_epochs(self._fitting_epochs(complexity, recipe.epochs)),
-            seed=self._ledger.config.seed * 1_000_003 + proposal.number,
+            seed=self._config.seed * 1_000_003 + proposal.number,
         )
         record = self._ledger.commit(config, complexity)
         self._count(record)
         return record
 
     def _refuse_duplicate(self, candidate: Candidate) -> None:
-        repeats = self._ledger.config.repeats
+        repeats = self._config.repeats
         if self._trained[_identity(*candidate)] >= repeats:
             times = "once" if repeats == 1 else f"{repeats} times"
             raise DuplicateError(f"this configuration was trained {times} already")

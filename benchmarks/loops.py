@@ -1,0 +1,128 @@
+"""Loops: our engine, the loop that one writes with torchvision, and the step alone. Each builds a lap."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from benchmarks.sides import Lap, clock
+from benchmarks.workloads import BATCH_SIZE, Prepared, Workload, architecture
+from trials.checkpoint import TrialDirectory
+from trials.precision import choose_device
+from trials.run import Dispatch, TrialRun
+from trials.splits import LabelledImages
+from trials.train import make_loss
+
+CROP_PADDING = 4  # pixels; as far as ``crop_flip`` moves an image of 32 × 32
+
+
+def engine(workload: Workload) -> Lap:
+    """A lap is the training of one epoch of a real ``TrialRun``, as it measures it."""
+    data = workload.load()
+    scratch = tempfile.TemporaryDirectory()
+    TrialDirectory(Path(scratch.name)).claim(1)
+    cache = None if workload.calibrations is None else str(workload.calibrations)
+    dispatch = Dispatch(
+        config=workload.config(data),
+        directory=scratch.name,
+        device=workload.device,
+        reported=0,
+        cache=cache,
+    )
+    run = TrialRun(dispatch, data)
+
+    def lap() -> float:
+        progress = run.step()
+        assert progress.measurement, f"{progress.result} in {scratch.name}"
+        return len(data.train) / progress.measurement.images_per_s
+
+    return lap
+
+
+def step_alone(workload: Workload) -> Lap:
+    """A lap is as many steps on one and the same batch, in our number format and layout: the limit."""
+    made = Prepared.of(workload)
+    model, optimizer, loss = made.state.model, made.state.optimizer, make_loss(made.recipe, made.training)
+    generator = torch.Generator().manual_seed(0)
+    images, targets = next(made.training.shuffled(BATCH_SIZE, made.recipe.policies, generator))
+    images = made.precision.lay_out(images)
+    model.train()
+
+    def steps() -> None:
+        for _ in range(workload.steps):
+            optimizer.zero_grad(set_to_none=True)
+            with made.precision.autocast():
+                logits = model(images)
+            loss(logits.float(), targets).backward()
+            optimizer.step()
+
+    return lambda: clock(steps)
+
+
+def ordinary(workload: Workload, workers: int) -> Lap:
+    """A lap is an epoch of PIL images through torchvision's transforms and ``workers`` processes, in float32.
+
+    As in the CIFAR-10 examples of PyTorch and Ray Tune; the workers stay between epochs.
+    """
+    data, device = workload.load(), choose_device(workload.device)
+    recipe, normalization = workload.recipe(data.image), data.normalization
+    transform = transforms.Compose(
+        [
+            transforms.RandomCrop(data.image.image_size, padding=CROP_PADDING, padding_mode="reflect"),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(normalization.mean, normalization.std),
+        ]
+    )
+    loader: DataLoader[Any] = DataLoader(
+        PILImages(data.train, transform),
+        batch_size=BATCH_SIZE,
+        shuffle=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )
+    model = architecture(workload.network).build(data.image).to(device)
+    criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+    sgd = recipe.optimizer
+    optimizer = torch.optim.SGD(
+        model.parameters(),
+        lr=sgd.learning_rate,
+        momentum=sgd.momentum,
+        nesterov=sgd.nesterov,
+        weight_decay=sgd.weight_decay,
+    )
+
+    def epoch() -> None:
+        model.train()
+        running_loss = 0.0
+        for images, labels in loader:
+            images, labels = images.to(device), labels.to(device)
+            optimizer.zero_grad()
+            loss = criterion(model(images), labels)
+            loss.backward()
+            optimizer.step()
+            running_loss += loss.item()
+
+    return lambda: clock(epoch)
+
+
+class PILImages(Dataset[tuple[Tensor, int]]):
+    """``images`` one by one, as torchvision's datasets give them."""
+
+    def __init__(self, images: LabelledImages, transform: transforms.Compose) -> None:
+        self._images = images
+        self._transform = transform
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image = Image.fromarray(self._images.images[index])
+        return self._transform(image), int(self._images.labels[index])

@@ -1,0 +1,38 @@
+"""Every benchmark runs and writes what it found: its ``--quick`` run, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PART_OF_RESULT = {
+    "trial_throughput": "images_per_s",
+    "profile_epoch": "shares",
+    "trial_overhead": "first_trial_s",
+    "packing": "packed/serial",
+    "time_to_accuracy": "val_accuracy",
+}
+ARGUMENTS = {"time_to_accuracy": ["digits", "--threads", "1"]}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", PART_OF_RESULT)
+def test_quick_run_writes_its_results(name: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", f"benchmarks.{name}", *ARGUMENTS.get(name, []), "--quick"]
+    if name == "time_to_accuracy":
+        command += ["--cache", str(tmp_path / "cache")]
+    environment = {**os.environ, "CONVSCOUT_BENCHMARKS": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "| ---" in ran.stdout, "no table was printed"
+    record = json.loads((tmp_path / f"{name}.json").read_text())
+    assert record["command"].startswith(f"python -m benchmarks.{name}")
+    assert record["machine"]["cores"] >= 1 and record["machine"]["load"] >= 0
+    assert record["results"] and all(PART_OF_RESULT[name] in result for result in record["results"])
