@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,3 +168,14 @@ def test_no_convolution_of_one_pixel_is_strided(family: str) -> None:
         for name, module in network.named_modules():
             if isinstance(module, nn.Conv2d):
                 assert module.kernel_size != (1, 1) or module.stride == (1, 1), name
+
+
+def test_strengths_are_those_of_the_portfolio_benchmark() -> None:
+    """See docs/design-space.md, whose table ``python -m benchmarks.portfolio`` makes."""
+    results = json.loads((Path(__file__).parents[2] / "benchmarks/results/portfolio.json").read_text())[
+        "results"
+    ]
+    measured = {result["family"]: result["accuracy"] for result in results}
+    assert set(measured) == {name for name, family in families.items() if family.searched}
+    for name, accuracy in measured.items():
+        assert families.get(name).strength == pytest.approx(accuracy, abs=0.006), name
