@@ -72,21 +72,23 @@ def train(
         began = time.perf_counter()
         generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % _SEEDS)
         torch.manual_seed(generator.initial_seed())  # dropout draws from the global generator
-        losses: list[Tensor] = []
+        # one tensor for all, as many small ones between the large ones of the steps would break up the heap
+        losses = torch.zeros(steps, device=precision.device)
         watch = LossWatch(epoch)
         state.model.train()
         batches = training.shuffled(recipe.batch_size, recipe.policies, generator)
-        for step, (images, targets) in enumerate(batches, start=(epoch - 1) * steps + 1):
+        for index, (images, targets) in enumerate(batches):
             if should_stop():
                 raise StudyInterrupted("stopped within an epoch")
+            step = (epoch - 1) * steps + index + 1
             rate = recipe.rate_at(step / (steps * recipe.epochs))
             for group in state.optimizer.param_groups:
                 group["lr"] = rate * group["lr_scale"]
             step_in = partial(training_step, state, images, targets, loss, recipe, precision)
-            losses.append(memory.run(step_in))
-            watch.see(losses[-1])
+            losses[index] = memory.run(step_in)
+            watch.see(losses[index])
             _follow(state, recipe, step, steps * recipe.epochs)
-        train_loss = torch.stack(losses).mean().item()  # the first read of a device that runs ahead
+        train_loss = losses[: index + 1].mean().item()  # the first read of a device that runs ahead
         trained = time.perf_counter()
         check_finite("training", train_loss, epoch)
         val_loss, val_accuracy = _judge(state, validation, precision)
