@@ -167,9 +167,7 @@ class Search:
     @property
     def affordable_members(self) -> int:
         """How large an ensemble can be finished in the time left, at most as large as the study wants."""
-        return self._finish_cost.affordable_members(
-            self._setting.budget.left_s, self._config.ensemble_size
-        )
+        return self._finish_cost.affordable_members(self._setting.budget.left_s, self._config.ensemble_size)
 
     # inside
 
