@@ -19,6 +19,8 @@ from search_space.architecture import ImageSpec
 from search_space.augmentation import Augmentation
 from trials.splits import DataSplits, LabelledImages, Normalization
 
+# Of fewer images, dropout can empty a map, and BatchNorm then blows its gradient up.
+SMALLEST_BATCH = 8
 EVALUATION_BATCH = {"cpu": 256, "cuda": 1024}  # images; with more a CPU's caches overflow
 
 
@@ -76,12 +78,12 @@ class Batches:
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch in random order: images (N, C, H, W) float32 and targets (N, K), class probabilities.
 
-        All randomness comes from ``generator``. The last batch may be smaller, but never of a single
-        image, which BatchNorm could not train on.
+        All randomness comes from ``generator``. A last batch of fewer than ``SMALLEST_BATCH`` joins the one
+        before it.
         """
         order = torch.randperm(len(self), generator=generator)
         chunks = list(torch.split(order, batch_size))
-        if len(chunks) > 1 and len(chunks[-1]) == 1:
+        if len(chunks) > 1 and len(chunks[-1]) < SMALLEST_BATCH:
             chunks[-2:] = [torch.cat(chunks[-2:])]
         for index in chunks:
             targets = one_hot(self._labels[index.to(self._device)], self.num_classes).float()
