@@ -21,7 +21,7 @@ from trials.batches import TrainingData
 PORTFOLIO_SHARE = 1 / 3  # of the time, for the first trial of each family
 LEAST_FAMILIES = 3
 # How fast a worker trains: rough figures, since they only decide how many families take part.
-ACTIVATIONS_PER_S = {"cpu": 1e8, "cuda": 1e10}
+ACTIVATIONS_PER_S = {"cpu": 7e7, "cuda": 1e10}
 MOST_IMAGES_PER_S = {"cpu": 5e3, "cuda": 5e4}  # of small images, where a step's own cost dominates
 TRIAL_SHARE = 1 / 2  # of its epochs that an average trial trains; most are stopped early
 
