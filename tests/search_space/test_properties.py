@@ -24,8 +24,8 @@ from search_space.errors import UnbuildableError
 from search_space.families.pretrained import weights_file
 from search_space.knobs import Choice, Integer, Knob, Override, Real
 from search_space.layers import DropBlock
-from search_space.recipe import TrainingRecipe
 from tests.search_space.conftest import publish
+from tests.search_space.variants import recipe_for
 
 CLASSES = 5
 LARGEST_ENLARGED = 128  # pixels a side that pretrained networks are shown, as larger ones take seconds each
@@ -96,11 +96,6 @@ def network_of(config: ArchitectureConfig, image: ImageSpec) -> nn.Module:
         publish(config.backbone)
     torch.manual_seed(0)
     return config.build(image).to(memory_format=torch.channels_last)
-
-
-def recipe_for(image: ImageSpec) -> TrainingRecipe:
-    """Any recipe: it decides on the memory of a training, which is measured elsewhere."""
-    return TrainingRecipe.proven_for(image, epochs=1, precision="float32", overrides={})
 
 
 def check_gradients(network: nn.Module, images: Tensor, dtype: torch.dtype) -> bool:

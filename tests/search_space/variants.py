@@ -13,7 +13,7 @@ def every_variant() -> list[tuple[str, str]]:
 
 def variant_of(family: str, variant: str) -> ArchitectureConfig:
     """The published configuration called ``variant``."""
-    return families.get(family)(**families.get(family).variants[variant])
+    return families.get(family).published(variant)
 
 
 def recipe_for(image: ImageSpec) -> TrainingRecipe:

@@ -9,9 +9,9 @@ import pytest
 
 from search_space.architecture import ImageSpec, families
 from search_space.complexity import measure
-from search_space.recipe import TrainingRecipe
 from services.config import StudyConfig
 from services.defaults import LEAST_FAMILIES, default_epochs, settled
+from tests.search_space.variants import recipe_for
 from trials.batches import TrainingData
 from trials.splits import LabelledImages, Normalization
 
@@ -92,5 +92,4 @@ def test_families_whose_proven_network_keeps_the_limits_come_first() -> None:
 
 def proven_params(name: str) -> int:
     image = data(1, 32).image
-    recipe = TrainingRecipe.proven_for(image, epochs=1, precision="float32", overrides={})
-    return measure(families.get(name).proven(), recipe, image).params
+    return measure(families.get(name).proven(), recipe_for(image), image).params
