@@ -2,9 +2,8 @@
 
 Life of a trial here: ``propose`` (ask) → ``commit`` (from now on it survives a crash) or ``reject`` →
 ``report`` an epoch at a time → ``finish`` (idempotent). ``adopt`` takes an unfinished one up again
-under the same number with the next attempt; a late word of an older attempt is ignored.
-
-This is the one module that touches Optuna's private parts (``study._storage``, ``trial._trial_id``).
+under the same number with the next attempt; a late word of an older attempt is ignored. Each of these is
+one transaction (``study_tables.py``). A proposal that was not committed leaves no trace.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from search_space.space import Candidate, SearchSpace
 from services.config import StudyConfig
 from services.home import Home
 from services.sampling import SamplerFactory
+from services.study_tables import StudyTables
 from trials.checkpoint import TrialDirectory
 from trials.config import Measurement, TrialConfig, TrialState
 
@@ -104,12 +104,19 @@ class Proposal:
 
 
 class Ledger:
-    """One study. Every method leaves the storage consistent, whenever the process dies."""
+    """One study as it was when it was opened, and what has since been written through this object.
 
-    def __init__(self, home: Home, study: optuna.Study) -> None:
+    Every method leaves the storage consistent, whenever the process dies. Only the owner of the study writes,
+    from one thread; others may read at the same time.
+    """
+
+    def __init__(self, home: Home, storage: optuna.storages.RDBStorage, name: str) -> None:
         self.home = home
-        self.name = study.study_name
-        self._study = study
+        self.name = name
+        self._tables = StudyTables(storage, name)
+        self._memory = self._tables.memory
+        self._study = optuna.load_study(study_name=name, storage=self._memory)
+        self._records: dict[int, tuple[FrozenTrial, TrialRecord]] = {}
         self._tick: Callable[[], None] = lambda: None
 
     @classmethod
@@ -125,22 +132,30 @@ class Ledger:
     def create(cls, home: Home, config: StudyConfig, *, fingerprint: str) -> Ledger:
         """Begin a study on the data of that ``fingerprint``; raises ``StudyExistsError`` when the name is taken."""
         cls.refuse_existing(home, config.name)
-        study = optuna.create_study(
-            storage=open_storage(home), study_name=config.name, direction="maximize", load_if_exists=True
+        storage = open_storage(home)
+        # one without the facts below was cut short here, and is made anew
+        optuna.create_study(
+            storage=storage, study_name=config.name, direction="maximize", load_if_exists=True
         )
-        study.set_user_attr("config", config.to_dict())
-        study.set_user_attr("fingerprint", fingerprint)
-        study.set_user_attr("schema", SCHEMA)  # last: a study without it was cut short and is made anew
-        return cls(home, study)
+        ledger = cls(home, storage, config.name)
+        for key, value in (("config", config.to_dict()), ("fingerprint", fingerprint), ("schema", SCHEMA)):
+            ledger._put(key, value)
+        ledger._tables.save()
+        return ledger
 
     @classmethod
-    def open(cls, home: Home, name: str) -> Ledger:
-        """The study called ``name``; raises ``StudyNotFoundError`` listing those there are."""
+    def require(cls, home: Home, name: str) -> None:
+        """Raise ``StudyNotFoundError``, listing those there are, when there is no study called ``name``."""
         names = cls.names(home)
         if name not in names:
             known = ", ".join(names) or "none yet"
             raise StudyNotFoundError(f"no study {name!r} under {home.root}; studies there: {known}")
-        return cls(home, optuna.load_study(study_name=name, storage=open_storage(home)))
+
+    @classmethod
+    def open(cls, home: Home, name: str) -> Ledger:
+        """The study called ``name``; raises ``StudyNotFoundError`` as ``require`` does."""
+        cls.require(home, name)
+        return cls(home, open_storage(home), name)
 
     @classmethod
     def names(cls, home: Home) -> list[str]:
@@ -152,16 +167,17 @@ class Ledger:
 
     def note(self, key: str) -> Any | None:
         """A study-level fact, or None."""
-        return self._study.user_attrs.get(key)
+        return self._notes.get(key)
 
     def set_note(self, key: str, value: Any) -> None:
         """Keep a study-level fact (JSON types)."""
-        self._study.set_user_attr(key, value)
+        self._put(key, value)
+        self._tables.save()
 
     @property
     def config(self) -> StudyConfig:
         """What was asked of the study."""
-        return StudyConfig.from_dict(self._study.user_attrs["config"])
+        return StudyConfig.from_dict(self._notes["config"])
 
     @property
     def fingerprint(self) -> str:
@@ -181,12 +197,18 @@ class Ledger:
     def clock(self, started_s: float) -> Iterator[None]:
         """Count the time from ``started_s`` (since 1970) to the end of the block as spent on this study."""
         runs = self.note("runs") or []
-        self._tick = lambda: self.set_note("runs", [*runs, (started_s, time.time())])
-        self._tick()
+
+        def tick() -> None:
+            self._put("runs", [*runs, (started_s, time.time())])
+
+        self._tick = tick
         try:
+            tick()
+            self._tables.save()
             yield
         finally:
-            self._tick()
+            tick()
+            self._tables.save()
 
     def directory(self, number: int) -> TrialDirectory:
         """Where the files of a trial lie."""
@@ -197,6 +219,7 @@ class Ledger:
     def enqueue(self, parameters: Mapping[str, object], *, again: bool = False) -> None:
         """Queue ``parameters`` as a proposal; those proposed before only if ``again``."""
         self._study.enqueue_trial(dict(parameters), skip_if_exists=not again)
+        self._tables.save()
 
     @property
     def queued(self) -> bool:
@@ -220,9 +243,9 @@ class Ledger:
 
     def commit(self, config: TrialConfig, complexity: Complexity) -> TrialRecord:
         """From here on the trial survives a crash."""
-        trial = self._live(config.number)
-        trial.set_user_attr("complexity", complexity.to_dict())
-        trial.set_user_attr("config", config.to_dict())
+        self._set(config.number, "complexity", complexity.to_dict())
+        self._set(config.number, "config", config.to_dict())
+        self._tables.save()
         return self.trial(config.number)
 
     def reject(self, number: int, reason: str, excess: Mapping[str, float] | None = None) -> None:
@@ -233,7 +256,7 @@ class Ledger:
         if not excess:
             self._end(number, TrialState.REJECTED, reason)
             return
-        trial = self._live(number)
+        trial = Trial(self._study, number)
         for limit, share in excess.items():
             trial.set_constraint(limit, share)
         # pruned, because Optuna's samplers take no notice of failed trials, whatever their constraints
@@ -244,52 +267,44 @@ class Ledger:
     def report(self, number: int, attempt: int, measurement: Measurement, pruner: BasePruner) -> bool:
         """Record an epoch; returns whether the pruner wants the trial to stop, which after its last makes no sense.
 
-        Raises ``StaleAttemptError`` for a word of an attempt that was replaced. An epoch that is
-        already recorded is left as it is.
+        The last is saved by ``finish``, which follows at once, so that both are there or neither. Raises
+        ``StaleAttemptError`` for a word of an attempt that was replaced. An epoch that is already recorded is
+        left as it is.
         """
         record = self._current(number, attempt)
         if any(known.epoch == measurement.epoch for known in record.measurements):
             return False
-        trial = self._live(number)
-        trial.set_user_attr(f"{_MEASUREMENT}{measurement.epoch:04d}", measurement.to_dict())
-        trial.report(measurement.val_accuracy, measurement.epoch)
-        frozen = self._study._storage.get_trial(trial._trial_id)
-        stop = pruner.prune(self._study, frozen)
-        return stop and record.config is not None and measurement.epoch < record.config.recipe.epochs
+        self._set(number, f"{_MEASUREMENT}{measurement.epoch:04d}", measurement.to_dict())
+        self._memory.set_trial_intermediate_value(number, measurement.epoch, measurement.val_accuracy)
+        stop = pruner.prune(self._study, self._memory.get_trial(number))
+        if record.config is None or measurement.epoch == record.config.recipe.epochs:
+            return False
+        self._tables.save()
+        return stop
 
     def finish(self, number: int, attempt: int, state: TrialState, reason: str) -> TrialRecord:
         """Make a trial final. Repeating it changes nothing; an old attempt raises ``StaleAttemptError``."""
         self._current(number, attempt)
         self._end(number, state, reason)
-        self._tick()
         return self.trial(number)
 
     def adopt(self, number: int) -> TrialRecord:
         """Take an unfinished trial up again as the next attempt."""
         record = self.trial(number)
         assert record.config is not None and record.state is TrialState.RUNNING
-        self._live(number).set_user_attr("config", record.config.next_attempt().to_dict())
+        self._set(number, "config", record.config.next_attempt().to_dict())
+        self._tables.save()
         return self.trial(number)
 
     def lose(self, number: int) -> None:
         """Count that a worker died on this trial."""
-        self._live(number).set_user_attr("losses", self.trial(number).losses + 1)
+        self._set(number, "losses", self.trial(number).losses + 1)
+        self._tables.save()
 
-    def recover(self) -> list[TrialRecord]:
-        """After a crash: end proposals that were never committed, and return the committed, unfinished trials."""
-        unfinished = []
-        for frozen in self._study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,)):
-            record = _record(frozen)
-            if ended := frozen.user_attrs.get("ended"):  # it was about to be told
-                self._end(record.number, TrialState(ended["state"]), ended["reason"])
-                continue
-            if record.config is not None:
-                unfinished.append(record)
-                continue
-            self._end(record.number, TrialState.REJECTED, "interrupted before it was committed")
-            if fixed := frozen.system_attrs.get("fixed_params"):
-                self._study.enqueue_trial(fixed)
-        return unfinished
+    def unfinished(self) -> list[TrialRecord]:
+        """The trials that an earlier run of the study broke off."""
+        running = self._study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,))
+        return [self._record(trial) for trial in running]
 
     # reading
 
@@ -300,15 +315,30 @@ class Ledger:
             raise UnknownNameError(
                 f"study {self.name!r} has no trial {number}; it has 0 to {len(trials) - 1}"
             )
-        return _record(trials[number])
+        return self._record(trials[number])
 
     def trials(self) -> list[TrialRecord]:
         """Every trial that was proposed, by number; waiting ones are left out."""
         frozen = self._study.get_trials(deepcopy=False)
-        return [_record(trial) for trial in frozen if trial.state is not OptunaState.WAITING]
+        return [self._record(trial) for trial in frozen if trial.state is not OptunaState.WAITING]
 
-    def _live(self, number: int) -> Trial:
-        return Trial(self._study, self._study.get_trials(deepcopy=False)[number]._trial_id)
+    @property
+    def _notes(self) -> Mapping[str, Any]:
+        return self._memory.get_study_user_attrs(self._memory.STUDY)
+
+    def _put(self, key: str, value: Any) -> None:
+        self._memory.set_study_user_attr(self._memory.STUDY, key, value)
+
+    def _set(self, number: int, key: str, value: Any) -> None:
+        self._memory.set_trial_user_attr(number, key, value)
+
+    def _record(self, frozen: FrozenTrial) -> TrialRecord:
+        """``frozen`` as a record, which is parsed once, as Optuna replaces a trial that changes."""
+        known, record = self._records.get(frozen.number, (None, None))
+        if known is not frozen or record is None:
+            record = _parsed(frozen)
+            self._records[frozen.number] = (frozen, record)
+        return record
 
     def _current(self, number: int, attempt: int) -> TrialRecord:
         record = self.trial(number)
@@ -322,15 +352,16 @@ class Ledger:
         record = self.trial(number)
         if record.state is not TrialState.RUNNING:
             return
-        trial = self._live(number)
         # the reason first: once the state is told, Optuna accepts no more attributes
-        trial.set_user_attr("ended", {"state": str(state), "reason": reason})
+        self._set(number, "ended", {"state": str(state), "reason": reason})
         best = record.best
         value = best.val_accuracy if state is TrialState.COMPLETED and best else None
         self._study.tell(number, value, state=told or _OPTUNA_STATE[state], skip_if_finished=True)
+        self._tick()
+        self._tables.save()
 
 
-def open_storage(home: Home) -> optuna.storages.BaseStorage:
+def open_storage(home: Home) -> optuna.storages.RDBStorage:
     """The storage of ``home``; a writer waits up to a minute for another before it gives up."""
     home.root.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # what it has to say, a listener says
@@ -339,7 +370,7 @@ def open_storage(home: Home) -> optuna.storages.BaseStorage:
         return optuna.storages.RDBStorage(home.storage_url, engine_kwargs={"connect_args": {"timeout": 60}})
 
 
-def _record(frozen: FrozenTrial) -> TrialRecord:
+def _parsed(frozen: FrozenTrial) -> TrialRecord:
     attributes = frozen.user_attrs
     config = TrialConfig.from_dict(attributes["config"]) if "config" in attributes else None
     ended = attributes.get("ended", {}) if frozen.state.is_finished() else {}

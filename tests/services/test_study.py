@@ -76,30 +76,21 @@ def test_an_adopted_trial_keeps_its_number_and_ignores_its_old_attempt(ledger: L
     assert ledger.finish(0, 2, TrialState.COMPLETED, "done").state is TrialState.COMPLETED
 
 
-def test_recovery_drops_what_was_never_committed_and_returns_the_rest(ledger: Ledger) -> None:
-    _commit(ledger)
+def test_a_crash_leaves_no_trace_of_what_was_never_committed(ledger: Ledger) -> None:
+    record = _commit(ledger)
     ledger.propose(SPACE, samplers.get("random"))
-    unfinished = Ledger.open(ledger.home, ledger.name).recover()
-    assert [record.number for record in unfinished] == [0]
-    assert ledger.trial(1).state is TrialState.REJECTED
-    assert not ledger.trial(1).trained
+    reopened = Ledger.open(ledger.home, ledger.name)
+    assert reopened.unfinished() == reopened.trials() == [record]
 
 
-def test_a_queued_proposal_that_was_lost_is_queued_again(ledger: Ledger) -> None:
+def test_a_queued_proposal_that_was_lost_is_proposed_again(ledger: Ledger) -> None:
     candidate = SPACE.portfolio()[0]
     ledger.enqueue(SPACE.parameters(candidate))
     assert ledger.propose(SPACE, samplers.get("random")).candidate == candidate
-    ledger.recover()
-    assert ledger.propose(SPACE, samplers.get("random")).candidate == candidate
-
-
-def test_recovery_completes_an_end_that_was_cut_short(ledger: Ledger) -> None:
-    _commit(ledger)
-    ledger.report(0, 1, measurement(1), NEVER)
-    ledger._live(0).set_user_attr("ended", {"state": "stopped", "reason": "asha at epoch 1"})
-    assert ledger.recover() == []
-    assert ledger.trial(0).state is TrialState.STOPPED
-    assert ledger.trial(0).reason == "asha at epoch 1"
+    assert not ledger.queued
+    reopened = Ledger.open(ledger.home, ledger.name)
+    assert reopened.queued
+    assert reopened.propose(SPACE, samplers.get("random")).candidate == candidate
 
 
 @pytest.mark.parametrize("sampler", samplers.names())
@@ -113,7 +104,8 @@ def test_the_same_seed_proposes_the_same_whether_or_not_it_was_interrupted(
             _commit(ledger, sampler)
             ledger.report(number, 1, measurement(1, 0.1 * number), NEVER)
             ledger.finish(number, 1, TrialState.COMPLETED, "done")
-    configs = [[record.config for record in ledger.trials()] for ledger in (straight, broken)]
+    reopened = Ledger.open(broken.home, broken.name)
+    configs = [[record.config for record in ledger.trials()] for ledger in (straight, reopened)]
     assert configs[0] == configs[1]
     assert len({str(config) for config in configs[0]}) == 4
 

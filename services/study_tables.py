@@ -1,0 +1,263 @@
+"""StudyTables: one study, read from memory and written to Optuna's tables in batches of one transaction.
+
+Optuna's own storage asks the database anew for every trial and commits every parameter by itself: 56
+transactions a trial. A study has one owner, which may believe what it holds in memory, and what belongs
+together is written together: a crash leaves all of it or nothing.
+
+The tables are those of Optuna's ``RDBStorage``, so its other tools can read them. Beside ``study.py`` this is
+the only module that knows Optuna's private parts: the tables, and how ``InMemoryStorage`` keeps trials.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Self
+
+from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.storages._rdb import models
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+from sqlalchemy import Connection, Row, Table, insert, select, update
+
+_STUDIES, _TRIALS = models.StudyModel.__table__, models.TrialModel.__table__
+_STUDY_USER = models.StudyUserAttributeModel.__table__
+_STUDY_SYSTEM = models.StudySystemAttributeModel.__table__
+_USER, _SYSTEM = models.TrialUserAttributeModel.__table__, models.TrialSystemAttributeModel.__table__
+_PARAMS, _VALUES = models.TrialParamModel.__table__, models.TrialValueModel.__table__
+_STEPS = models.TrialIntermediateValueModel.__table__
+
+_distribution = cache(json_to_distribution)  # there are few, in the rows of many trials
+
+
+class StudyMemory(InMemoryStorage):
+    """Optuna's storage of one study, whose trials are identified by their numbers."""
+
+    STUDY = 0
+
+    def restore(self, trials: Iterable[FrozenTrial]) -> None:
+        """Add ``trials`` as they are, where ``create_new_trial`` would copy each in depth."""
+        study = self._studies[self.STUDY]
+        for trial in trials:
+            self._trial_id_to_study_id_and_number[trial.number] = (self.STUDY, trial.number)
+            self._max_trial_id = trial.number
+            study.trials.append(trial)
+            study.param_distribution.update(trial.distributions)
+            self._update_cache(trial.number, self.STUDY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Saved:
+    """What the tables have of a trial, in copies, since Optuna changes what it handed out before."""
+
+    row: int
+    trial: FrozenTrial | None = None
+    params: frozenset[str] = frozenset()
+    steps: frozenset[int] = frozenset()
+    user_attrs: Mapping[str, Any] = field(default_factory=dict)
+    system_attrs: Mapping[str, Any] = field(default_factory=dict)
+    num_values: int = 0
+
+    @classmethod
+    def of(cls, row: int, trial: FrozenTrial) -> Self:
+        return cls(
+            row=row,
+            trial=trial,
+            params=frozenset(trial.params),
+            steps=frozenset(trial.intermediate_values),
+            user_attrs=dict(trial.user_attrs),
+            system_attrs=dict(trial.system_attrs),
+            num_values=len(trial.values or ()),
+        )
+
+
+class StudyTables:
+    """A study in ``memory``, and what of it was saved. Only the process that owns the study may save."""
+
+    def __init__(self, storage: RDBStorage, name: str) -> None:
+        """Load the study called ``name``, which must exist."""
+        self._engine = storage.engine
+        with self._engine.connect() as connection:
+            named = select(_STUDIES.c.study_id).where(_STUDIES.c.study_name == name)
+            self._row = int(connection.scalars(named).one())
+            self._user_attrs = _study_attributes(connection, _STUDY_USER, self._row)
+            self._system_attrs = _study_attributes(connection, _STUDY_SYSTEM, self._row)
+            trials = _load_trials(connection, self._row)
+        self.memory = StudyMemory()
+        self.memory.create_new_study([StudyDirection.MAXIMIZE], name)
+        for key, value in self._user_attrs.items():
+            self.memory.set_study_user_attr(StudyMemory.STUDY, key, value)
+        for key, value in self._system_attrs.items():
+            self.memory.set_study_system_attr(StudyMemory.STUDY, key, value)
+        self.memory.restore(trials.values())
+        self._saved = {trial.number: _Saved.of(row, trial) for row, trial in trials.items()}
+
+    def save(self) -> None:
+        """Write what changed since it was last saved, all or nothing."""
+        user_attrs = dict(self.memory.get_study_user_attrs(StudyMemory.STUDY))
+        system_attrs = dict(self.memory.get_study_system_attrs(StudyMemory.STUDY))
+        trials = self.memory.get_all_trials(StudyMemory.STUDY, deepcopy=False)
+        saved = dict[int, _Saved]()
+        with self._engine.begin() as connection:
+            owner = {"study_id": self._row}
+            _save_attributes(connection, _STUDY_USER, owner, self._user_attrs, user_attrs)
+            _save_attributes(connection, _STUDY_SYSTEM, owner, self._system_attrs, system_attrs)
+            for number, trial in enumerate(trials):
+                known = self._saved.get(number)
+                if known is None:
+                    known = _Saved(row=_add_trial(connection, trial, self._row))
+                if known.trial is not trial:  # Optuna replaces what it changes
+                    _save_trial(connection, known, trial)
+                    saved[number] = _Saved.of(known.row, trial)
+        self._user_attrs, self._system_attrs = user_attrs, system_attrs
+        self._saved |= saved
+
+
+# reading
+
+
+def _load_trials(connection: Connection, study: int) -> dict[int, FrozenTrial]:
+    """The trials of a study by their rows, in the order of their numbers."""
+    rows = connection.execute(
+        select(_TRIALS).where(_TRIALS.c.study_id == study).order_by(_TRIALS.c.number)
+    ).all()
+    params, values, steps, user_attrs, system_attrs = (
+        _rows_by_trial(connection, table, study) for table in (_PARAMS, _VALUES, _STEPS, _USER, _SYSTEM)
+    )
+    trials = {}
+    for row in rows:
+        own = row.trial_id
+        distributions = {each.param_name: _distribution(each.distribution_json) for each in params[own]}
+        trials[int(own)] = FrozenTrial(
+            number=row.number,
+            trial_id=row.number,
+            state=row.state,
+            value=None,
+            values=[_value(each) for each in sorted(values[own], key=lambda each: each.objective)] or None,
+            datetime_start=_from_utc(row.datetime_start),
+            datetime_complete=_from_utc(row.datetime_complete),
+            params={
+                each.param_name: distributions[each.param_name].to_external_repr(each.param_value)
+                for each in params[own]
+            },
+            distributions=distributions,
+            user_attrs={each.key: json.loads(each.value_json) for each in user_attrs[own]},
+            system_attrs={each.key: json.loads(each.value_json) for each in system_attrs[own]},
+            intermediate_values={each.step: _step_value(each) for each in steps[own]},
+        )
+    return trials
+
+
+def _rows_by_trial(connection: Connection, table: Table, study: int) -> dict[int, list[Row[Any]]]:
+    """The rows that each trial has in ``table``, in the order they were written."""
+    of_study = select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == study)
+    [key] = table.primary_key
+    found: dict[int, list[Row[Any]]] = defaultdict(list)
+    for row in connection.execute(select(table).where(table.c.trial_id.in_(of_study)).order_by(key)):
+        found[row.trial_id].append(row)
+    return found
+
+
+def _study_attributes(connection: Connection, table: Table, study: int) -> dict[str, Any]:
+    rows = connection.execute(select(table).where(table.c.study_id == study))
+    return {row.key: json.loads(row.value_json) for row in rows}
+
+
+def _value(row: Row[Any]) -> float:
+    return models.TrialValueModel.stored_repr_to_value(row.value, row.value_type)
+
+
+def _step_value(row: Row[Any]) -> float:
+    stored = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
+    return stored(row.intermediate_value, row.intermediate_value_type)
+
+
+def _from_utc(moment: datetime.datetime | None) -> datetime.datetime | None:
+    """The tables have UTC, Optuna's trials local time, both without a zone."""
+    return moment and moment.replace(tzinfo=datetime.UTC).astimezone().replace(tzinfo=None)
+
+
+# writing
+
+
+def _add_trial(connection: Connection, trial: FrozenTrial, study: int) -> int:
+    """Insert a row for ``trial``; returns its key."""
+    inserted = connection.execute(
+        insert(_TRIALS).values(number=trial.number, study_id=study, **_state(trial))
+    ).inserted_primary_key
+    assert inserted is not None
+    return int(inserted[0])
+
+
+def _save_trial(connection: Connection, known: _Saved, trial: FrozenTrial) -> None:
+    """Write what ``trial`` has beyond what is ``known`` of it."""
+    owner = {"trial_id": known.row}
+    if known.trial is not None and known.trial.state is not trial.state:
+        connection.execute(update(_TRIALS).where(_TRIALS.c.trial_id == known.row).values(**_state(trial)))
+    params = [
+        owner
+        | {
+            "param_name": name,
+            "param_value": trial.distributions[name].to_internal_repr(value),
+            "distribution_json": distribution_to_json(trial.distributions[name]),
+        }
+        for name, value in trial.params.items()
+        if name not in known.params
+    ]
+    _insert(connection, _PARAMS, params)
+    steps = []
+    for step, value in trial.intermediate_values.items():
+        if step not in known.steps:
+            at_step, step_type = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
+            row = {"step": step, "intermediate_value": at_step, "intermediate_value_type": step_type}
+            steps.append(owner | row)
+    _insert(connection, _STEPS, steps)
+    values = []
+    for objective, value in enumerate(trial.values or ()):
+        if objective >= known.num_values:
+            stored, value_type = models.TrialValueModel.value_to_stored_repr(value)
+            values.append(owner | {"objective": objective, "value": stored, "value_type": value_type})
+    _insert(connection, _VALUES, values)
+    _save_attributes(connection, _USER, owner, known.user_attrs, trial.user_attrs)
+    _save_attributes(connection, _SYSTEM, owner, known.system_attrs, trial.system_attrs)
+
+
+def _save_attributes(
+    connection: Connection,
+    table: Table,
+    owner: Mapping[str, int],
+    known: Mapping[str, Any],
+    attributes: Mapping[str, Any],
+) -> None:
+    """Write those ``attributes`` of the ``owner``, a column and its value, that are not ``known``."""
+    [(column, row)] = owner.items()
+    new = []
+    for key, value in attributes.items():
+        if key not in known:
+            new.append({column: row, "key": key, "value_json": json.dumps(value)})
+        elif known[key] != value:
+            its = (table.c[column] == row) & (table.c.key == key)
+            connection.execute(update(table).where(its).values(value_json=json.dumps(value)))
+    _insert(connection, table, new)
+
+
+def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(insert(table), rows)
+
+
+def _state(trial: FrozenTrial) -> dict[str, Any]:
+    return {
+        "state": trial.state,
+        "datetime_start": _to_utc(trial.datetime_start),
+        "datetime_complete": _to_utc(trial.datetime_complete),
+    }
+
+
+def _to_utc(moment: datetime.datetime | None) -> datetime.datetime | None:
+    return moment and moment.astimezone(datetime.UTC).replace(tzinfo=None)
