@@ -15,7 +15,7 @@ from services.checksums import write_checksums
 from services.directories import replacing
 from services.parity import NUM_IMAGES, Parity, Predictor
 from services.trained_ensemble import TrainedEnsemble
-from trials.splits import Pixels
+from trials.mapped_images import Images
 
 PARITY_FILE = "parity.json"
 
@@ -44,7 +44,7 @@ exporters: Registry[type[Exporter]] = Registry(
 
 
 def export(
-    ensemble: TrainedEnsemble, directory: Path, images: Pixels, *, formats: Sequence[str] = ()
+    ensemble: TrainedEnsemble, directory: Path, images: Images, *, formats: Sequence[str] = ()
 ) -> Mapping[str, Parity]:
     """Write ``ensemble`` into ``directory``, replacing an older export there only when all is well.
 

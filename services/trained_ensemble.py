@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec
 from search_space.errors import ExportError
+from trials.mapped_images import Images
 from trials.metrics import Probabilities
-from trials.splits import Normalization, Pixels
+from trials.splits import Normalization
 
 _BATCH = 64  # images; bounds the memory that large images take
 
@@ -86,7 +87,7 @@ class EnsembleModule(nn.Module):
         return torch.stack(weighted).sum(dim=0)  # (N, K)
 
     @torch.inference_mode()
-    def answer(self, images: Pixels) -> Probabilities:
+    def answer(self, images: Images) -> Probabilities:
         """(N, H, W, C) uint8 images → (N, K) float32 probabilities, a few images at a time."""
         starts = range(0, len(images), _BATCH)
         # copied, because torch warns of arrays that are read-only

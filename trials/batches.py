@@ -1,4 +1,4 @@
-"""Batches: the dataset in memory, normalised and augmented a whole batch at a time.
+"""Batches: a split, normalised and augmented a whole batch at a time.
 
 Shapes: N images of C channels, H × W pixels, K classes.
 """
@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from search_space.architecture import ImageSpec
 from search_space.augmentation import Augmentation
+from search_space.transfer import to_device
+from trials.pixel_reader import pixel_reader
 from trials.splits import DataSplits, LabelledImages, Normalization
 
 # Of fewer images, dropout can empty a map, and BatchNorm then blows its gradient up.
@@ -26,13 +28,18 @@ EVALUATION_BATCH = {"cpu": 256, "cuda": 1024}  # images; with more a CPU's cache
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingData:
-    """What a worker needs of a study's data: everything but the test split."""
+    """What a worker needs of a study's data: everything but the test split.
+
+    ``device_bytes`` is how many bytes of a GPU a worker may fill with each split (None: a share of what is
+    free when a trial begins).
+    """
 
     train: LabelledImages
     validation: LabelledImages
     image: ImageSpec
     normalization: Normalization
     fingerprint: str
+    device_bytes: int | None = None
 
     @classmethod
     def of(cls, splits: DataSplits) -> Self:
@@ -49,14 +56,20 @@ class TrainingData:
 class Batches:
     """One split, ready to be drawn from in normalised batches on ``device``.
 
-    On a CPU the pixels stay where they are (they may be shared between processes, read-only) and
-    indexing copies a batch; on another device they are moved there once, as bytes.
+    Where its pixels lie goes by their size (``trials/pixel_reader.py``); the batches are the same.
+    ``memory`` is how many bytes of a GPU the pixels may take (None: a share of what is free now).
     """
 
     def __init__(
-        self, data: LabelledImages, normalization: Normalization, *, num_classes: int, device: torch.device
+        self,
+        data: LabelledImages,
+        normalization: Normalization,
+        *,
+        num_classes: int,
+        device: torch.device,
+        memory: int | None = None,
     ) -> None:
-        self._pixels = data.images if device.type == "cpu" else torch.tensor(data.images, device=device)
+        self._read = pixel_reader(data.images, device, memory)
         self._labels = torch.tensor(data.labels, device=device)
         self.num_classes = num_classes
         self._device = device
@@ -85,24 +98,23 @@ class Batches:
         chunks = list(torch.split(order, batch_size))
         if len(chunks) > 1 and len(chunks[-1]) < SMALLEST_BATCH:
             chunks[-2:] = [torch.cat(chunks[-2:])]
-        for index in chunks:
-            targets = one_hot(self._labels[index.to(self._device)], self.num_classes).float()
-            yield augmentation.apply(self._images(index), targets, generator)
+        with closing(self._read(chunks)) as read:
+            for index, pixels in zip(chunks, read, strict=True):
+                labels = self._labels[to_device(index, self._device)]
+                targets = one_hot(labels, self.num_classes).float()
+                yield augmentation.apply(self._normalised(pixels), targets, generator)
 
     def in_order(self, batch_size: int | None = None) -> Iterator[Tensor]:
         """All images once, in their own order, (N, C, H, W) float32."""
         batch_size = batch_size or EVALUATION_BATCH[self._device.type]
-        for index in torch.split(torch.arange(len(self)), batch_size):
-            yield self._images(index)
+        with closing(self._read(torch.split(torch.arange(len(self)), batch_size))) as read:
+            yield from map(self._normalised, read)
 
     def spread(self, count: int) -> Tensor:
         """At most ``count`` images evenly spread over the split, (N, C, H, W) float32; always the same ones."""
-        return self._images(torch.arange(0, len(self), math.ceil(len(self) / count)))
+        (pixels,) = self._read([torch.arange(0, len(self), math.ceil(len(self) / count))])
+        return self._normalised(pixels)
 
-    def _images(self, index: Tensor) -> Tensor:
-        if isinstance(self._pixels, np.ndarray):
-            pixels = torch.from_numpy(self._pixels[index.numpy()])
-        else:
-            pixels = self._pixels[index.to(self._device)]
+    def _normalised(self, pixels: Tensor) -> Tensor:
         # (N, H, W, C) bytes seen as (N, C, H, W) are channels-last, and stay so through the arithmetic
         return pixels.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift)

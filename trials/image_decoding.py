@@ -1,4 +1,4 @@
-"""Image decoding: all files of an image tree as one array, by all cores, naming those that cannot be read.
+"""Image decoding: all files of an image tree, one after the other, by all cores, naming those that cannot be read.
 
 By threads: Pillow lets go of Python's lock while it decodes a large image, and processes would either
 fork a program that runs threads or run a person's unguarded script once more in each of them.
@@ -9,23 +9,20 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from search_space.errors import DataError
-from trials.image_files import Header, read_header, read_pixels
-from trials.image_tree import ImageTree
-from trials.memory import require_memory
+from trials.image_files import read_header, read_pixels
+from trials.image_tree import ImageFile, ImageTree
+from trials.read_ahead import read_ahead
+from trials.sources import Progress
 from trials.splits import BadImage, Pixels
 
 R = TypeVar("R")
-_CHUNK = 128  # files handed to a thread at once
+_CHUNK, _CHUNK_BYTES = 128, 2**20  # most files and pixels that a thread is handed at once
 _SMALL_SIDE = 64  # pixels
 _NUM_NAMED = 5  # unreadable files in an error
 
@@ -36,40 +33,61 @@ class Decoding:
 
     ``image_size`` is the side in pixels, or None for the side that most images have (of a rectangle
     its shorter one; the smaller of equally common ones). ``max_bad`` is the share of files that may be
-    unreadable. ``progress`` is told what is being done, how many files are done and how many there are.
+    unreadable.
     """
 
     image_size: int | None
     max_bad: float
-    progress: Callable[[str, int, int], None]
+    progress: Progress
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class DecodedImages:
-    """The readable files of a tree: ``images`` (M, H, W, C), in the order of the files.
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What the headers of a tree's files say before any is decoded.
 
-    ``readable`` (N,) says which of all N files those are; ``bad`` are the others.
+    Images will be (``size``, ``size``, ``channels``): one channel when all files are grey, else RGB.
+    ``common_side`` is the shorter side that most files have. ``bad`` are files that have no header, by their
+    number among the tree's files.
     """
 
-    images: Pixels
-    readable: npt.NDArray[np.bool_]
-    bad: tuple[BadImage, ...]
+    size: int
+    channels: int
+    common_side: int
+    bad: Mapping[int, BadImage]
 
 
-def decode(tree: ImageTree, decoding: Decoding) -> DecodedImages:
-    """The pixels of ``tree``: one channel when all its files are grey by their headers, else RGB.
-
-    Raises ``DataError`` when more than ``max_bad`` of the files cannot be read, or when the images
-    will not fit into memory.
-    """
-    bad = {
-        i: BadImage(path=file.path, reason=file.problem) for i, file in enumerate(tree.files) if file.problem
-    }
-    headers = _headers(tree, bad, decoding)
+def plan(tree: ImageTree, decoding: Decoding) -> Plan:
+    """How ``tree`` will be decoded. Raises ``DataError`` when more than ``max_bad`` of its files have no header."""
+    bad: dict[int, BadImage] = {}
+    sides: Counter[int] = Counter()
+    all_grey = True
+    headers = _read_all(tree, {}, read_header, decoding.progress, "reading image headers")
+    for index, header in enumerate(headers):
+        if isinstance(header, BadImage):
+            bad[index] = header
+        else:
+            sides[header.side] += 1
+            all_grey = all_grey and header.grey
     check_bad(tree, bad.values(), decoding.max_bad)
-    images, readable = _pixels(tree, headers, bad, decoding)
-    check_bad(tree, bad.values(), decoding.max_bad)
-    return DecodedImages(images=images, readable=readable, bad=tuple(bad[index] for index in sorted(bad)))
+    common_side = min(sides, key=lambda side: (-sides[side], side))
+    return Plan(
+        size=decoding.image_size or common_side,
+        channels=1 if all_grey else 3,
+        common_side=common_side,
+        bad=bad,
+    )
+
+
+def decode(tree: ImageTree, plan: Plan, progress: Progress) -> Iterator[Pixels | BadImage]:
+    """Each file of ``tree``, in order: its pixels (H, W, C), or why there are none."""
+
+    def read(path: Path) -> Pixels:
+        return read_pixels(path, plan.size, plan.channels)
+
+    # with small images Python's lock is held most of the time: then one thread was 1.2 times as fast as two
+    num_threads = 1 if plan.common_side < _SMALL_SIDE else None
+    chunk_size = max(1, min(_CHUNK, _CHUNK_BYTES // (plan.size**2 * plan.channels)))
+    return _read_all(tree, plan.bad, read, progress, "decoding images", num_threads, chunk_size)
 
 
 def check_bad(tree: ImageTree, bad: Collection[BadImage], max_bad: float) -> None:
@@ -86,81 +104,39 @@ def check_bad(tree: ImageTree, bad: Collection[BadImage], max_bad: float) -> Non
     )
 
 
-def _headers(tree: ImageTree, bad: dict[int, BadImage], decoding: Decoding) -> dict[int, Header]:
-    """The header of each file that has one, by the file's number. Others are added to ``bad``."""
-    headers = {}
-    untried = [index for index in range(len(tree.files)) if index not in bad]
-    for index, header in _read_all(
-        tree, untried, read_header, os.cpu_count() or 1, decoding, "reading image headers"
-    ):
-        if isinstance(header, BadImage):
-            bad[index] = header
-        else:
-            headers[index] = header
-    return headers
-
-
-def _pixels(
-    tree: ImageTree, headers: dict[int, Header], bad: dict[int, BadImage], decoding: Decoding
-) -> tuple[Pixels, npt.NDArray[np.bool_]]:
-    """(M, H, W, C) images and (N,) which files they are. Files that break off are added to ``bad``."""
-    sides = Counter(header.side for header in headers.values())
-    common_side = min(sides, key=lambda side: (-sides[side], side))
-    size = decoding.image_size or common_side
-    channels = 1 if all(header.grey for header in headers.values()) else 3
-    images = _reserved(tree, size, channels)  # (N, H, W, C)
-    readable = np.zeros(len(images), dtype=np.bool_)
-    # with small images Python's lock is held most of the time: then one thread was 1.2 times as fast as two
-    num_threads = 1 if common_side < _SMALL_SIDE else os.cpu_count() or 1
-
-    def read(path: Path) -> Pixels:
-        return read_pixels(path, size, channels)
-
-    for index, pixels in _read_all(tree, list(headers), read, num_threads, decoding, "decoding images"):
-        if isinstance(pixels, BadImage):
-            bad[index] = pixels
-        else:
-            images[index] = pixels
-            readable[index] = True
-    return images if readable.all() else images[readable], readable
-
-
-def _reserved(tree: ImageTree, size: int, channels: int) -> Pixels:
-    shape = (len(tree.files), size, size, channels)
-    require_memory(
-        2 * int(np.prod(shape)),  # once decoded and once in splits
-        what=f"{tree.root}: {len(tree.files)} images of {size}x{size} pixels",
-        remedy=f"choose a smaller --image-size than {size}",
-    )
-    return np.empty(shape, dtype=np.uint8)
-
-
 def _read_all(
     tree: ImageTree,
-    indices: Sequence[int],
+    bad: Mapping[int, BadImage],
     read: Callable[[Path], R],
-    num_threads: int,
-    decoding: Decoding,
+    progress: Progress,
     description: str,
-) -> Iterator[tuple[int, R | BadImage]]:
-    """``read`` each of the files at ``indices``, in order: its index, and what it gave or why not."""
+    num_threads: int | None = None,
+    chunk_size: int = _CHUNK,
+) -> Iterator[R | BadImage]:
+    """``read`` each file of ``tree`` but the ``bad`` ones, by all cores unless said otherwise.
 
-    def attempt(chunk: Sequence[int]) -> list[R | BadImage]:
-        return [_attempt(tree, index, read) for index in chunk]
+    Yields for each of all files, in order, what it gave or why there is nothing.
+    """
 
-    chunks = [indices[start : start + _CHUNK] for start in range(0, len(indices), _CHUNK)]
-    done = 0
-    with ThreadPoolExecutor(num_threads) as pool, warnings.catch_warnings():
+    def attempt(chunk: range) -> list[R | BadImage]:
+        return [
+            bad[index] if index in bad else _attempt(tree.root, tree.files[index], read) for index in chunk
+        ]
+
+    num_files, num_threads = len(tree.files), num_threads or os.cpu_count() or 1
+    chunks = [range(start, min(start + chunk_size, num_files)) for start in range(0, num_files, chunk_size)]
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")  # a damaged file is named in our own words
-        for chunk, results in zip(chunks, pool.map(attempt, chunks), strict=True):
-            yield from zip(chunk, results, strict=True)
-            done += len(chunk)
-            decoding.progress(description, done, len(indices))
+        results = read_ahead(attempt, chunks, ahead=2 * num_threads, threads=num_threads)
+        for chunk, found in zip(chunks, results, strict=True):
+            yield from found
+            progress(description, chunk.stop, num_files)
 
 
-def _attempt(tree: ImageTree, index: int, read: Callable[[Path], R]) -> R | BadImage:
-    path = tree.files[index].path
+def _attempt(root: Path, file: ImageFile, read: Callable[[Path], R]) -> R | BadImage:
+    if file.problem:
+        return BadImage(path=file.path, reason=file.problem)
     try:
-        return read(tree.root / path)
+        return read(root / file.path)
     except DataError as error:
-        return BadImage(path=path, reason=error.message)
+        return BadImage(path=file.path, reason=error.message)

@@ -18,11 +18,15 @@ import numpy as np
 from search_space.errors import ConfigError, DataError, Problem
 from search_space.registry import Registry
 from trials.image_files import squared
+from trials.mapped_images import MappedImages
+from trials.memory import available_memory
 from trials.splits import BadImage, DataSplits, LabelledImages, stratified_split
 
 TEST_SHARE = 0.2
 TEST_SEED = 1797  # a constant, so that every study of the same images is judged on the same test split
 SMALLEST_IMAGE, LARGEST_IMAGE = 4, 1024  # pixels a side
+# Of the free memory: through Ray images lie there twice, and the networks that are trained need the rest.
+MEMORY_SHARE = 0.25
 NUM_NAMED = 5  # how many classes or files an error lists
 
 Progress: TypeAlias = Callable[[str, int, int], None]
@@ -38,6 +42,8 @@ class DataRequest:
     resize to (None: the images' own). ``validation_share`` of the training images is held out by
     ``seed`` unless the source has a validation split of its own. ``max_bad_images`` is the share of
     unreadable files that is skipped before giving up. ``cache`` holds decoded images and downloads.
+    ``memory`` is how many bytes of decoded files may be held in memory (None: a share of what is free); more
+    are read from the cache as they are needed.
     """
 
     data: str
@@ -47,6 +53,7 @@ class DataRequest:
     max_bad_images: float = 0.01
     seed: int
     cache: Path
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         problems = []
@@ -117,6 +124,7 @@ def load(request: DataRequest, progress: Progress | None = None) -> DataSplits:
     found = _source(request).read(request, progress or _silent)
     _check_classes(request.data, found)
     size = request.image_size or min(found.train.images.shape[1:3])
+    held = sum(part.images.nbytes for part in found.parts.values()) <= _room(request)
     train, validation, test = found.train, found.validation, found.test
     if test is None:
         train, test = _hold_out(train, TEST_SHARE, TEST_SEED, found.class_names)
@@ -124,9 +132,9 @@ def load(request: DataRequest, progress: Progress | None = None) -> DataSplits:
         train, validation = _hold_out(train, request.validation_share, request.seed, found.class_names)
     return DataSplits(
         name=request.data,
-        train=_finished(train, size),
-        validation=_finished(validation, size),
-        _test=_finished(test, size),
+        train=_finished(train, size, held=held),
+        validation=_finished(validation, size, held=held),
+        _test=_finished(test, size, held=held),
         class_names=found.class_names,
         symmetries=found.symmetries,
         skipped=found.skipped,
@@ -153,8 +161,18 @@ def _hold_out(
     return images.at(kept), images.at(held)
 
 
-def _finished(part: LabelledImages, size: int) -> LabelledImages:
-    """``part`` with images of ``size`` pixels a side, in memory of its own, so that the source's can go."""
+def _room(request: DataRequest) -> int:
+    """Bytes of images that may be held in memory."""
+    return int(MEMORY_SHARE * available_memory()) if request.memory is None else request.memory
+
+
+def _finished(part: LabelledImages, size: int, *, held: bool) -> LabelledImages:
+    """``part`` with images of ``size`` pixels a side, in memory of its own, so that the source's can go.
+
+    Unless ``held``, images that lie in a file stay there.
+    """
+    if isinstance(part.images, MappedImages):
+        return LabelledImages(images=part.images[:], labels=part.labels) if held else part
     images = squared(part.images, size)
     if images.base is not None or not images.flags.c_contiguous:
         images = images.copy(order="C")

@@ -6,26 +6,27 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from search_space.architecture import ImageSpec
 from search_space.errors import DataError
+from trials.mapped_images import Images, MappedImages, blocks
+from trials.mapped_images import Pixels as Pixels  # most know pixels from here
 
-Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
 HORIZONTAL_FLIP = "horizontal_flip"
 SYMMETRIES = (HORIZONTAL_FLIP,)  # every symmetry that a dataset may declare
-_BLOCK = 1024  # images
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LabelledImages:
     """``images`` (N, H, W, C) uint8 and ``labels`` (N,) int64, each in [0, number of classes)."""
 
-    images: Pixels
+    images: Images
     labels: Labels
 
     def __post_init__(self) -> None:
@@ -36,8 +37,15 @@ class LabelledImages:
         return len(self.labels)
 
     def at(self, index: npt.NDArray[np.intp]) -> LabelledImages:
-        """A copy of the images at ``index``."""
-        return LabelledImages(images=self.images[index], labels=self.labels[index])
+        """The images at ``index``: a copy, or a view where they lie in a file."""
+        held = self.images
+        images = held.at(index) if isinstance(held, MappedImages) else held[index]
+        return LabelledImages(images=images, labels=self.labels[index])
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the images take of the memory: of those that lie in a file, only where they lie there."""
+        return self.images.rows.nbytes if isinstance(self.images, MappedImages) else self.images.nbytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,26 +101,46 @@ class DataSplits:
             symmetries=self.symmetries,
         )
 
-    @cached_property
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of all pixels."""
+        return sum(part.images.nbytes for part in (self.train, self.validation, self._test))
+
+    @property
+    def mapped_from(self) -> Path | None:
+        """The file that the pixels are read from as they are needed; None where they lie in memory."""
+        images = self.train.images
+        return images.file.path if isinstance(images, MappedImages) else None
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) over every split's pixels and labels and over the class names."""
-        digest = hashlib.sha256(repr(self.class_names).encode())
-        for part in (self.train, self.validation, self._test):
-            digest.update(repr(part.images.shape).encode())
-            digest.update(np.ascontiguousarray(part.images).data)
-            digest.update(np.ascontiguousarray(part.labels).data)
-        return digest.hexdigest()
+        return self._contents[0]
 
     @cached_property
     def normalization(self) -> Normalization:
         """Mean and deviation of the training pixels, a channel each."""
-        counts = _histograms(self.train.images)  # (C, 256)
+        counts = self._contents[1]  # (C, 256)
         levels = np.arange(256) / 255
         total = counts.sum(axis=1)
         mean = (counts * levels).sum(axis=1) / total
         variance = (counts * levels**2).sum(axis=1) / total - mean**2
         std = np.maximum(np.sqrt(np.maximum(variance, 0)), 1e-3)
         return Normalization(mean=tuple(map(float, mean)), std=tuple(map(float, std)))
+
+    @cached_property
+    def _contents(self) -> tuple[str, npt.NDArray[np.int64]]:
+        """The fingerprint and the levels' counts in training, found together, as the pixels may be on a disk."""
+        digest = hashlib.sha256(repr(self.class_names).encode())
+        counts = np.zeros((self.image.in_channels, 256), dtype=np.int64)
+        for part, trained_on in ((self.train, True), (self.validation, False), (self._test, False)):
+            digest.update(repr(part.images.shape).encode())
+            for block in blocks(part.images):
+                digest.update(np.ascontiguousarray(block).data)
+                if trained_on:
+                    counts += _histograms(block)
+            digest.update(np.ascontiguousarray(part.labels).data)
+        return digest.hexdigest(), counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,13 +153,8 @@ class Normalization:
 
 def _histograms(images: Pixels) -> npt.NDArray[np.int64]:
     """How often each of the 256 levels occurs in each channel: (N, H, W, C) → (C, 256)."""
-    channels = images.shape[3]
-    counts = np.zeros((channels, 256), dtype=np.int64)
-    # in blocks, because bincount works on a copy of its input that is eight times as large
-    for start in range(0, len(images), _BLOCK):
-        block = images[start : start + _BLOCK]
-        counts += np.stack([np.bincount(block[..., c].ravel(), minlength=256) for c in range(channels)])
-    return counts
+    channels = range(images.shape[3])
+    return np.stack([np.bincount(images[..., c].ravel(), minlength=256) for c in channels])
 
 
 def stratified_split(

@@ -10,37 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 import pytest
 from PIL import Image
 
 from search_space.errors import DataError
-from trials import image_cache, image_decoding
-from trials.sources import DataRequest, load
-from trials.splits import DataSplits
+from tests.trials.image_trees import SIDE, loaded, noise, sizes, write_animals, write_class
 
 ARCHIVE = Path(__file__).parents[3] / "shared" / "data" / "cifar10-jpeg.tar.xz"
-SIDE = 8
-
-
-def noise(seed: int, *, width: int = SIDE, height: int = SIDE, mode: str = "RGB") -> Image.Image:
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels).convert(mode)
-
-
-def write_class(folder: Path, *, count: int = 10, seed: int = 0, suffix: str = ".png") -> None:
-    folder.mkdir(parents=True)
-    for index in range(count):
-        noise(1000 * seed + index).save(folder / f"{index:03d}{suffix}")
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """Two classes of ten images that convscout is to split."""
-    root = tmp_path / "animals"
-    write_class(root / "cat", seed=1)
-    write_class(root / "dog", seed=2)
-    return root
+    return write_animals(tmp_path / "animals")
 
 
 @pytest.fixture
@@ -50,24 +32,6 @@ def cut_tree(tmp_path: Path) -> Path:
     for seed, (split, name) in enumerate(itertools.product(["train", "test"], ["cat", "dog"])):
         write_class(root / split / name, seed=seed)
     return root
-
-
-def loaded(
-    root: Path, *, image_size: int | None = None, max_bad_images: float = 0.01, seed: int = 0
-) -> DataSplits:
-    return load(
-        DataRequest(
-            data=f"folder:{root}",
-            image_size=image_size,
-            max_bad_images=max_bad_images,
-            seed=seed,
-            cache=root.parent / "cache",
-        )
-    )
-
-
-def sizes(splits: DataSplits) -> tuple[int, int, int]:
-    return len(splits.train), len(splits.validation), len(splits.open_test())
 
 
 def only_image(
@@ -296,17 +260,6 @@ def test_only_the_first_bad_files_are_named(tree: Path) -> None:
     assert caught.value.message.endswith("cat/004.png is empty (0 bytes)\n  and 3 more")
 
 
-def test_images_too_large_for_the_memory_are_refused(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Scarce:
-        available = 1_000_000
-
-    monkeypatch.setattr(psutil, "virtual_memory", Scarce)
-    with pytest.raises(
-        DataError, match=r"20 images of 512x512 pixels need .* choose a smaller --image-size than 512"
-    ):
-        loaded(tree, image_size=512)
-
-
 # unusable trees
 
 
@@ -432,85 +385,6 @@ def test_a_declaration_that_is_no_toml_is_explained(tree: Path) -> None:
     (tree / "convscout.toml").write_text("symmetries = [")
     with pytest.raises(DataError, match="cannot be read as TOML"):
         loaded(tree)
-
-
-# cache
-
-
-@pytest.fixture
-def num_decodings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by one element with every decoding of a tree."""
-    calls: list[int] = []
-
-    def counted(*arguments: object) -> object:
-        calls.append(1)
-        return image_decoding.decode(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(image_cache, "decode", counted)
-    return calls
-
-
-def cache_file(tree: Path) -> Path:
-    (path,) = (tree.parent / "cache" / "images").iterdir()
-    return path
-
-
-def test_the_second_load_reads_the_cache(tree: Path, num_decodings: list[int]) -> None:
-    (tree / "cat" / "bad.png").write_bytes(b"")
-    first, second = loaded(tree, max_bad_images=0.1), loaded(tree, max_bad_images=0.1)
-    assert len(num_decodings) == 1
-    assert second.fingerprint == first.fingerprint
-    assert second.skipped == first.skipped != ()
-
-
-@pytest.mark.parametrize("change", ["new file", "removed file", "renamed class", "touched file"])
-def test_a_changed_tree_is_decoded_again(tree: Path, num_decodings: list[int], change: str) -> None:
-    loaded(tree)
-    if change == "new file":
-        noise(99).save(tree / "cat" / "new.png")
-    elif change == "removed file":
-        (tree / "cat" / "000.png").unlink()
-    elif change == "renamed class":
-        (tree / "cat").rename(tree / "eel")
-    else:
-        os.utime(tree / "cat" / "000.png", ns=(1, 1))
-    loaded(tree)
-    assert len(num_decodings) == 2
-    assert cache_file(tree).exists(), "the new pixels must replace the old ones"
-
-
-def test_another_size_is_decoded_for_itself(tree: Path, num_decodings: list[int]) -> None:
-    for image_size in (None, 16, None, 16):
-        loaded(tree, image_size=image_size)
-    assert len(num_decodings) == 2
-
-
-@pytest.mark.parametrize("damage", ["flipped bit", "cut in half", "cut at the end", "emptied", "text"])
-def test_a_damaged_cache_is_built_again(tree: Path, num_decodings: list[int], damage: str) -> None:
-    first = loaded(tree)
-    path = cache_file(tree)
-    content = bytearray(path.read_bytes())
-    flipped = bytearray(content)
-    flipped[len(flipped) // 2] ^= 1
-    damaged = {
-        "flipped bit": bytes(flipped),
-        "cut in half": bytes(content[: len(content) // 2]),
-        "cut at the end": bytes(content[:-10]),
-        "emptied": b"",
-        "text": b"hello",
-    }
-    path.write_bytes(damaged[damage])
-    assert loaded(tree).fingerprint == first.fingerprint
-    assert len(num_decodings) == 2
-    loaded(tree)
-    assert len(num_decodings) == 2, "the cache must be whole again"
-
-
-def test_progress_counts_to_the_end(tree: Path) -> None:
-    told: list[tuple[str, int, int]] = []
-    request = DataRequest(data=f"folder:{tree}", seed=0, cache=tree.parent / "cache")
-    load(request, lambda description, done, total: told.append((description, done, total)))
-    assert told == [("reading image headers", 20, 20), ("decoding images", 20, 20)]
 
 
 # real images

@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 
 from search_space.errors import DataError
-from trials.image_cache import decoded
-from trials.image_decoding import DecodedImages, Decoding
+from trials.image_cache import DecodedImages, decoded
+from trials.image_decoding import Decoding
 from trials.image_tree import ImageFile, ImageTree, scan
+from trials.mapped_images import MappedImages
 from trials.sources import DataRequest, Progress, Source, SourceImages, sources
 from trials.splits import HORIZONTAL_FLIP, SYMMETRIES, LabelledImages, Labels
 
@@ -43,36 +44,24 @@ class Folder(Source):
         )  # first, because it is soon wrong and decoding is long
         decoding = Decoding(image_size=request.image_size, max_bad=request.max_bad_images, progress=progress)
         found = decoded(tree, decoding, request.cache / "images")
-        train, validation, test = _parts(tree, found)
         return SourceImages(
-            train=train,
-            validation=validation,
-            test=test,
+            **_parts(tree, found),
             class_names=tree.class_names,
             symmetries=symmetries,
             skipped=found.bad,
         )
 
 
-def _parts(
-    tree: ImageTree, found: DecodedImages
-) -> tuple[LabelledImages, LabelledImages | None, LabelledImages | None]:
-    """The splits of ``tree``, as views of the decoded images."""
-    first_image = first_file = 0
-    parts: list[LabelledImages | None] = []
-    for files in (tree.train, tree.validation, tree.test):
-        if files is None:
-            parts.append(None)
-            continue
-        readable = found.readable[first_file : first_file + len(files)]
-        num_images = int(readable.sum())
-        images = found.images[first_image : first_image + num_images]
-        parts.append(LabelledImages(images=images, labels=_labels(files)[readable]))
-        first_image += num_images
-        first_file += len(files)
-    train, validation, test = parts
-    assert train is not None
-    return train, validation, test
+def _parts(tree: ImageTree, found: DecodedImages) -> dict[str, LabelledImages]:
+    """The splits that ``tree`` has, by name, still in the file of the decoded images."""
+    parts, first = {}, 0
+    for name, files in (("train", tree.train), ("validation", tree.validation), ("test", tree.test)):
+        if files is not None:
+            readable = np.flatnonzero(found.readable[first : first + len(files)])
+            images = MappedImages(found.file, first + readable)
+            parts[name] = LabelledImages(images=images, labels=_labels(files)[readable])
+            first += len(files)
+    return parts
 
 
 def _labels(files: Sequence[ImageFile]) -> Labels:
