@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from search_space.transfer import to_device
+
 Operation = Callable[[Tensor, Tensor], Tensor]
 
 OPERATIONS: dict[str, Operation] = {}
@@ -43,8 +45,8 @@ def apply_drawn(images: Tensor, drawn: Tensor, magnitudes: Tensor) -> Tensor:
     for number, function in enumerate(OPERATIONS.values()):
         members = (drawn == number).nonzero().flatten()
         if len(members):
-            there = members.to(images.device)
-            changed[there] = function(images[there], magnitudes[members].to(images.device))
+            there = to_device(members, images.device)
+            changed[there] = function(images[there], to_device(magnitudes[members], images.device))
     return changed
 
 
@@ -53,7 +55,9 @@ def warp(images: Tensor, matrices: Tensor) -> Tensor:
 
     A matrix maps coordinates of the new image to the old one's; both run from -1 to 1.
     """
-    grid = F.affine_grid(matrices.to(images.device), list(images.shape), align_corners=False)  # (N, H, W, 2)
+    grid = F.affine_grid(
+        to_device(matrices, images.device), list(images.shape), align_corners=False
+    )  # (N, H, W, 2)
     moved = F.grid_sample(images.float(), grid, padding_mode="reflection", align_corners=False)
     return moved.to(images.dtype).contiguous(memory_format=torch.channels_last)
 
@@ -153,7 +157,8 @@ def saturation(images: Tensor, magnitudes: Tensor) -> Tensor:
 def sharpness(images: Tensor, magnitudes: Tensor) -> Tensor:
     """Further away from the blurred image, or closer to it."""
     channels = images.shape[1]
-    kernel = torch.tensor([[1.0, 1, 1], [1, 5, 1], [1, 1, 1]], device=images.device, dtype=images.dtype) / 13
+    kernel = torch.full((3, 3), 1 / 13, device=images.device, dtype=images.dtype)
+    kernel[1, 1] = 5 / 13
     blurred = F.conv2d(
         F.pad(images, (1, 1, 1, 1), mode="replicate"), kernel.expand(channels, 1, 3, 3), groups=channels
     )

@@ -32,7 +32,7 @@ def measure_latency(architecture: ArchitectureConfig, image: ImageSpec, device: 
                 began = time.perf_counter()
                 model(pixels)
                 if device.type == "cuda":
-                    torch.cuda.synchronize(device)
+                    torch.cuda.current_stream(device).synchronize()
                 passes.append(time.perf_counter() - began)
         finally:
             torch.set_num_threads(threads)

@@ -20,7 +20,7 @@ from search_space.registry import Registry
 from search_space.schedules import RISING, SCHEDULES, factor_at
 from search_space.size import SpaceSize, either, together
 
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 WARMED_UP = tuple(name for name in SCHEDULES if name not in RISING)
 REGISTRIES: dict[str, Registry[type[Any]]] = {
     "optimizer": optimizers,

@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,9 +24,11 @@ from search_space.recipe import TrainingRecipe
 from trials.batches import Batches
 from trials.checkpoint import atomic_write
 from trials.config import TrialConfig
+from trials.cuda_graph import graphs_for
+from trials.graphed_step import WARM_UP, GraphedStep
 from trials.machine import cpu_name
-from trials.precision import DTYPES, LAYOUTS, Precision, choose_precision
-from trials.train import TrainingState, make_loss, training_step
+from trials.precision import LAYOUTS, Precision, choose_precision, formats_to_try
+from trials.train import TrainingState, make_loss, make_step
 
 SHARE = 0.02  # of a trial's time that may go into its calibration
 ROUNDS = 6  # most steps of an option, the first of which warms it up
@@ -37,8 +40,9 @@ StepTimer = Callable[[Precision], float]  # seconds of one training step
 
 
 def options(device: torch.device) -> list[Precision]:
-    """All formats and layouts, the simplest first."""
-    return [Precision(device, dtype, layout) for layout in LAYOUTS.values() for dtype in DTYPES.values()]
+    """All formats that are worth a try, in all layouts, the simplest first."""
+    formats = formats_to_try(device)
+    return [Precision(device, dtype, layout) for layout in LAYOUTS.values() for dtype in formats]
 
 
 def calibrated(
@@ -61,7 +65,7 @@ def calibrated(
         return known
     recipe = config.recipe
     budget = SHARE * math.ceil(len(training) / recipe.batch_size) * recipe.epochs
-    if budget < MIN_ROUNDS * len(options(device)):
+    if budget < (MIN_ROUNDS + _unmeasured(device)) * len(options(device)):
         return choose_precision("auto", device)
     try:
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -108,8 +112,10 @@ def step_timer(
     device: torch.device,
     should_stop: Callable[[], bool],
 ) -> StepTimer:
-    """Times steps of copies of the fresh ``state`` on one batch of random images."""
+    """Times steps of copies of the fresh ``state`` on one batch of random images; on a GPU, those of a graph."""
     copies: dict[torch.memory_format, TrainingState] = {}
+    steps: dict[Precision, GraphedStep] = {}
+    new_graph = graphs_for(device, sharing_memory=True)
     count = min(recipe.batch_size, len(training))
     shape = (count, image.in_channels, image.image_size, image.image_size)
     images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
@@ -123,8 +129,13 @@ def step_timer(
             model = copy.deepcopy(state.model).train().to(memory_format=precision.layout)
             copies[precision.layout] = TrainingState(model=model, optimizer=recipe.optimizer.build(model))
         trained = copies[precision.layout]
+        if precision not in steps:
+            own = replace(trained)  # of which only the scale of the loss is another's
+            steps[precision] = make_step(own, loss, recipe, precision, new_graph)
+            for _ in range(_unmeasured(device)):
+                steps[precision](images, targets, 1)
         began = _clock(device)
-        training_step(trained, images, targets, loss, recipe, precision)
+        steps[precision](images, targets, 1)
         seconds = _clock(device) - began
         trained.optimizer.zero_grad(set_to_none=True)  # the next copy needs the memory
         return seconds
@@ -132,10 +143,15 @@ def step_timer(
     return step_s
 
 
+def _unmeasured(device: torch.device) -> int:
+    """Steps of each option that are not timed: on a GPU, those up to the capture."""
+    return WARM_UP + 1 if device.type == "cuda" else 0
+
+
 def _clock(device: torch.device) -> float:
     """Seconds of computing: where one thread computes, without those in which other workers had its core."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        torch.cuda.current_stream(device).synchronize()  # another thread may be recording a graph on its own
     elif torch.get_num_threads() == 1:
         return time.thread_time()
     return time.perf_counter()
@@ -154,8 +170,8 @@ def _key(config: TrialConfig, image: ImageSpec, device: torch.device) -> str:
 
 
 def write_precision(file: Path, precision: Precision) -> None:
-    """Let ``file`` say ``precision``; of several writers one wins."""
-    atomic_write(file, json.dumps({"precision": precision.name}).encode())
+    """Let ``file`` say ``precision``; of several writers one wins. Lost with the power, it is found anew."""
+    atomic_write(file, json.dumps({"precision": precision.name}).encode(), durable=False)
 
 
 def read_precision(file: Path, device: torch.device) -> Precision | None:

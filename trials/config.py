@@ -106,6 +106,13 @@ class Measurement:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What the first steps of a trial tell: each of its epochs will take ``epoch_s`` seconds."""
+
+    epoch_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialResult:
     """How a trial ended, as its worker tells it. ``error`` is one line, empty unless FAILED."""
 

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import torch
 
+from trials.seeding import nobody_seeding
+
 MOST_PARTS = 4  # so that a step is tried three times
 
 T = TypeVar("T")
@@ -35,4 +37,5 @@ class MemoryGuard:
             # only here, where the error no longer holds on to what the step had made
             self.parts *= 2
             if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+                with nobody_seeding():  # nor recording a graph, which this would break
+                    torch.cuda.empty_cache()

@@ -17,9 +17,12 @@ from trials.batches import Batches, TrainingData
 from trials.calibration import calibrated, read_precision, write_precision
 from trials.checkpoint import TrialDirectory
 from trials.checkpoint_writer import CheckpointWriter
-from trials.config import Measurement, TrialConfig, TrialResult, TrialState
+from trials.config import Estimate, Measurement, TrialConfig, TrialResult, TrialState
+from trials.cuda_graph import graphs_for
 from trials.determinism import deterministic_algorithms
-from trials.precision import Precision, choose_device, choose_precision
+from trials.loss_scale import LossScale
+from trials.precision import Precision, choose_device, choose_precision, use_fast_kernels
+from trials.seeding import drawing_from
 from trials.train import TrainingState, train
 
 _INITIAL_PIXELS = 5_000 * 32 * 32  # seen before training by networks that derive weights from images
@@ -45,8 +48,12 @@ class Dispatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What one step of a trial showed: another epoch, or its end."""
+    """What one step of a trial showed: another epoch, its end, or both with the last epoch.
 
+    Or, in the middle of the first epoch here, only how long its epochs will take.
+    """
+
+    estimate: Estimate | None = None
     measurement: Measurement | None = None
     result: TrialResult | None = None
 
@@ -60,7 +67,8 @@ class TrialRun:
     """A trial under way. ``step`` is called until it answers with a result; it never raises a trial's error.
 
     An epoch is reported once it is on disk as the best, if it is that. What it takes to go on after it is
-    written while the next epoch trains, and is on disk before the next is reported or the trial ends.
+    written while the next epoch trains, and is on disk before the next is reported or the trial ends; after
+    the last there is nothing to go on with.
     """
 
     def __init__(
@@ -68,17 +76,21 @@ class TrialRun:
     ) -> None:
         self._config = dispatch.config
         self._directory = TrialDirectory(Path(dispatch.directory))
-        self._measurements = self._kept(dispatch, data, should_stop)
+        self._news = self._kept(dispatch, data, should_stop)
 
     def step(self) -> Progress:
-        """Train one more epoch, or say how the trial ended.
+        """Train one more epoch or its first steps, or say how the trial ended.
 
         Raises ``StudyInterrupted`` when the run was asked to stop; the trial is then unfinished.
         """
         try:
-            return Progress(measurement=next(self._measurements))
-        except StopIteration:
-            return self._ended(TrialState.COMPLETED)
+            measurement = next(self._news, None)
+            if isinstance(measurement, Estimate):
+                return Progress(estimate=measurement)
+            if measurement is not None and measurement.epoch < self._config.recipe.epochs:
+                return Progress(measurement=measurement)
+            self.close()
+            return self._ended(TrialState.COMPLETED, measurement=measurement)
         except StudyInterrupted:
             raise
         except ConvscoutError as error:
@@ -89,25 +101,31 @@ class TrialRun:
             first_line = next(iter(str(error).splitlines()), "")
             return self._ended(TrialState.FAILED, f"{type(error).__name__}: {first_line[:300]}")
 
+    def epoch(self) -> Progress:
+        """As ``step``, for a whole epoch."""
+        while (progress := self.step()).estimate:
+            continue
+        return progress
+
     def close(self) -> None:
         """Stop here, with everything on disk that was reported."""
-        self._measurements.close()
+        self._news.close()
 
-    def _ended(self, state: TrialState, error: str = "") -> Progress:
+    def _ended(self, state: TrialState, error: str = "", measurement: Measurement | None = None) -> Progress:
         result = TrialResult(
             number=self._config.number, attempt=self._config.attempt, state=state, error=error
         )
-        return Progress(result=result)
+        return Progress(measurement=measurement, result=result)
 
     def _kept(
         self, dispatch: Dispatch, data: TrainingData, should_stop: Callable[[], bool]
-    ) -> Generator[Measurement]:
+    ) -> Generator[Measurement | Estimate]:
         """Measurements that the ledger lacks, each of an epoch that may be lost no more than one at a time."""
         writer = CheckpointWriter(self._directory, self._config.attempt)
         with deterministic_algorithms(dispatch.deterministic), writer:
-            for measurement in self._run(dispatch, data, should_stop, writer):
-                if measurement.epoch > dispatch.reported:
-                    yield measurement
+            for news in self._run(dispatch, data, should_stop, writer):
+                if isinstance(news, Estimate) or news.epoch > dispatch.reported:
+                    yield news
 
     def _run(
         self,
@@ -115,12 +133,19 @@ class TrialRun:
         data: TrainingData,
         should_stop: Callable[[], bool],
         writer: CheckpointWriter,
-    ) -> Iterator[Measurement]:
+    ) -> Iterator[Measurement | Estimate]:
         config, recipe = dispatch.config, dispatch.config.recipe
         assert config.dataset == data.fingerprint, "a worker was sent a trial of other data"
         device = choose_device(dispatch.device)
+        use_fast_kernels(device)
         training, validation = (
-            Batches(part, data.normalization, num_classes=data.image.num_classes, device=device)
+            Batches(
+                part,
+                data.normalization,
+                num_classes=data.image.num_classes,
+                device=device,
+                memory=data.device_bytes,
+            )
             for part in (data.train, data.validation)
         )
         state = _initial_state(config, data.image, training, device)
@@ -129,7 +154,7 @@ class TrialRun:
         for network in (state.model, state.judged):
             network.to(memory_format=precision.layout)
         yield from list(state.measurements)
-        for measurement in train(
+        for news in train(
             state,
             training,
             validation,
@@ -137,9 +162,11 @@ class TrialRun:
             seed=config.seed,
             precision=precision,
             should_stop=should_stop,
+            new_graph=graphs_for(device),
         ):
-            self._save(state, writer)
-            yield measurement
+            if isinstance(news, Measurement):
+                self._save(state, writer)
+            yield news
 
     def _precision(
         self,
@@ -169,9 +196,14 @@ class TrialRun:
         if saved is None:
             return
         state.model.load_state_dict(saved["model"])
-        state.optimizer.load_state_dict(saved["optimizer"])
+        # its settings come from the recipe, and suit this device, which may be another
+        settings = state.optimizer.state_dict()["param_groups"]
+        state.optimizer.load_state_dict({**saved["optimizer"], "param_groups": settings})
         if state.average is not None:
             state.average.load_state_dict(saved["average"])
+        if scale := saved.get("loss_scale"):
+            state.loss_scale = LossScale(next(state.model.parameters()).device)
+            state.loss_scale.load_state_dict(scale)
         state.epoch = saved["epoch"]
         state.measurements = [Measurement.from_dict(values) for values in saved["measurements"]]
 
@@ -182,10 +214,13 @@ class TrialRun:
         best = max(state.measurements, key=lambda m: (m.val_accuracy, -m.epoch))
         if best.epoch == state.epoch:
             self._directory.save_best(state.epoch, state.judged.state_dict(), state.probabilities)
+        if state.epoch == self._config.recipe.epochs:
+            return
         saved = {
             "model": state.model.state_dict(),
             "optimizer": state.optimizer.state_dict(),
             "average": None if state.average is None else state.average.state_dict(),
+            "loss_scale": None if state.loss_scale is None else state.loss_scale.state_dict(),
             "epoch": state.epoch,
             "measurements": [m.to_dict() for m in state.measurements],
         }
@@ -195,8 +230,9 @@ class TrialRun:
 def _initial_state(
     config: TrialConfig, image: ImageSpec, training: Batches, device: torch.device
 ) -> TrainingState:
-    torch.manual_seed(config.seed)
-    model = config.architecture.build(image).to(device)
+    with drawing_from(config.seed):
+        model = config.architecture.build(image)
+    model.to(device)
     model.to(memory_format=torch.channels_last)
     model.initialize_from(training.spread(max(1, _INITIAL_PIXELS // image.image_size**2)))
     average = None if config.recipe.averaging == "none" else copy.deepcopy(model)

@@ -17,14 +17,20 @@ from search_space.architecture import Classifier
 from search_space.averaging import averaging_rate
 from search_space.errors import StudyInterrupted
 from search_space.losses import class_weights, focal_loss
+from search_space.optimizer import set_learning_rate
 from search_space.recipe import TrainingRecipe
 from trials import metrics
+from trials.averaging import Averaging
 from trials.batches import Batches
-from trials.config import Measurement
+from trials.config import Estimate, Measurement
 from trials.evaluate import probabilities
+from trials.first_steps import FirstSteps
+from trials.graphed_step import Graph, GraphedStep
+from trials.loss_scale import LossScale
 from trials.loss_watch import LossWatch, check_finite
 from trials.memory_guard import MemoryGuard
 from trials.precision import Precision
+from trials.seeding import seed_generators
 
 AUXILIARY_WEIGHT = 0.3  # of an auxiliary head's loss (Szegedy et al., 2015, section 5)
 _SEEDS = 2**31
@@ -39,6 +45,7 @@ class TrainingState:
     model: Classifier
     optimizer: Optimizer
     average: Classifier | None = None  # of the model's states over the steps, where the recipe wants one
+    loss_scale: LossScale | None = None  # where it trains in float16
     epoch: int = 0  # last finished
     measurements: list[Measurement] = field(default_factory=list)
     probabilities: Tensor | None = None  # (N, K) validation probabilities of the last finished epoch
@@ -58,20 +65,25 @@ def train(
     seed: int,
     precision: Precision,
     should_stop: Callable[[], bool],
-) -> Iterator[Measurement]:
+    new_graph: Callable[[], Graph] | None = None,
+) -> Iterator[Measurement | Estimate]:
     """Train from where ``state`` is to the recipe's last epoch, yielding a measurement after each.
 
-    Every epoch draws its randomness from ``seed`` and its own number, so a resumed run goes on exactly
-    as it would have gone. Raises ``DivergedError`` when the loss is not finite, ``StudyInterrupted``
-    as soon as ``should_stop()`` holds.
+    In the first of them, if it is not over before, it yields an estimate of how long they will take. Every
+    epoch draws its randomness from ``seed`` and its own number, so a resumed run goes on exactly as it would
+    have gone. With ``new_graph`` steps are recorded and replayed (see ``GraphedStep``). Nothing within an
+    epoch waits for a GPU. Raises ``DivergedError`` when the loss is not finite, ``StudyInterrupted`` as soon
+    as ``should_stop()`` holds.
     """
     steps = math.ceil(len(training) / recipe.batch_size)
-    loss = make_loss(recipe, training)
+    take_step = make_step(state, make_loss(recipe, training), recipe, precision, new_graph)
+    averaging = None if state.average is None else Averaging(state.average, state.model)
     memory = MemoryGuard()
+    first_steps = FirstSteps(len(training), len(validation), steps)
     for epoch in range(state.epoch + 1, recipe.epochs + 1):
         began = time.perf_counter()
         generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % _SEEDS)
-        torch.manual_seed(generator.initial_seed())  # dropout draws from the global generator
+        seed_generators(generator.initial_seed())  # dropout draws from the global one
         # one tensor for all, as many small ones between the large ones of the steps would break up the heap
         losses = torch.zeros(steps, device=precision.device)
         watch = LossWatch(epoch)
@@ -82,12 +94,15 @@ def train(
                 raise StudyInterrupted("stopped within an epoch")
             step = (epoch - 1) * steps + index + 1
             rate = recipe.rate_at(step / (steps * recipe.epochs))
-            for group in state.optimizer.param_groups:
-                group["lr"] = rate * group["lr_scale"]
-            step_in = partial(training_step, state, images, targets, loss, recipe, precision)
-            losses[index] = memory.run(step_in)
+            set_learning_rate(state.optimizer, rate)
+            losses[index] = memory.run(partial(take_step, images, targets))
             watch.see(losses[index])
-            _follow(state, recipe, step, steps * recipe.epochs)
+            if averaging:
+                averaging.follow(
+                    averaging_rate(recipe.averaging, step, steps * recipe.epochs, decay=recipe.ema_decay)
+                )
+            if epoch_s := first_steps.epoch_s(index + 1):
+                yield Estimate(epoch_s=epoch_s)
         train_loss = losses[: index + 1].mean().item()  # the first read of a device that runs ahead
         trained = time.perf_counter()
         check_finite("training", train_loss, epoch)
@@ -102,7 +117,7 @@ def train(
             learning_rate=rate,
             elapsed_s=before + time.perf_counter() - began,
             images_per_s=len(training) / (trained - began),
-            precision=precision.name,
+            precision=precision.name + (f", eager: {take_step.why_eager}" if take_step.why_eager else ""),
         )
         state.epoch = epoch
         state.measurements.append(measurement)
@@ -117,6 +132,23 @@ def make_loss(recipe: TrainingRecipe, training: Batches) -> Loss:
         label_smoothing=recipe.label_smoothing,
         weights=class_weights(recipe.class_weights, training.labels, training.num_classes),
     )
+
+
+def make_step(
+    state: TrainingState,
+    loss: Loss,
+    recipe: TrainingRecipe,
+    precision: Precision,
+    new_graph: Callable[[], Graph] | None,
+) -> GraphedStep:
+    """``training_step`` of everything but the batch."""
+    if precision.dtype is torch.float16 and state.loss_scale is None:
+        state.loss_scale = LossScale(precision.device)
+
+    def step(images: Tensor, targets: Tensor, parts: int) -> Tensor:
+        return training_step(state, images, targets, loss, recipe, precision, parts)
+
+    return GraphedStep(step, new_graph)
 
 
 def training_step(
@@ -141,26 +173,15 @@ def training_step(
             logits = state.model.forward_training(precision.lay_out(chunk))  # each (N / parts, K)
         main, *auxiliary = (loss(answer.float(), wanted) for answer in logits)
         share = len(chunk) / len(images)
-        torch.autograd.backward(share * (main + AUXILIARY_WEIGHT * sum(auxiliary)))
+        made_small = share * (main + AUXILIARY_WEIGHT * sum(auxiliary))
+        torch.autograd.backward(state.loss_scale.scaled(made_small) if state.loss_scale else made_small)
         total += share * main.detach()
+    if state.loss_scale:
+        state.loss_scale.unscale([p.grad for p in state.model.parameters() if p.grad is not None])
     if recipe.clipping == "norm":
         clip_grad_norm_(state.model.parameters(), recipe.clip_norm)
     state.optimizer.step()
     return total
-
-
-@torch.no_grad()
-def _follow(state: TrainingState, recipe: TrainingRecipe, step: int, num_steps: int) -> None:
-    """Move the average towards the model: weights and batch statistics alike, counters as they are."""
-    if state.average is None:
-        return
-    rate = averaging_rate(recipe.averaging, step, num_steps, decay=recipe.ema_decay)
-    pairs = zip(state.average.state_dict().values(), state.model.state_dict().values(), strict=True)
-    for average, current in pairs:
-        if average.is_floating_point():
-            average.lerp_(current, rate)
-        else:
-            average.copy_(current)
 
 
 def _judge(state: TrainingState, validation: Batches, precision: Precision) -> tuple[float, float]:

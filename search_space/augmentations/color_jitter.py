@@ -16,6 +16,7 @@ from torch import Tensor
 from search_space.augmentation import AugmentationConfig, augmentations
 from search_space.image_operations import brightness, contrast, saturation
 from search_space.knobs import real
+from search_space.transfer import to_device
 
 
 @augmentations.register("color_jitter")
@@ -32,5 +33,5 @@ class ColorJitter(AugmentationConfig):
     def apply(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         magnitudes = self.strength * (2 * torch.rand(3, len(images), generator=generator) - 1)
         for change, magnitude in zip((brightness, contrast, saturation), magnitudes, strict=True):
-            images = change(images, magnitude.to(images.device))
+            images = change(images, to_device(magnitude, images.device))
         return images, targets

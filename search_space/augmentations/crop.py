@@ -13,6 +13,7 @@ from torch import Tensor
 
 from search_space.augmentation import AugmentationConfig, augmentations
 from search_space.knobs import real
+from search_space.transfer import to_device
 
 
 @augmentations.register("crop")
@@ -45,5 +46,5 @@ def take(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     first = torch.arange(num_images)[:, None] * height
     index = ((first + rows) * width)[:, :, None] + columns[:, None, :]  # (N, H, W)
     pixels = images.permute(0, 2, 3, 1).reshape(-1, channels)  # (N · H · W, C)
-    taken = pixels.index_select(0, index.view(-1).to(images.device))
+    taken = pixels.index_select(0, to_device(index.view(-1), images.device))
     return taken.view(num_images, height, width, channels).permute(0, 3, 1, 2)  # (N, C, H, W)

@@ -12,6 +12,7 @@ from search_space.augmentation import AugmentationConfig, augmentations
 from search_space.augmentations.mixup import beta_shares, neighbours
 from search_space.knobs import real
 from search_space.regions import random_boxes
+from search_space.transfer import to_device
 
 
 @augmentations.register("cutmix")
@@ -36,6 +37,8 @@ class CutMix(AugmentationConfig):
         areas = beta_shares(num_images, self.alpha, generator) * mixed
         sides = (areas.sqrt() * side).round().long()
         boxes = random_boxes(sides, sides, side, generator)  # (N, 1, H, W)
-        share = boxes.float().mean((1, 2, 3)).to(targets)[:, None]  # (N, 1), without what was cut off
-        swapped = torch.where(boxes.to(images.device), neighbours(images), images)
+        share = to_device(boxes.float().mean((1, 2, 3)), targets.device).to(targets.dtype)[
+            :, None
+        ]  # (N, 1), without what was cut off
+        swapped = torch.where(to_device(boxes, images.device), neighbours(images), images)
         return swapped, targets.lerp(neighbours(targets), share)

@@ -11,6 +11,7 @@ from torch import Tensor
 from search_space.augmentation import AugmentationConfig, augmentations
 from search_space.knobs import real
 from search_space.regions import random_boxes
+from search_space.transfer import to_device
 
 
 @augmentations.register("cutout")
@@ -26,5 +27,5 @@ class Cutout(AugmentationConfig):
         sides = torch.full((len(images),), max(1, round(self.share * images.shape[3])))
         hidden = random_boxes(sides, sides, images.shape[3], generator)
         return torch.where(
-            hidden.to(images.device), torch.zeros_like(images), images
+            to_device(hidden, images.device), torch.zeros_like(images), images
         ), targets  # 0 is the mean

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from search_space.augmentation import AugmentationConfig, augmentations
+from search_space.transfer import to_device
 
 
 @augmentations.register("flip")
@@ -20,4 +21,4 @@ class Flip(AugmentationConfig):
 
     def apply(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
-        return torch.where(mirrored.to(images.device), images.flip(3), images), targets
+        return torch.where(to_device(mirrored, images.device), images.flip(3), images), targets

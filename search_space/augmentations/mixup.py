@@ -11,6 +11,7 @@ from torch import Tensor
 
 from search_space.augmentation import AugmentationConfig, augmentations
 from search_space.knobs import real
+from search_space.transfer import to_device
 
 
 @augmentations.register("mixup")
@@ -34,8 +35,10 @@ class Mixup(AugmentationConfig):
     )
 
     def apply(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        share = beta_shares(len(images), self.alpha, generator).to(images)  # of the other image
-        blended = images.lerp(neighbours(images), share.view(-1, 1, 1, 1))
+        share = to_device(
+            beta_shares(len(images), self.alpha, generator), images.device
+        )  # of the other image
+        blended = images.lerp(neighbours(images), share.to(images.dtype).view(-1, 1, 1, 1))
         return blended, targets.lerp(neighbours(targets), share.to(targets.dtype)[:, None])
 
 

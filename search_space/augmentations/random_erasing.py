@@ -12,6 +12,7 @@ from torch import Tensor
 from search_space.augmentation import AugmentationConfig, augmentations
 from search_space.knobs import real
 from search_space.regions import random_boxes
+from search_space.transfer import to_device
 
 SMALLEST_AREA = 0.02
 FLATTEST = 0.3  # height ÷ width
@@ -42,5 +43,6 @@ class RandomErasing(AugmentationConfig):
         aspect = torch.exp(math.log(FLATTEST) * (2 * shape - 1))
         heights, widths = (area * aspect).sqrt().round().long(), (area / aspect).sqrt().round().long()
         erased = random_boxes(heights, widths, side, generator)
-        colors = torch.randn(num_images, channels, 1, 1, generator=generator).to(images)
-        return torch.where(erased.to(images.device), colors, images), targets
+        colors = torch.randn(num_images, channels, 1, 1, generator=generator)
+        colors = to_device(colors, images.device).to(images.dtype)
+        return torch.where(to_device(erased, images.device), colors, images), targets

@@ -161,6 +161,8 @@ def join(paths: list[Tensor], weights: list[Tensor]) -> Tensor:
 class FractalNet(Classifier):
     """Fractal blocks, each followed by pooling, and a pooling head."""
 
+    members: Tensor
+
     def __init__(self, config: FractalNetConfig, image: ImageSpec) -> None:
         super().__init__()
         self.config = config
@@ -176,11 +178,14 @@ class FractalNet(Classifier):
             for width, pool in zip(widths, pools, strict=True)
         )
         self.head = PoolHead(widths[-1], image.num_classes, config)
+        # on the device of the network, as a copy from the CPU in each step would wait for the GPU
+        members = torch.tensor(join_members(config.columns)).repeat(config.blocks, 1)
+        self.register_buffer("members", members, persistent=False)  # (blocks · J, columns)
         initialize(self, config.init)
 
     def forward_features(self, images: Tensor) -> Tensor:
         """(N, C, H, W) images → (N, C', H', W')."""
-        return self.forward_paths(images, self.path_weights(images.device))
+        return self.forward_paths(images, self.path_weights())
 
     def forward_head(self, features: Tensor) -> Tensor:
         """(N, C', H', W') → (N, num_classes) logits."""
@@ -195,11 +200,9 @@ class FractalNet(Classifier):
         features: Tensor = maps
         return features
 
-    def path_weights(self, device: torch.device) -> Tensor:
+    def path_weights(self) -> Tensor:
         """The share of each column in each join, (blocks, J, columns): equal ones, less what drop-path drops."""
-        members = torch.tensor(join_members(self.config.columns), device=device)  # (J, columns)
-        members = members.repeat(self.config.blocks, 1)  # (blocks · J, columns)
-        kept = kept_paths(members, self.config) if self.training else members
+        kept = kept_paths(self.members, self.config) if self.training else self.members
         weights = kept / kept.sum(1, keepdim=True)
         return weights.view(self.config.blocks, -1, self.config.columns)
 

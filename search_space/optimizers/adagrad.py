@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -25,10 +24,7 @@ class AdagradConfig(OptimizerConfig):
     weight_decay: float = real(1e-5, low=1e-6, high=1e-3, log=True, help="penalty on filters and matrices")
 
     def create(self, groups: list[dict[str, Any]]) -> Optimizer:
-        return torch.optim.Adagrad(groups, lr=self.learning_rate, foreach=True)
+        return torch.optim.Adagrad(groups, lr=self.learning_rate, fused=True)
 
     def state_size(self, parameter: Tensor) -> int:
         return 1
-
-    def scratch_bytes(self, parameters: Sequence[Tensor]) -> int:
-        return 2 * sum(parameter.nbytes for parameter in parameters)  # decayed gradients, roots of their sums

@@ -9,14 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
-from torch.optim._muon import (
-    muon,
-)  # torch.optim.Muon takes matrices alone, its function does the same for any
+from torch.optim._muon import _zeropower_via_newtonschulz as orthogonalized
 
 from search_space.knobs import real
 from search_space.optimizer import OptimizerConfig, optimizers
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of its quintic, from the post of Jordan et al.
+RMS = 0.2  # of a step of AdamW (Liu et al., 2025, section 2.2)
 
 
 @optimizers.register("muon")
@@ -76,11 +75,10 @@ class MuonAdamW(AdamW):
         if not state:
             state["step"] = parameter.new_zeros(())  # which AdamW looks for when a state is loaded
             state["momentum_buffer"] = torch.zeros_like(gradient)
-        muon(
-            [matrix], [gradient], [state["momentum_buffer"]],
-            lr=group["lr"], weight_decay=group["weight_decay"], momentum=group["momentum"], nesterov=True,
-            ns_coefficients=NEWTON_SCHULZ, ns_steps=5, eps=1e-7, adjust_lr_fn="match_rms_adamw",
-            has_complex=False,
-        )  # fmt: skip
+        momentum = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
+        update = orthogonalized(gradient.lerp(momentum, group["momentum"]), NEWTON_SCHULZ, 5, 1e-7)
+        rate = group["lr"]  # a number, or a tensor that may not be read while a graph is recorded
+        matrix.mul_(1 - rate * group["weight_decay"])
+        matrix.sub_(update.float().mul_(RMS * max(matrix.shape) ** 0.5 * rate))
         if matrix.data_ptr() != parameter.data_ptr():  # flattening copies what is channels-last
             parameter.copy_(matrix.view_as(parameter))

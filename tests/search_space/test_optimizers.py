@@ -126,3 +126,24 @@ def test_the_layout_of_filters_does_not_matter_to_muon() -> None:
         optimizers.get("muon")().build(model).step()
     for one, other in zip(plain.parameters(), last.parameters(), strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("as_tensor", [False, True], ids=["number", "tensor"])
+def test_muon_is_that_of_torch(as_tensor: bool) -> None:
+    """Whose optimizer takes matrices alone, and reads a learning rate back that is a tensor."""
+    torch.manual_seed(0)
+    ours, theirs = (nn.Linear(6, 9, bias=False) for _ in range(2))
+    theirs.load_state_dict(ours.state_dict())
+    config = optimizers.get("muon")(learning_rate=0.03, weight_decay=0.2, momentum=0.8)
+    mine = config.build(ours)
+    if as_tensor:
+        mine.param_groups[0]["lr"] = torch.tensor(0.03)
+    reference = torch.optim.Muon(
+        theirs.parameters(), lr=0.03, weight_decay=0.2, momentum=0.8, adjust_lr_fn="match_rms_adamw"
+    )
+    for _ in range(5):
+        ours.weight.grad = torch.randn(9, 6)
+        theirs.weight.grad = ours.weight.grad.clone()
+        mine.step()
+        reference.step()
+    torch.testing.assert_close(ours.weight, theirs.weight)

@@ -14,7 +14,7 @@ from search_space.recipe import TrainingRecipe
 from tests.trials.digits import digits
 from trials.batches import TrainingData
 from trials.checkpoint import TrialDirectory
-from trials.config import Measurement, TrialConfig, TrialState
+from trials.config import TrialConfig, TrialState
 from trials.run import Dispatch, TrialRun
 from trials.splits import LabelledImages
 
@@ -56,9 +56,7 @@ def test_a_default_network_learns_a_few_images(family: str, tmp_path: Path) -> N
     )
     TrialDirectory(tmp_path).claim(config.attempt)
     run = TrialRun(Dispatch(config=config, directory=str(tmp_path), device="cpu", reported=0), data)
-    measurements: list[Measurement] = []
-    while (progress := run.step()).result is None:
-        assert progress.measurement is not None
-        measurements.append(progress.measurement)
+    while (progress := run.epoch()).result is None:
+        continue
     assert progress.result.state is TrialState.COMPLETED, progress.result.error
-    assert measurements[-1].val_accuracy > 0.95
+    assert progress.measurement is not None and progress.measurement.val_accuracy > 0.95

@@ -60,7 +60,7 @@ def test_a_trial_shows_them_once_before_training(tmp_path: Path, monkeypatch: py
     directory = TrialDirectory(tmp_path)
     directory.claim(1)
     run = TrialRun(Dispatch(config=config, directory=str(tmp_path), device="cpu", reported=0), data)
-    while (progress := run.step()).result is None:
+    while (progress := run.epoch()).result is None:
         assert len(shown) == 1
     assert progress.result.state is TrialState.COMPLETED
     assert len(shown[0]) == 64

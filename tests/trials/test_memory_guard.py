@@ -108,8 +108,8 @@ def test_a_network_that_fits_in_no_way_fails_alone_with_its_reason(
     model = type(order.config.architecture.build(digits().image))
     with monkeypatch.context() as patch:
         cramped = confine(patch, model, fits=0)
-        ended = TrialRun(order, digits()).step().result
+        ended = TrialRun(order, digits()).epoch().result
     assert ended is not None and ended.state is TrialState.FAILED
     assert ended.error == "OutOfMemoryError: CUDA out of memory."
     assert cramped.seen == [64, 32, 64 // MOST_PARTS]
-    assert TrialRun(dispatch(tmp_path / "next"), digits()).step().measurement is not None
+    assert TrialRun(dispatch(tmp_path / "next"), digits()).epoch().measurement is not None

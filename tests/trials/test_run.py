@@ -33,11 +33,11 @@ def _train(order: Dispatch, most: int = 100) -> tuple[list[Measurement], TrialRe
     measurements: list[Measurement] = []
     with closing(TrialRun(order, digits())) as run:
         while len(measurements) < most:
-            progress = run.step()
+            progress = run.epoch()
+            if progress.measurement:
+                measurements.append(progress.measurement)
             if progress.result:
                 return measurements, progress.result
-            assert progress.measurement is not None
-            measurements.append(progress.measurement)
     return measurements, None
 
 
@@ -128,7 +128,7 @@ def test_a_crash_at_any_moment_of_writing_loses_nothing_that_was_reported(
     straight, _ = _train(dispatch(tmp_path / "straight", epochs=3))
     expected = _best(tmp_path / "straight")
     copies = _left_by_crashes(tmp_path / "trial", tmp_path / "crashes", monkeypatch, power=power)
-    assert len(copies) >= 3 * 4
+    assert len(copies) >= 2 * 4, "of the two epochs that something follows"
     for trained, copy in copies:
         found = TrialDirectory(copy).load_epoch()
         assert (found["epoch"] if found else 0) >= trained - 1, "more than one epoch was lost"
@@ -144,8 +144,8 @@ def test_a_crash_at_any_moment_of_writing_loses_nothing_that_was_reported(
             assert all(torch.equal(best.weights[name], value) for name, value in expected.weights.items())
 
 
-@pytest.mark.parametrize(("epochs", "told"), [(3, 1), (1, 1)], ids=["next epoch", "end"])
-def test_a_disk_that_fills_up_fails_the_trial(tmp_path: Path, epochs: int, told: int) -> None:
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_a_disk_that_fills_up_fails_the_trial(tmp_path: Path, epochs: int) -> None:
     _train(dispatch(tmp_path / "whole"), most=1)
     size = next((tmp_path / "whole").glob("best-*")).stat().st_size
     order = dispatch(tmp_path / "full", epochs=epochs)
@@ -155,7 +155,7 @@ def test_a_disk_that_fills_up_fails_the_trial(tmp_path: Path, epochs: int, told:
         measurements, result = _train(order)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert len(measurements) == told
+    assert len(measurements) == 1
     assert result is not None and result.state is TrialState.FAILED
     assert "File too large" in result.error
     assert TrialDirectory(tmp_path / "full").load_epoch() is None
@@ -164,13 +164,13 @@ def test_a_disk_that_fills_up_fails_the_trial(tmp_path: Path, epochs: int, told:
 
 def test_a_replaced_attempt_stops_writing(tmp_path: Path) -> None:
     with closing(TrialRun(dispatch(tmp_path), digits())) as run:
-        run.step()
+        run.epoch()
         while not list(tmp_path.glob("epoch-*")):
             time.sleep(0.01)
         time.sleep(0.1)
         TrialDirectory(tmp_path).claim(2)
         files = sorted(path.name for path in tmp_path.iterdir())
-        progress = run.step()
+        progress = run.epoch()
     assert progress.result is not None and "replaced by attempt 2" in progress.result.error
     assert sorted(path.name for path in tmp_path.iterdir()) == files
 
@@ -224,9 +224,9 @@ def test_training_can_be_stopped_within_an_epoch(tmp_path: Path) -> None:
     steps = -(-len(digits().train) // 64)
     calls = iter(range(1000))
     run = TrialRun(dispatch(tmp_path), digits(), should_stop=lambda: next(calls) > steps + 5)
-    run.step()
+    run.epoch()
     with pytest.raises(StudyInterrupted):
-        run.step()
+        run.epoch()
     kept = TrialDirectory(tmp_path).load_epoch()
     assert kept is not None and kept["epoch"] == 1
 

@@ -127,20 +127,20 @@ def test_global_drop_path_leaves_one_column_for_the_whole_network() -> None:
 @pytest.mark.parametrize(("drop_path", "outcomes"), [("none", 1), ("global", COLUMNS)])
 def test_training_draws_paths_anew_for_every_batch(drop_path: str, outcomes: int) -> None:
     net = network(drop_path)
-    weights = {tuple(net.path_weights(torch.device("cpu")).flatten().tolist()) for _ in range(40)}
+    weights = {tuple(net.path_weights().flatten().tolist()) for _ in range(40)}
     assert len(weights) == outcomes
 
 
 def test_mixed_drop_path_is_now_local_and_now_global() -> None:
     net = network("mixed")
-    single = [bool((net.path_weights(torch.device("cpu"))[:, -1].amax(1) == 1).all()) for _ in range(200)]
+    single = [bool((net.path_weights()[:, -1].amax(1) == 1).all()) for _ in range(200)]
     assert 0.35 < sum(single) / len(single) < 0.65
 
 
 @pytest.mark.parametrize("drop_path", ["none", "local", "global", "mixed"])
 def test_outside_training_joins_are_plain_means(drop_path: str) -> None:
     net = network(drop_path).eval()
-    weights = net.path_weights(torch.device("cpu"))
+    weights = net.path_weights()
     members = torch.tensor(join_members(COLUMNS))
     assert torch.equal(weights, (members / members.sum(1, keepdim=True)).expand(3, -1, -1))
     images = torch.randn(2, 3, 16, 16)
