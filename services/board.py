@@ -15,6 +15,7 @@ from services.events import (
     PhaseStarted,
     SearchStarted,
     TrialEnded,
+    TrialEstimated,
     TrialStarted,
 )
 from services.study import TrialRecord
@@ -37,6 +38,7 @@ class Board:
         self.ended: list[TrialRecord] = []  # in the order they ended
         self.notices: list[str] = []
         self._pace: dict[int, Measurement] = {}
+        self._epochs: dict[int, tuple[float, float]] = {}  # seconds an epoch, and when the latest began
 
     @singledispatchmethod
     def apply(self, event: Event) -> None:
@@ -65,16 +67,26 @@ class Board:
     @apply.register
     def _(self, event: TrialStarted) -> None:
         self.running[event.trial.number] = event.trial
+        if event.epoch_s is not None:
+            self._epochs[event.trial.number] = event.epoch_s, self._clock()
+
+    @apply.register
+    def _(self, event: TrialEstimated) -> None:
+        _, began = self._epochs.get(event.trial.number, (None, self._clock()))
+        self._epochs[event.trial.number] = event.epoch_s, began
 
     @apply.register
     def _(self, event: EpochEnded) -> None:
-        self.running[event.trial.number] = event.trial
-        self._pace[event.trial.number] = event.measurement
+        number, latest = event.trial.number, event.measurement
+        self.running[number] = event.trial
+        self._pace[number] = latest
+        self._epochs[number] = latest.elapsed_s / latest.epoch, self._clock()
 
     @apply.register
     def _(self, event: TrialEnded) -> None:
         self.running.pop(event.trial.number, None)
         self._pace.pop(event.trial.number, None)
+        self._epochs.pop(event.trial.number, None)
         self.ended.append(event.trial)
 
     @property
@@ -98,6 +110,14 @@ class Board:
             remaining = max(0, self.search.trials - self.search.finished - trained)
             bounds.append((self._clock() - self._search_began) / trained * remaining)
         return min((bound for bound in bounds if bound is not None), default=None)
+
+    def trial_eta_s(self, trial: TrialRecord) -> float | None:
+        """Estimated seconds until a running trial has trained all its epochs, None while nothing tells."""
+        if trial.number not in self._epochs or trial.config is None:
+            return None
+        epoch_s, began = self._epochs[trial.number]
+        done = trial.measurements[-1].epoch if trial.measurements else 0
+        return max(0.0, epoch_s * (trial.config.recipe.epochs - done) - (self._clock() - began))
 
     @property
     def images_per_s(self) -> float:

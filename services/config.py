@@ -15,11 +15,13 @@ from search_space.errors import ConfigError, Problem, UserError
 from search_space.knobs import Override
 from services.home import Home
 from services.rules import (
+    AUTO,
     Bytes,
     DataName,
     Directory,
     Duration,
     Flag,
+    GpuShare,
     KnobTable,
     OneOf,
     Rule,
@@ -167,9 +169,17 @@ class StudyConfig:
         default="ray",
     )
     workers: int | None = _setting(
-        "resources.workers", Whole(1, 1024), "trials at a time; a core each unless given"
+        "resources.workers",
+        Whole(1, 1024),
+        "trials at a time; unless given, a core each, or as many as fit on the GPUs",
     )
     threads: int | None = _setting("resources.threads", Whole(1, 1024), "of one worker")
+    gpus_per_trial: float | str = _setting(
+        "resources.gpus_per_trial",
+        GpuShare(),
+        "share of a GPU that a trial gets, or auto: by the memory that it is predicted to take",
+        default=AUTO,
+    )
     device: str = _setting(
         "resources.device",
         OneOf(lambda: DEVICES),
@@ -177,7 +187,10 @@ class StudyConfig:
         default="auto",
     )
     precision: str = _setting(
-        "resources.precision", OneOf(_precisions), "number format: auto, float32 or bfloat16", default="auto"
+        "resources.precision",
+        OneOf(_precisions),
+        "number format: auto, float32, bfloat16 or, on a GPU, float16",
+        default="auto",
     )
     deterministic: bool = _setting(
         "resources.deterministic",
@@ -246,9 +259,11 @@ class StudyConfig:
 
     def check_environment(self) -> None:
         """Raise ``ConfigError`` when this machine cannot do what is asked, before anything is written."""
-        from trials.precision import choose_device
+        from services.placement import check_placement
+        from trials.precision import choose_device, choose_precision
 
-        choose_device(self.device)
+        check_placement(self)
+        choose_precision(self.precision, choose_device(self.device))
 
     @property
     def limits(self) -> Limits:

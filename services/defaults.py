@@ -26,10 +26,15 @@ MOST_IMAGES_PER_S = {"cpu": 5e3, "cuda": 5e4}  # of small images, where a step's
 TRIAL_SHARE = 1 / 2  # of its epochs that an average trial trains; most are stopped early
 
 
-def settled(config: StudyConfig, data: TrainingData, *, workers: int, device: str) -> StudyConfig:
-    """``config`` with its epochs and families decided."""
+def settled(
+    config: StudyConfig, data: TrainingData, *, workers: int, device: str, sharing: int
+) -> StudyConfig:
+    """``config`` with its epochs and families decided.
+
+    ``workers`` train at a time, of which up to ``sharing`` share one ``device``'s computing.
+    """
     epochs = config.epochs or default_epochs(len(data.train), config.time_s)
-    chosen = config.families or _families_that_fit(config, data, epochs, workers, device)
+    chosen = config.families or _families_that_fit(config, data, epochs, workers, device, sharing)
     return replace(config, epochs=epochs, families=chosen)
 
 
@@ -43,7 +48,7 @@ def default_epochs(num_images: int, time_s: float | None) -> int:
 
 
 def _families_that_fit(
-    config: StudyConfig, data: TrainingData, epochs: int, workers: int, device: str
+    config: StudyConfig, data: TrainingData, epochs: int, workers: int, device: str, sharing: int
 ) -> tuple[str, ...]:
     """Those whose knobs the study names, and of the others, strongest first, as many as there is time to try.
 
@@ -56,7 +61,7 @@ def _families_that_fit(
     for family, cost in sorted(
         _costs(data.image), key=lambda pair: (_over(config, pair[1]), -pair[0].strength)
     ):
-        cost_s = epochs * TRIAL_SHARE * len(data.train) * _image_s(cost, device)
+        cost_s = epochs * TRIAL_SHARE * len(data.train) * _image_s(cost, device, sharing)
         fits = cost_s <= left_s and len(chosen) < most
         if fits or family.name in named or len(chosen) < LEAST_FAMILIES:
             chosen.add(family.name)
@@ -81,6 +86,6 @@ def _over(config: StudyConfig, cost: Complexity) -> bool:
     return False
 
 
-def _image_s(cost: Complexity, device: str) -> float:
-    """About how long training on one image takes."""
-    return max(cost.activations / ACTIVATIONS_PER_S[device], 1 / MOST_IMAGES_PER_S[device])
+def _image_s(cost: Complexity, device: str, sharing: int) -> float:
+    """About how long training on one image takes. Who shares a GPU shares its arithmetic, not a step's own cost."""
+    return max(sharing * cost.activations / ACTIVATIONS_PER_S[device], 1 / MOST_IMAGES_PER_S[device])

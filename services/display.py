@@ -18,7 +18,7 @@ from rich.text import Text
 from services.board import Board
 from services.events import Event, Loading, Notice, PhaseStarted, SearchStarted, TrialEnded
 from services.study import TrialRecord
-from services.units import format_clock, format_count
+from services.units import format_bytes, format_clock, format_count
 from trials.config import TrialState
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ PHASES = {
 }
 PROGRESS_EVERY_S = 10.0
 FEW_ROWS = 5
-WIDE, MEDIUM = 88, 60  # columns of the terminal from which the table shows everything, or most
+FULL, WIDE, MEDIUM = 104, 88, 60  # columns of the terminal from which the table shows everything, or most
 CHROME_ROWS = 10  # of the terminal that are no trial: header, column heads, rules, notices
 
 
@@ -242,12 +242,15 @@ def _trials(board: Board, width: int, rows: int) -> Table:
     table.add_column("val", justify="right", no_wrap=True)
     if width >= WIDE:
         table.add_column("images/s", justify="right", no_wrap=True)
+        table.add_column("ETA", justify="right", no_wrap=True)
+    if width >= FULL:
+        table.add_column("memory", justify="right", no_wrap=True)
     table.add_column("state", ratio=1, no_wrap=True, overflow="ellipsis")
     for heading, trials in _groups(board, rows):
         if heading and trials:
             table.add_row("", Text(heading, style="dim italic"))
         for trial in trials:
-            table.add_row(*_cells(trial, width))
+            table.add_row(*_cells(trial, board.trial_eta_s(trial), width))
     return table
 
 
@@ -260,7 +263,7 @@ def _groups(board: Board, rows: int) -> list[tuple[str, list[TrialRecord]]]:
     return [("", running), ("latest", latest[::-1]), ("best", best)]
 
 
-def _cells(trial: TrialRecord, width: int) -> Iterable[RenderableType]:
+def _cells(trial: TrialRecord, eta_s: float | None, width: int) -> Iterable[RenderableType]:
     params = format_count(trial.complexity.params) if trial.complexity else ""
     done, epochs = len(trial.measurements), _epochs(trial)
     last = trial.measurements[-1] if trial.measurements else None
@@ -272,6 +275,9 @@ def _cells(trial: TrialRecord, width: int) -> Iterable[RenderableType]:
     cells.append(_accuracy(trial))
     if width >= WIDE:
         cells.append(f"{last.images_per_s:,.0f}" if last else "")
+        cells.append("" if eta_s is None else format_clock(eta_s))
+    if width >= FULL:
+        cells.append(format_bytes(trial.complexity.peak_train_bytes) if trial.complexity else "")
     cells.append(Text.assemble((str(trial.state), STYLES[trial.state]), (reason, "dim")))
     return cells
 

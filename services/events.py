@@ -34,9 +34,21 @@ class SearchStarted:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialStarted:
-    """A trial was dispatched, for the first time or again."""
+    """A trial was dispatched, for the first time or again.
+
+    ``epoch_s`` is how many seconds its epochs should take, judged by those of others, or None.
+    """
 
     trial: TrialRecord
+    epoch_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialEstimated:
+    """A trial has taken its first steps, by which its epochs will take ``epoch_s`` seconds each."""
+
+    trial: TrialRecord
+    epoch_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +81,9 @@ class Notice:
     text: str
 
 
-Event: TypeAlias = Loading | SearchStarted | TrialStarted | EpochEnded | TrialEnded | PhaseStarted | Notice
-
+Event: TypeAlias = (
+    Loading | SearchStarted | TrialStarted | TrialEstimated | EpochEnded | TrialEnded | PhaseStarted | Notice
+)
 
 Listener: TypeAlias = Callable[[Event], None]
 """Gets every event, in order, on the controller's thread; must return at once."""

@@ -102,18 +102,14 @@ class Finish:
 
     def run(self, max_members: int) -> Outcome:
         """Select, test and export. Raises ``ConvscoutError`` when no trial was finished."""
-        records = {record.number: record for record in self._ledger.trials()}
-        judged = [record for record in records.values() if record.state.judged and record.best]
-        self._listener(PhaseStarted(phase="ensemble", detail=f"from {len(judged)} trials"))
-        selected = self._select(judged, max_members)
-        best = max(judged, key=_rank)
+        selected, best = self.select(max_members)
         earlier = stored_outcome(self._ledger)
         if earlier and earlier.ensemble == selected and earlier.export.exists():
             return earlier  # nothing new was found, so the test split stays closed
-        report = self._report(selected, best)
+        report = self.report(selected, best)
         outcome = Outcome(
             study=self._ledger.name,
-            state_counts=dict(Counter(str(record.state) for record in records.values())),
+            state_counts=dict(Counter(str(record.state) for record in self._ledger.trials())),
             best=best.number,
             ensemble=selected,
             report=report,
@@ -122,6 +118,33 @@ class Finish:
         self._export(outcome, outcome.export)
         self._ledger.set_note(OUTCOME_NOTE, outcome.to_dict())
         return outcome
+
+    def select(self, max_members: int) -> tuple[Ensemble, TrialRecord]:
+        """The ensemble of what was trained, and the best single trial.
+
+        Raises ``ConvscoutError`` when no trial was finished.
+        """
+        judged = [record for record in self._ledger.trials() if record.state.judged and record.best]
+        self._listener(PhaseStarted(phase="ensemble", detail=f"from {len(judged)} trials"))
+        return self._select(judged, max_members), max(judged, key=_rank)
+
+    def report(self, selected: Ensemble, best: TrialRecord) -> tuple[ScoreRow, ...]:
+        """What both are worth. Opens the test split, which the ledger keeps in mind."""
+        assert best.best is not None
+        images = len(self._splits.validation)
+        rows = [
+            ScoreRow.of("best single", "validation", best.best.val_accuracy, images),
+            ScoreRow.of("ensemble", "validation", selected.score.accuracy, images),
+        ]
+        alone = (EnsembleMember(number=best.number, weight=1.0),)
+        self._listener(PhaseStarted(phase="test", detail=f"{self._splits.num_test} images, opened once"))
+        openings = self._ledger.note(OPENINGS_NOTE) or []
+        self._ledger.set_note(OPENINGS_NOTE, [*openings, time.time()])
+        test = self._splits.open_test()
+        for name, members in (("best single", alone), ("ensemble", selected.members)):
+            answers = self._trained(members, {}).build_module().answer(test.images)
+            rows.append(ScoreRow.of(name, "test", accuracy(answers, test.labels), len(test)))
+        return tuple(rows)
 
     def export(self, directory: Path | None) -> Path:
         """Write the ensemble that was selected when the study ended once more."""
@@ -146,23 +169,6 @@ class Finish:
                 continue
             candidates.append(Member(number=record.number, probabilities=kept.probabilities.numpy()))
         return select(candidates, self._splits.validation.labels, max_members=max_members)
-
-    def _report(self, selected: Ensemble, best: TrialRecord) -> tuple[ScoreRow, ...]:
-        assert best.best is not None
-        images = len(self._splits.validation)
-        rows = [
-            ScoreRow.of("best single", "validation", best.best.val_accuracy, images),
-            ScoreRow.of("ensemble", "validation", selected.score.accuracy, images),
-        ]
-        alone = (EnsembleMember(number=best.number, weight=1.0),)
-        self._listener(PhaseStarted(phase="test", detail=f"{self._splits.num_test} images, opened once"))
-        openings = self._ledger.note(OPENINGS_NOTE) or []
-        self._ledger.set_note(OPENINGS_NOTE, [*openings, time.time()])
-        test = self._splits.open_test()
-        for name, members in (("best single", alone), ("ensemble", selected.members)):
-            answers = self._trained(members, {}).build_module().answer(test.images)
-            rows.append(ScoreRow.of(name, "test", accuracy(answers, test.labels), len(test)))
-        return tuple(rows)
 
     def _export(self, outcome: Outcome, directory: Path) -> None:
         self._listener(PhaseStarted(phase="export", detail=str(directory)))

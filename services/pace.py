@@ -27,8 +27,12 @@ class Pace:
     def observe(self, complexity: Complexity, previous: Measurement | None, latest: Measurement) -> None:
         """Learn from one epoch; ``previous`` is the measurement before it in the same trial."""
         began_s = previous.elapsed_s if previous else 0.0
-        self._seen = [*self._seen[-_KEPT:], (complexity.activations, latest.elapsed_s - began_s)]
+        self.expect(complexity, latest.elapsed_s - began_s)
         self._rates = [*self._rates[-_KEPT:], latest.images_per_s]
+
+    def expect(self, complexity: Complexity, epoch_s: float) -> None:
+        """Learn how many seconds an epoch will take that has only begun."""
+        self._seen = [*self._seen[-_KEPT:], (complexity.activations, epoch_s)]
 
     def epoch_s(self, complexity: Complexity) -> float | None:
         """Seconds an epoch of such a candidate takes, or None while nothing was seen."""

@@ -12,10 +12,13 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from services.units import format_bytes, format_duration, parse_bytes, parse_count, parse_duration
+
+AUTO = "auto"
 
 
 class Rule(ABC):
@@ -75,6 +78,22 @@ class Share(Rule):
                 f"must be a share {'from 0' if self.zero else 'above 0'} and below {self.below:g}"
             )
         return number
+
+
+@dataclass(frozen=True)
+class GpuShare(Rule):
+    """A share of a GPU in [0.01, 1], also spelled ``1/4``, or "auto"."""
+
+    def parse(self, value: object) -> float | str:
+        if value == AUTO:
+            return AUTO
+        try:
+            share = float(Fraction(value)) if isinstance(value, str | int | float) else math.nan
+        except (ValueError, ZeroDivisionError, OverflowError):
+            share = math.nan
+        if isinstance(value, bool) or not 0.01 <= share <= 1:
+            raise ValueError(f"must be {AUTO} or a share of one GPU from 0.01 to 1, such as 0.25 or 1/4")
+        return share
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,12 @@ import signal
 import time
 from pathlib import Path
 
-import psutil
-
 from search_space.architecture import families
-from search_space.errors import ConfigError, ConvscoutError, Problem, StudyInterrupted, StudyNotFoundError
+from search_space.errors import ConfigError, ConvscoutError, Problem, StudyInterrupted
 from search_space.space import SearchSpace
 from services.budget import FIXED_S, Budget
 from services.config import StudyConfig
+from services.data_placement import shared_out, told, told_of_gpu
 from services.defaults import settled
 from services.events import Listener, Loading, Notice, PhaseStarted, SearchStarted
 from services.executors.base import Executor
@@ -23,6 +22,7 @@ from services.finish import Finish, Outcome, stored_outcome, tell_tracking
 from services.home import Home
 from services.interrupts import Interrupts
 from services.lease import holder, lease
+from services.placement import Placement, num_cores, place
 from services.search import Search, Setting
 from services.study import Ledger
 from services.tracking import mirror
@@ -70,8 +70,9 @@ def resume(
     ``trials`` sets how many are trained in all; ``time_s`` grants that much time to this command.
     Raises ``ConfigError`` when the data is no longer what the study began with.
     """
-    ledger = Ledger.open(home, name)
+    Ledger.require(home, name)
     with lease(home.study(name)):
+        ledger = Ledger.open(home, name)
         if trials is not None:
             ledger.set_trials(trials)
         splits = _same_data(ledger, listener)
@@ -85,8 +86,7 @@ def stop(home: Home, name: str) -> bool:
 
     Raises ``ConvscoutError`` when it does not stop in time.
     """
-    if name not in Ledger.names(home):
-        raise StudyNotFoundError(f"no study {name!r} under {home.root}")
+    Ledger.require(home, name)
     found = holder(home.study(name))
     if found is None:
         return False
@@ -109,8 +109,9 @@ def export(
 
 def sync(home: Home, name: str, listener: Listener) -> int:
     """Bring MLflow up to date with a study that is not running; returns how many trials it lacked in part."""
-    ledger = Ledger.open(home, name)
+    Ledger.require(home, name)
     with lease(home.study(name)):
+        ledger = Ledger.open(home, name)
         splits = _same_data(ledger, listener)
         return mirror.sync(ledger, TrackingStore.at(home), _validation_labels(splits))
 
@@ -122,14 +123,16 @@ def load_data(config: StudyConfig, home: Home, listener: Listener) -> DataSplits
     def progress(description: str, done: int, total: int) -> None:
         listener(Loading(description=description, done=done, total=total))
 
-    return load(config.data_request(home), progress)
+    splits = load(config.data_request(home), progress)
+    listener(Notice(text=told(splits)))
+    return splits
 
 
 def _settled(config: StudyConfig, splits: DataSplits, listener: Listener) -> StudyConfig:
     """``config`` with what it leaves open decided, and told."""
-    decided = settled(
-        config, TrainingData.of(splits), workers=_workers(config), device=choose_device(config.device).type
-    )
+    data = TrainingData.of(splits)
+    placement, device = place(config, data), choose_device(config.device).type
+    decided = settled(config, data, workers=placement.workers, device=device, sharing=placement.per_gpu)
     if not config.families:
         count = f"{len(decided.families)} of {len(families.names())}"
         names = ", ".join(decided.families)
@@ -192,7 +195,13 @@ def _train(
 ) -> int:
     """Train until the budget is spent; returns how many members an ensemble may have."""
     config, data = ledger.config, TrainingData.of(splits)
-    executor = _executor(config, data)
+    placement = place(config, data)
+    if placement.reason:
+        listener(Notice(text=placement.reason))
+    data = shared_out(data, placement)
+    if where := told_of_gpu(data):
+        listener(Notice(text=where))
+    executor = _executor(config, data, placement)
     setting = Setting(
         space=study_space(config, data),
         limits=config.limits,
@@ -256,18 +265,13 @@ def study_space(config: StudyConfig, data: TrainingData) -> SearchSpace:
     )
 
 
-def _executor(config: StudyConfig, data: TrainingData) -> Executor:
+def _executor(config: StudyConfig, data: TrainingData, placement: Placement) -> Executor:
+    workers, gpus = placement.workers, placement.gpus
     if config.executor == "in-process":
-        return InProcessExecutor(data, threads=config.threads or _cores())
+        threads = config.threads or max(1, num_cores() // workers)
+        return InProcessExecutor(data, threads=threads, workers=workers, gpus=gpus)
     from services.executors.ray_tune import RayExecutor  # importing ray takes seconds
 
-    gpus = 1 if choose_device(config.device).type == "cuda" else 0
-    return RayExecutor(data, workers=_workers(config), threads=config.threads or 1, gpus=gpus)
-
-
-def _workers(config: StudyConfig) -> int:
-    return 1 if config.executor == "in-process" else config.workers or _cores()
-
-
-def _cores() -> int:
-    return len(psutil.Process().cpu_affinity())
+    return RayExecutor(
+        data, workers=workers, threads=config.threads or 1, gpus=gpus, gpu_share=placement.gpu_share
+    )

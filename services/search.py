@@ -22,7 +22,7 @@ from search_space.latency import measure_latency
 from search_space.recipe import TrainingRecipe
 from search_space.space import Candidate, SearchSpace
 from services.budget import Budget, FinishCost
-from services.events import EpochEnded, Listener, Notice, TrialEnded, TrialStarted
+from services.events import EpochEnded, Listener, Notice, TrialEnded, TrialEstimated, TrialStarted
 from services.pace import Pace
 from services.pruning import pruners
 from services.sampling import samplers
@@ -86,7 +86,7 @@ class Search:
 
     def prepare(self) -> None:
         """Take up what an earlier run left: unfinished trials first, then the portfolio if the study is new."""
-        self._unfinished.extend(record.number for record in self._ledger.recover())
+        self._unfinished.extend(record.number for record in self._ledger.unfinished())
         known = self._ledger.trials()
         self._judged = sum(record.state.judged for record in known)
         for record in known:
@@ -123,6 +123,17 @@ class Search:
             self._proposed_all = True
             return None
         return self._dispatch(record)
+
+    def on_estimate(self, number: int, attempt: int, epoch_s: float) -> bool:
+        record = self._running[number]
+        if record.attempt != attempt or record.config is None or record.complexity is None:
+            return False
+        self._pace.expect(record.complexity, epoch_s)
+        self._listener(TrialEstimated(trial=record, epoch_s=epoch_s))
+        if record.measurements or self._fits(epoch_s, record.config.recipe.epochs):
+            return True
+        self._finish(number, attempt, TrialState.STOPPED, TOO_SLOW)
+        return False
 
     def on_epoch(self, number: int, attempt: int, measurement: Measurement) -> bool:
         before = self._running[number]
@@ -197,7 +208,8 @@ class Search:
         directory.claim(record.attempt)
         self._running[record.number] = record
         self._touch(record.number)
-        self._listener(TrialStarted(trial=record))
+        expected_s = self._pace.epoch_s(record.complexity) if record.complexity else None
+        self._listener(TrialStarted(trial=record, epoch_s=expected_s))
         return Dispatch(
             config=record.config,
             directory=str(directory.path),
@@ -235,6 +247,8 @@ class Search:
     def _queue_repeat(self) -> None:
         """After what waits already, the next is a configuration that is to be trained again by another seed."""
         repeats = self._config.repeats
+        if repeats == 1:
+            return
         due = (candidate for candidate in self._completed if self._trained[candidate] < repeats)
         if (repeat := next(due, None)) and not self._ledger.queued:
             self._ledger.enqueue(self._setting.space.parameters(repeat), again=True)
@@ -243,7 +257,7 @@ class Search:
         allowed = self._setting.budget.trials
         if self.should_stop():
             return False
-        return allowed is None or sum(r.trained for r in self._ledger.trials()) < allowed
+        return allowed is None or self._trained.total() < allowed
 
     def _commit(self, proposal: Proposal) -> TrialRecord:
         architecture, recipe = proposal.candidate
@@ -279,10 +293,14 @@ class Search:
         epoch_s = self._pace.epoch_s(complexity)
         if epoch_s is None:
             return epochs
-        fitting = min(float(epochs), self._training_left_s / epoch_s)
-        if fitting < min(epochs, max(2, epochs // FIRST_RUNG_SHARE)):
+        if not self._fits(epoch_s, epochs):
             raise LimitExceededError(TOO_SLOW)
-        return int(fitting)
+        return int(min(float(epochs), self._training_left_s / epoch_s))
+
+    def _fits(self, epoch_s: float, epochs: int) -> bool:
+        """Whether the first rung of a trial of ``epochs`` can be trained in the time left."""
+        first_rung = min(epochs, max(2, epochs // FIRST_RUNG_SHARE))
+        return self._training_left_s / epoch_s >= first_rung
 
     def _finish(self, number: int, attempt: int, state: TrialState, reason: str) -> None:
         directory = self._ledger.directory(number)

@@ -13,7 +13,7 @@ import typer
 
 from services.config import SETTINGS, Setting, load_toml, merge
 from services.home import Home
-from services.rules import Bytes, Duration, Flag, OneOf, Share, SomeOf, Whole
+from services.rules import Bytes, Duration, Flag, GpuShare, OneOf, Share, SomeOf, Whole
 
 
 def complete_study(context: typer.Context, incomplete: str) -> list[str]:
@@ -92,7 +92,7 @@ def _metavar(setting: Setting) -> str:
             return "A,B"
         case Whole():
             return "N"
-        case Share():
+        case Share() | GpuShare():
             return "SHARE"
         case Duration():
             return "TIME"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from trials.config import Measurement, TrialResult
-from trials.run import Dispatch
+from trials.config import Measurement, TrialConfig, TrialResult
+from trials.run import Dispatch, Progress
 
 
 class Controller(Protocol):
@@ -20,6 +20,9 @@ class Controller(Protocol):
 
     def should_stop(self) -> bool:
         """Whether training must end now: the person asked for it or the time is up."""
+
+    def on_estimate(self, number: int, attempt: int, epoch_s: float) -> bool:
+        """Take note of how long an epoch will take; returns whether the trial should go on."""
 
     def on_epoch(self, number: int, attempt: int, measurement: Measurement) -> bool:
         """Record an epoch; returns whether the trial should go on."""
@@ -42,3 +45,16 @@ class Executor(Protocol):
 
     def run(self, controller: Controller) -> None:
         """Work until the controller is finished or says to stop."""
+
+
+def goes_on(controller: Controller, config: TrialConfig, progress: Progress) -> bool:
+    """Tell ``controller`` what a step of the trial of ``config`` showed; returns whether there is to be another."""
+    wanted = True
+    if progress.estimate:
+        wanted = controller.on_estimate(config.number, config.attempt, progress.estimate.epoch_s)
+    if progress.measurement:
+        wanted = controller.on_epoch(config.number, config.attempt, progress.measurement)
+    if progress.result:
+        controller.on_end(progress.result)
+        wanted = False
+    return wanted

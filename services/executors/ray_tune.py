@@ -10,9 +10,11 @@ last result how it ended, and the scheduler answers STOP.
 
 from __future__ import annotations
 
+import json
 import logging
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import ray
@@ -23,10 +25,10 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
-from services.executors.base import Controller
+from services.executors.base import Controller, goes_on
 from trials.batches import TrainingData
 from trials.config import Measurement, TrialConfig, TrialResult
-from trials.run import Dispatch, Progress, TrialRun
+from trials.run import Dispatch, TrialRun
 
 T = TypeVar("T")
 
@@ -38,20 +40,26 @@ _NOISY = (
 
 
 class RayExecutor:
-    """``workers`` processes of ``threads`` threads each, on this machine."""
+    """``workers`` processes of ``threads`` threads each, on this machine.
+
+    Each takes ``gpu_share`` of one of ``gpus`` GPUs.
+    """
 
     name = "ray"
 
-    def __init__(self, data: TrainingData, *, workers: int, threads: int, gpus: int) -> None:
+    def __init__(
+        self, data: TrainingData, *, workers: int, threads: int, gpus: int = 0, gpu_share: float = 0.0
+    ) -> None:
         self.workers = workers
         self._data = data
         self._threads = threads
         self._gpus = gpus
+        self._gpu_share = gpu_share
 
     def run(self, controller: Controller) -> None:
         for name in _NOISY:
             logging.getLogger(name).setLevel(logging.ERROR)
-        size = self._data.train.images.nbytes + self._data.validation.images.nbytes
+        size = self._data.train.memory_bytes + self._data.validation.memory_bytes
         ray.init(
             num_cpus=self.workers,
             num_gpus=self._gpus,
@@ -72,7 +80,7 @@ class RayExecutor:
 
     def _tuner(self, controller: Controller, scratch: str) -> tune.Tuner:
         trainable = tune.with_parameters(TrialTrainable, data=self._data, threads=self._threads)
-        resources = {"cpu": 1.0, "gpu": self._gpus / self.workers}
+        resources = {"cpu": 1.0, "gpu": self._gpu_share}
         return tune.Tuner(
             tune.with_resources(trainable, resources),
             tune_config=tune.TuneConfig(
@@ -130,6 +138,9 @@ class _Guarded:
 
     def next_dispatch(self) -> Dispatch | None:
         return self._call(self._controller.next_dispatch, None)
+
+    def on_estimate(self, number: int, attempt: int, epoch_s: float) -> bool:
+        return self._call(lambda: self._controller.on_estimate(number, attempt, epoch_s), False)
 
     def on_epoch(self, number: int, attempt: int, measurement: Measurement) -> bool:
         return self._call(lambda: self._controller.on_epoch(number, attempt, measurement), False)
@@ -192,14 +203,9 @@ class LedgerScheduler(_Bridge, FIFOScheduler):
         self._controller = controller
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        progress: Progress = result["progress"]
-        if progress.result:
-            self._controller.on_end(progress.result)
-            return TrialScheduler.STOP
-        assert progress.measurement is not None
         config = _from_message(trial.config["dispatch"]).config
-        go_on = self._controller.on_epoch(config.number, config.attempt, progress.measurement)
-        return TrialScheduler.CONTINUE if go_on else TrialScheduler.STOP
+        wanted = goes_on(self._controller, config, result["progress"])
+        return TrialScheduler.CONTINUE if wanted else TrialScheduler.STOP
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         config = _from_message(trial.config["dispatch"]).config
@@ -219,24 +225,12 @@ class ControllerStopper(_Bridge, Stopper):
         return self._controller.should_stop()
 
 
-def _to_message(dispatch: Dispatch) -> dict[str, Any]:
-    """Plain types, because Tune hashes, copies and prints what it is sent."""
-    return {
-        "config": dispatch.config.to_dict(),
-        "directory": dispatch.directory,
-        "device": dispatch.device,
-        "reported": dispatch.reported,
-        "cache": dispatch.cache,
-        "deterministic": dispatch.deterministic,
-    }
+def _to_message(dispatch: Dispatch) -> str:
+    """One text, because Tune copies, flattens, hashes and prints whatever structure it is sent."""
+    facts = {field.name: getattr(dispatch, field.name) for field in fields(dispatch)}
+    return json.dumps({**facts, "config": dispatch.config.to_dict()})
 
 
-def _from_message(message: Mapping[str, Any]) -> Dispatch:
-    return Dispatch(
-        config=TrialConfig.from_dict(message["config"]),
-        directory=message["directory"],
-        device=message["device"],
-        reported=message["reported"],
-        cache=message["cache"],
-        deterministic=message["deterministic"],
-    )
+def _from_message(message: str) -> Dispatch:
+    facts = json.loads(message)
+    return Dispatch(**{**facts, "config": TrialConfig.from_dict(facts["config"])})

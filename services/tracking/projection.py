@@ -36,7 +36,17 @@ STATUS = {
 }
 # settings that a resumed study may change, while MLflow's params never change
 _ADJUSTABLE = frozenset(
-    {"trials", "time_s", "workers", "threads", "device", "executor", "data_dir", "ensemble_size"}
+    {
+        "trials",
+        "time_s",
+        "workers",
+        "threads",
+        "gpus_per_trial",
+        "device",
+        "executor",
+        "data_dir",
+        "ensemble_size",
+    }
 )
 
 

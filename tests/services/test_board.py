@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.board import Board
-from services.events import Notice, PhaseStarted, TrialEnded
+from services.events import EpochEnded, Notice, PhaseStarted, TrialEnded, TrialEstimated, TrialStarted
 from tests.services.records import life, record, search_started
 from trials.config import TrialState
 
@@ -40,6 +40,25 @@ def test_running_trials_and_their_pace_are_summed(board: Board) -> None:
     board.apply(TrialEnded(trial=record(0, 0.5, 0.6, state=TrialState.COMPLETED)))
     assert set(board.running) == {1}
     assert board.images_per_s == 1000
+
+
+def test_a_trial_is_timed_by_others_then_by_its_first_steps_then_by_its_epochs(
+    board: Board, clock: Clock
+) -> None:
+    started = record(0)
+    assert board.trial_eta_s(started) is None
+    board.apply(TrialStarted(trial=started, epoch_s=4.0))
+    assert board.trial_eta_s(started) == 40
+    clock.now += 3
+    assert board.trial_eta_s(started) == 37
+    board.apply(TrialEstimated(trial=started, epoch_s=6.0))
+    assert board.trial_eta_s(started) == 57
+    clock.now += 2
+    later = record(0, 0.5)  # whose epoch took a second
+    board.apply(EpochEnded(trial=later, measurement=later.measurements[-1]))
+    assert board.trial_eta_s(later) == 9
+    clock.now += 60
+    assert board.trial_eta_s(later) == 0
 
 
 def test_the_ranking_takes_each_trials_best_epoch_and_leaves_out_the_failed(board: Board) -> None:

@@ -36,6 +36,7 @@ FULL: dict[str, Any] = {
     "executor": "in-process",
     "workers": 2,
     "threads": 1,
+    "gpus_per_trial": 0.25,
     "device": "cpu",
     "precision": "float32",
     "deterministic": True,
@@ -150,6 +151,12 @@ def test_all_problems_are_told_at_once() -> None:
         ("repeats", 0, "study.repeats"),
         ("executor", "slurm", "resources.executor"),
         ("workers", -2, "resources.workers"),
+        ("gpus_per_trial", 0, "resources.gpus_per_trial"),
+        ("gpus_per_trial", 1.5, "resources.gpus_per_trial"),
+        ("gpus_per_trial", "1/0", "resources.gpus_per_trial"),
+        ("gpus_per_trial", math.nan, "resources.gpus_per_trial"),
+        ("gpus_per_trial", True, "resources.gpus_per_trial"),
+        ("gpus_per_trial", "some", "resources.gpus_per_trial"),
         ("device", "tpu", "resources.device"),
         ("precision", "int8", "resources.precision"),
         ("ensemble_size", 0, "ensemble.size"),
@@ -168,6 +175,14 @@ def test_a_bad_value_is_named_with_its_rule(option: str, value: object, field: s
     problems = problems_of(**{option: value})
     assert list(problems) == [field]
     assert len(problems[field]) > len("must be")
+
+
+@pytest.mark.parametrize(("spelled", "kept"), [("auto", "auto"), ("1/4", 0.25), ("0.5", 0.5), (1, 1.0)])
+def test_a_share_of_a_gpu_may_be_spelled_as_a_fraction(spelled: object, kept: object) -> None:
+    assert (
+        StudyConfig.from_options({"name": "s", "data": "digits", "gpus_per_trial": spelled}).gpus_per_trial
+        == kept
+    )
 
 
 def test_a_knob_of_a_family_that_does_not_take_part_is_refused() -> None:
@@ -211,3 +226,11 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_the_whole_space_holds_every_family_and_optimizer() -> None:
     prefixes = {name.partition(".")[0] for name in whole_space((), {}).knobs()}
     assert {"lenet", "resnet", "vgg", "recipe", "sgd", "adamw"} <= prefixes
+
+
+def test_float16_is_for_gpus() -> None:
+    config = StudyConfig(name="s", data="digits", device="cpu", precision="float16")
+    with pytest.raises(
+        ConfigError, match="precision: must be one of auto, float32, bfloat16 where trials train"
+    ):
+        config.check_environment()

@@ -33,9 +33,16 @@ def data(num_images: int, size: int) -> TrainingData:
     )
 
 
-def decided(num_images: int = 45_000, size: int = 32, workers: int = 2, **options: Any) -> StudyConfig:
+def decided(
+    num_images: int = 45_000,
+    size: int = 32,
+    workers: int = 2,
+    device: str = "cpu",
+    sharing: int = 1,
+    **options: Any,
+) -> StudyConfig:
     config = StudyConfig.from_options({"name": "s", "data": "digits", **options})
-    return settled(config, data(num_images, size), workers=workers, device="cpu")
+    return settled(config, data(num_images, size), workers=workers, device=device, sharing=sharing)
 
 
 def test_little_time_is_for_the_strongest_families() -> None:
@@ -56,6 +63,14 @@ def test_more_time_more_workers_and_smaller_images_make_room_for_more() -> None:
     assert count(time_s=7200) > few
     assert count(time_s=3600, workers=4) > few
     assert count(time_s=3600, size=16) > few
+
+
+def test_trials_that_share_a_gpu_share_its_arithmetic() -> None:
+    def count(workers: int, sharing: int) -> int:
+        options = dict(size=96, device="cuda", epochs=10, time_s=600)
+        return len(decided(workers=workers, sharing=sharing, **options).families)
+
+    assert LEAST_FAMILIES < count(1, 1) == count(4, 4) < count(4, 1)
 
 
 def test_the_portfolio_takes_no_more_than_half_of_the_trials() -> None:

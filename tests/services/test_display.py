@@ -65,6 +65,8 @@ def test_the_live_table_says_everything_on_a_wide_terminal() -> None:
         "trials of 30: 1 completed, 1 stopped, 1 failed",
         "61.7k",
         "2/10",
+        "8s",
+        "1 B",
         "asha at epoch 1",
         "note: a worker was lost",
     ):
