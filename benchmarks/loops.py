@@ -14,6 +14,7 @@ from torchvision import transforms
 
 from benchmarks.sides import Lap, clock
 from benchmarks.workloads import BATCH_SIZE, Prepared, Workload, architecture
+from trials.batches import TrainingData
 from trials.checkpoint import TrialDirectory
 from trials.precision import choose_device
 from trials.run import Dispatch, TrialRun
@@ -39,7 +40,7 @@ def engine(workload: Workload) -> Lap:
     run = TrialRun(dispatch, data)
 
     def lap() -> float:
-        progress = run.step()
+        progress = run.epoch()
         assert progress.measurement, f"{progress.result} in {scratch.name}"
         return len(data.train) / progress.measurement.images_per_s
 
@@ -72,22 +73,8 @@ def ordinary(workload: Workload, workers: int) -> Lap:
     As in the CIFAR-10 examples of PyTorch and Ray Tune; the workers stay between epochs.
     """
     data, device = workload.load(), choose_device(workload.device)
-    recipe, normalization = workload.recipe(data.image), data.normalization
-    transform = transforms.Compose(
-        [
-            transforms.RandomCrop(data.image.image_size, padding=CROP_PADDING, padding_mode="reflect"),
-            transforms.RandomHorizontalFlip(),
-            transforms.ToTensor(),
-            transforms.Normalize(normalization.mean, normalization.std),
-        ]
-    )
-    loader: DataLoader[Any] = DataLoader(
-        PILImages(data.train, transform),
-        batch_size=BATCH_SIZE,
-        shuffle=True,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-    )
+    recipe = workload.recipe(data.image)
+    loader = ordinary_loader(data, BATCH_SIZE, workers)
     model = architecture(workload.network).build(data.image).to(device)
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     sgd = recipe.optimizer
@@ -111,6 +98,26 @@ def ordinary(workload: Workload, workers: int) -> Lap:
             running_loss += loss.item()
 
     return lambda: clock(epoch)
+
+
+def ordinary_loader(data: TrainingData, batch_size: int, workers: int) -> DataLoader[Any]:
+    """The training images through torchvision's transforms, in ``workers`` processes that stay."""
+    normalization = data.normalization
+    transform = transforms.Compose(
+        [
+            transforms.RandomCrop(data.image.image_size, padding=CROP_PADDING, padding_mode="reflect"),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(normalization.mean, normalization.std),
+        ]
+    )
+    return DataLoader(
+        PILImages(data.train, transform),
+        batch_size=batch_size,
+        shuffle=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+    )
 
 
 class PILImages(Dataset[tuple[Tensor, int]]):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -18,14 +17,14 @@ from typing import Any
 import torch
 
 from benchmarks.common import markdown, write
+from benchmarks.real_trial import add_set_option, epochs, overrides
 from search_space.architecture import ArchitectureConfig
 from search_space.complexity import measure
+from search_space.errors import ConvscoutError
 from search_space.recipe import TrainingRecipe
 from search_space.space import SearchSpace
 from trials.batches import TrainingData
-from trials.checkpoint import TrialDirectory
 from trials.config import TrialConfig
-from trials.run import Dispatch, TrialRun
 from trials.sources import DataRequest, load
 from trials.splits import stratified_split
 
@@ -48,13 +47,10 @@ def train(
         number=0, attempt=1, dataset=data.fingerprint, architecture=architecture, recipe=recipe, seed=seed
     )
     with tempfile.TemporaryDirectory() as scratch:
-        TrialDirectory(Path(scratch)).claim(1)
-        run = TrialRun(Dispatch(config=config, directory=scratch, device="auto", reported=0), data)
-        last = None
-        while (progress := run.step()).measurement:
-            last = progress.measurement
-    if last is None or (progress.result and progress.result.error):
-        return {"error": progress.result.error if progress.result else "no epoch"}
+        try:
+            *_, last = epochs(config, data, Path(scratch), "auto")
+        except ConvscoutError as error:
+            return {"error": error.message}
     return {"accuracy": last.val_accuracy, "loss": last.val_loss, "images_per_s": round(last.images_per_s)}
 
 
@@ -68,7 +64,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=10_000, help="training images")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--set", action="append", default=[], metavar="KNOB=VALUE", help="fix a knob")
+    add_set_option(parser)
     parser.add_argument("--output", default="portfolio", help="name of the file in benchmarks/results")
     parser.add_argument("--cache", type=Path, default=Path("runs/.cache"))
     return parser.parse_args()
@@ -80,8 +76,7 @@ def main() -> None:
     request = DataRequest(data=asked.data, seed=SEED, cache=asked.cache)
     data = subset(TrainingData.of(load(request)), asked.images)
     names = tuple(asked.families.split(",") if asked.families else ())
-    overrides = {knob: _value(text) for knob, _, text in (each.partition("=") for each in asked.set)}
-    space = SearchSpace(image=data.image, families=names, epochs=asked.epochs, overrides=overrides)
+    space = SearchSpace(image=data.image, families=names, epochs=asked.epochs, overrides=overrides(asked))
     results = []
     for architecture, recipe in space.portfolio():
         cost = measure(architecture, recipe, data.image)
@@ -120,13 +115,6 @@ def table(results: list[dict[str, Any]]) -> str:
         for each in results
     ]
     return markdown(["family", "accuracy", "params", "multiply-adds", "activations", "images/s"], rows)
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from benchmarks.sides import clock
 from benchmarks.workloads import BATCH_SIZE, Prepared, Workload, add_options, parsed
 from search_space.augmentation import Augmentation
 from trials.batches import Batches
+from trials.config import Measurement
 from trials.run import never
 from trials.train import train
 
@@ -79,7 +80,7 @@ def part_of(event: FunctionEvent) -> str:
 def compare(workload: Workload, asked: argparse.Namespace) -> dict[str, Any]:
     """One network: the shares of the parts of an epoch."""
     made = Prepared.of(workload, MarkedBatches)
-    epochs = train(
+    news = train(
         made.state,
         made.training,
         made.validation,
@@ -88,6 +89,7 @@ def compare(workload: Workload, asked: argparse.Namespace) -> dict[str, Any]:
         precision=made.precision,
         should_stop=never,
     )
+    epochs = (each for each in news if isinstance(each, Measurement))
     next(epochs)  # warms up
     on_gpu = made.precision.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]

@@ -182,7 +182,7 @@ def tracking(epochs: int) -> dict[str, float]:
         directory = ledger.directory(proposal.number)
         directory.claim(1)
         dispatch = Dispatch(config=config, directory=str(directory.path), device="cpu", reported=0)
-        measured = TrialRun(dispatch, DATA).step().measurement
+        measured = TrialRun(dispatch, DATA).epoch().measurement
         assert measured is not None
         store = TrackingStore.at(Home(Path(other)))
         client = store.client()
