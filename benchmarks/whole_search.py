@@ -34,7 +34,7 @@ from trials.precision import choose_device
 from trials.sources import load
 from trials.splits import DataSplits
 
-QUICK = dict(families=("lenet",), trials=2, epochs=1)
+QUICK = dict(families=("lenet",), trials=2, epochs=1, threads=1)
 
 
 def tell(event: Event) -> None:
@@ -60,7 +60,7 @@ def run(config: StudyConfig, home: Home, cache: Path, started_s: float) -> dict[
     data = shared_out(data, placement)
     executor = InProcessExecutor(
         data,
-        threads=max(1, num_cores() // placement.workers),
+        threads=config.threads or max(1, num_cores() // placement.workers),
         workers=placement.workers,
         gpus=placement.gpus,
     )

@@ -18,8 +18,16 @@ PART_OF_RESULT = {
     "packing": "packed/serial",
     "time_to_accuracy": "val_accuracy",
     "same_accuracy": "standard_error",
+    "whole_search": "report",
+    "gpu_checks": "state",
 }
-ON_DIGITS = ("time_to_accuracy", "same_accuracy")
+ON_DIGITS = {
+    "time_to_accuracy": ("--threads", "1"),
+    "same_accuracy": ("--threads", "1"),
+    "whole_search": (),
+    # its other parts have their own runs here
+    "gpu_checks": ("--device", "cpu", "--parts", "graphs,memory,search"),
+}
 
 
 @pytest.mark.slow
@@ -28,7 +36,7 @@ ON_DIGITS = ("time_to_accuracy", "same_accuracy")
 def test_quick_run_writes_its_results(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", f"benchmarks.{name}", "--quick"]
     if name in ON_DIGITS:
-        command += ["digits", "--threads", "1", "--cache", str(tmp_path / "cache")]
+        command += ["digits", "--cache", str(tmp_path / "cache"), *ON_DIGITS[name]]
     environment = {**os.environ, "CONVSCOUT_BENCHMARKS": str(tmp_path), "OMP_NUM_THREADS": "1"}
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
