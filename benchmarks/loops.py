@@ -14,14 +14,15 @@ from torchvision import transforms
 
 from benchmarks.sides import Lap, clock
 from benchmarks.workloads import BATCH_SIZE, Prepared, Workload, architecture
+from search_space.augmentation import augmentations
 from trials.batches import TrainingData
 from trials.checkpoint import TrialDirectory
 from trials.precision import choose_device
 from trials.run import Dispatch, TrialRun
-from trials.splits import LabelledImages
+from trials.splits import HORIZONTAL_FLIP, LabelledImages
 from trials.train import make_loss
 
-CROP_PADDING = 4  # pixels; as far as ``crop_flip`` moves an image of 32 × 32
+CROP_SHARE = augmentations.get("crop_flip")().to_dict()["share"]  # of the side, by which it moves an image
 
 
 def engine(workload: Workload) -> Lap:
@@ -102,11 +103,11 @@ def ordinary(workload: Workload, workers: int) -> Lap:
 
 def ordinary_loader(data: TrainingData, batch_size: int, workers: int) -> DataLoader[Any]:
     """The training images through torchvision's transforms, in ``workers`` processes that stay."""
-    normalization = data.normalization
+    normalization, size = data.normalization, data.image.image_size
     transform = transforms.Compose(
         [
-            transforms.RandomCrop(data.image.image_size, padding=CROP_PADDING, padding_mode="reflect"),
-            transforms.RandomHorizontalFlip(),
+            transforms.RandomCrop(size, padding=max(1, round(CROP_SHARE * size)), padding_mode="reflect"),
+            *([transforms.RandomHorizontalFlip()] if HORIZONTAL_FLIP in data.image.symmetries else []),
             transforms.ToTensor(),
             transforms.Normalize(normalization.mean, normalization.std),
         ]
@@ -131,5 +132,5 @@ class PILImages(Dataset[tuple[Tensor, int]]):
         return len(self._images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image = Image.fromarray(self._images.images[index])
+        image = Image.fromarray(self._images.images[index].squeeze())
         return self._transform(image), int(self._images.labels[index])

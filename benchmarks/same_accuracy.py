@@ -34,6 +34,7 @@ from trials.config import TrialConfig
 from trials.evaluate import probabilities
 from trials.precision import Precision, choose_device
 from trials.sources import DataRequest, load
+from trials.splits import HORIZONTAL_FLIP
 
 MOST_ERRORS = 2  # standard errors of the difference that count as none
 
@@ -93,7 +94,8 @@ def ordinary(config: TrialConfig, data: TrainingData, device: torch.device, work
 
 def compare(network: str, data: TrainingData, asked: argparse.Namespace) -> dict[str, Any]:
     """One network: both sides in turn, seed by seed."""
-    overrides = {**PLAIN, "recipe.batch_size": BATCH_SIZE}
+    moves = "crop_flip" if HORIZONTAL_FLIP in data.image.symmetries else "crop"
+    overrides = {**PLAIN, "recipe.augmentation": moves, "recipe.batch_size": BATCH_SIZE}
     recipe = TrainingRecipe.proven_for(data.image, epochs=asked.epochs, precision="auto", overrides=overrides)
     scores = Scores(ours=[], ordinary=[])
     for seed in range(asked.seeds):

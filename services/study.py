@@ -267,9 +267,8 @@ class Ledger:
     def report(self, number: int, attempt: int, measurement: Measurement, pruner: BasePruner) -> bool:
         """Record an epoch; returns whether the pruner wants the trial to stop, which after its last makes no sense.
 
-        The last is saved by ``finish``, which follows at once, so that both are there or neither. Raises
-        ``StaleAttemptError`` for a word of an attempt that was replaced. An epoch that is already recorded is
-        left as it is.
+        Raises ``StaleAttemptError`` for a word of an attempt that was replaced. An epoch that is
+        already recorded is left as it is.
         """
         record = self._current(number, attempt)
         if any(known.epoch == measurement.epoch for known in record.measurements):
@@ -277,10 +276,8 @@ class Ledger:
         self._set(number, f"{_MEASUREMENT}{measurement.epoch:04d}", measurement.to_dict())
         self._memory.set_trial_intermediate_value(number, measurement.epoch, measurement.val_accuracy)
         stop = pruner.prune(self._study, self._memory.get_trial(number))
-        if record.config is None or measurement.epoch == record.config.recipe.epochs:
-            return False
         self._tables.save()
-        return stop
+        return stop and record.config is not None and measurement.epoch < record.config.recipe.epochs
 
     def finish(self, number: int, attempt: int, state: TrialState, reason: str) -> TrialRecord:
         """Make a trial final. Repeating it changes nothing; an old attempt raises ``StaleAttemptError``."""
@@ -306,21 +303,19 @@ class Ledger:
         running = self._study.get_trials(deepcopy=False, states=(OptunaState.RUNNING,))
         return [self._record(trial) for trial in running]
 
-    # reading
+    # reading: only what was saved, as MLflow must not be told what a crash could still undo
 
     def trial(self, number: int) -> TrialRecord:
         """One trial; raises ``UnknownNameError`` when there is none of that number."""
-        trials = self._study.get_trials(deepcopy=False)
-        if not 0 <= number < len(trials):
-            raise UnknownNameError(
-                f"study {self.name!r} has no trial {number}; it has 0 to {len(trials) - 1}"
-            )
-        return self._record(trials[number])
+        saved = self._tables.saved
+        if number not in saved:
+            raise UnknownNameError(f"study {self.name!r} has no trial {number}; it has 0 to {len(saved) - 1}")
+        return self._record(saved[number])
 
     def trials(self) -> list[TrialRecord]:
         """Every trial that was proposed, by number; waiting ones are left out."""
-        frozen = self._study.get_trials(deepcopy=False)
-        return [self._record(trial) for trial in frozen if trial.state is not OptunaState.WAITING]
+        saved = self._tables.saved.values()
+        return [self._record(trial) for trial in saved if trial.state is not OptunaState.WAITING]
 
     @property
     def _notes(self) -> Mapping[str, Any]:
@@ -341,7 +336,7 @@ class Ledger:
         return record
 
     def _current(self, number: int, attempt: int) -> TrialRecord:
-        record = self.trial(number)
+        record = self._record(self._memory.get_trial(number))
         if record.attempt != attempt:
             raise StaleAttemptError(
                 f"attempt {attempt} of trial {number} was replaced by attempt {record.attempt}"
@@ -349,7 +344,7 @@ class Ledger:
         return record
 
     def _end(self, number: int, state: TrialState, reason: str, *, told: OptunaState | None = None) -> None:
-        record = self.trial(number)
+        record = self._record(self._memory.get_trial(number))
         if record.state is not TrialState.RUNNING:
             return
         # the reason first: once the state is told, Optuna accepts no more attributes

@@ -22,7 +22,7 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.storages import InMemoryStorage, RDBStorage
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Row, Table, insert, select, update
 
 _STUDIES, _TRIALS = models.StudyModel.__table__, models.TrialModel.__table__
@@ -56,7 +56,7 @@ class _Saved:
     """What the tables have of a trial, in copies, since Optuna changes what it handed out before."""
 
     row: int
-    trial: FrozenTrial | None = None
+    state: TrialState | None = None
     params: frozenset[str] = frozenset()
     steps: frozenset[int] = frozenset()
     user_attrs: Mapping[str, Any] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class _Saved:
     def of(cls, row: int, trial: FrozenTrial) -> Self:
         return cls(
             row=row,
-            trial=trial,
+            state=trial.state,
             params=frozenset(trial.params),
             steps=frozenset(trial.intermediate_values),
             user_attrs=dict(trial.user_attrs),
@@ -96,6 +96,12 @@ class StudyTables:
             self.memory.set_study_system_attr(StudyMemory.STUDY, key, value)
         self.memory.restore(trials.values())
         self._saved = {trial.number: _Saved.of(row, trial) for row, trial in trials.items()}
+        self._trials = {trial.number: trial for trial in trials.values()}
+
+    @property
+    def saved(self) -> Mapping[int, FrozenTrial]:
+        """The trials by number as the tables have them; later saves do not change what was returned."""
+        return self._trials
 
     def save(self) -> None:
         """Write what changed since it was last saved, all or nothing."""
@@ -111,11 +117,12 @@ class StudyTables:
                 known = self._saved.get(number)
                 if known is None:
                     known = _Saved(row=_add_trial(connection, trial, self._row))
-                if known.trial is not trial:  # Optuna replaces what it changes
+                if self._trials.get(number) is not trial:  # Optuna replaces what it changes
                     _save_trial(connection, known, trial)
                     saved[number] = _Saved.of(known.row, trial)
         self._user_attrs, self._system_attrs = user_attrs, system_attrs
         self._saved |= saved
+        self._trials = dict(enumerate(trials))
 
 
 # reading
@@ -197,7 +204,7 @@ def _add_trial(connection: Connection, trial: FrozenTrial, study: int) -> int:
 def _save_trial(connection: Connection, known: _Saved, trial: FrozenTrial) -> None:
     """Write what ``trial`` has beyond what is ``known`` of it."""
     owner = {"trial_id": known.row}
-    if known.trial is not None and known.trial.state is not trial.state:
+    if known.state not in (None, trial.state):
         connection.execute(update(_TRIALS).where(_TRIALS.c.trial_id == known.row).values(**_state(trial)))
     params = [
         owner
