@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -83,7 +84,9 @@ def test_a_taken_port_is_named_with_the_option(tmp_path):
 def test_control_c_stops_it_without_orphans(tmp_path):
     port = free_port()
     command = [sys.executable, "-c", SERVE, str(tmp_path), str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+    # a shell starts its background jobs deaf to Ctrl-C, and so would be what this test starts
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=listening) as program:
         assert program.stdout is not None
         assert f"http://127.0.0.1:{port}/" in program.stdout.readline()
         assert json.loads(
