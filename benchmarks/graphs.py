@@ -10,7 +10,6 @@ where they are not, or where a family's steps cannot be recorded.
 from __future__ import annotations
 
 import argparse
-import copy
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -50,8 +49,7 @@ def trained(
     model = families.get(family).proven().build(data.image).to(device)
     model.to(memory_format=torch.channels_last)
     model.initialize_from(training.spread(len(training)))
-    average = None if recipe.averaging == "none" else copy.deepcopy(model)
-    state = TrainingState(model=model, optimizer=recipe.optimizer.build(model), average=average)
+    state = TrainingState.of(model, recipe)
     news = train(
         state,
         training,

@@ -11,7 +11,6 @@ included; held is what the allocator holds once the step was recorded and replay
 from __future__ import annotations
 
 import argparse
-import copy
 import gc
 import sys
 import time
@@ -80,8 +79,7 @@ def real_bytes(
     architecture, recipe = candidate
     model = architecture.build(image).to(precision.device).train()
     model.to(memory_format=precision.layout)
-    average = None if recipe.averaging == "none" else copy.deepcopy(model)
-    state = TrainingState(model=model, optimizer=recipe.optimizer.build(model), average=average)
+    state = TrainingState.of(model, recipe)
     generator = torch.Generator().manual_seed(0)
     images, targets = next(training.shuffled(recipe.batch_size, recipe.policies, generator))
     step = make_step(state, make_loss(recipe, training), recipe, precision, new_graph)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -106,8 +105,7 @@ class Prepared:
         torch.manual_seed(config.seed)
         model = config.architecture.build(data.image).to(device)
         model.initialize_from(training.spread(1000))
-        average = None if config.recipe.averaging == "none" else copy.deepcopy(model)
-        state = TrainingState(model=model, optimizer=config.recipe.optimizer.build(model), average=average)
+        state = TrainingState.of(model, config.recipe)
         precision = calibrated(
             state, training, config, data.image, device, cache=workload.calibrations, should_stop=never
         )

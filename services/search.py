@@ -126,8 +126,9 @@ class Search:
 
     def on_estimate(self, number: int, attempt: int, epoch_s: float) -> bool:
         record = self._running[number]
-        if record.attempt != attempt or record.config is None or record.complexity is None:
+        if record.attempt != attempt:
             return False
+        assert record.config is not None and record.complexity is not None
         self._pace.expect(record.complexity, epoch_s)
         self._listener(TrialEstimated(trial=record, epoch_s=epoch_s))
         if record.measurements or self._fits(epoch_s, record.config.recipe.epochs):

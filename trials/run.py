@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
@@ -235,5 +234,4 @@ def _initial_state(
     model.to(device)
     model.to(memory_format=torch.channels_last)
     model.initialize_from(training.spread(max(1, _INITIAL_PIXELS // image.image_size**2)))
-    average = None if config.recipe.averaging == "none" else copy.deepcopy(model)
-    return TrainingState(model=model, optimizer=config.recipe.optimizer.build(model), average=average)
+    return TrainingState.of(model, config.recipe)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -49,6 +51,12 @@ class TrainingState:
     epoch: int = 0  # last finished
     measurements: list[Measurement] = field(default_factory=list)
     probabilities: Tensor | None = None  # (N, K) validation probabilities of the last finished epoch
+
+    @classmethod
+    def of(cls, model: Classifier, recipe: TrainingRecipe) -> Self:
+        """The beginning of training a fresh ``model``, with the optimizer and the average that ``recipe`` wants."""
+        average = None if recipe.averaging == "none" else copy.deepcopy(model)
+        return cls(model=model, optimizer=recipe.optimizer.build(model), average=average)
 
     @property
     def judged(self) -> Classifier:
