@@ -25,8 +25,9 @@ from torch import nn
 
 from benchmarks.common import markdown, write
 from benchmarks.loops import ordinary_loader
-from benchmarks.real_trial import epochs
+from benchmarks.real_trial import add_set_option, epochs, overrides
 from benchmarks.workloads import BATCH_SIZE, PLAIN, architecture
+from search_space.architecture import ArchitectureConfig
 from search_space.recipe import TrainingRecipe
 from trials import metrics
 from trials.batches import Batches, TrainingData
@@ -103,7 +104,7 @@ def compare(network: str, data: TrainingData, asked: argparse.Namespace) -> dict
             number=0,
             attempt=1,
             dataset=data.fingerprint,
-            architecture=architecture(network),
+            architecture=_architecture(network, asked),
             recipe=recipe,
             seed=seed,
         )
@@ -123,6 +124,15 @@ def compare(network: str, data: TrainingData, asked: argparse.Namespace) -> dict
     }
 
 
+def _architecture(network: str, asked: argparse.Namespace) -> ArchitectureConfig:
+    """``network`` with the knobs of its own that were set."""
+    found = architecture(network)
+    knobs = {name.partition("."): value for name, value in overrides(asked).items()}
+    return replace(
+        found, **{knob: value for (family, _, knob), value in knobs.items() if family == found.name}
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -131,6 +141,7 @@ def main() -> None:
     parser.add_argument(
         "--networks", type=lambda text: text.split(","), default=["lenet", "resnet20"], help="comma-separated"
     )
+    add_set_option(parser)
     parser.add_argument("--images", type=int, default=10_000, help="of the training split, at most")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=5)
