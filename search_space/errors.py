@@ -10,11 +10,14 @@ ConvscoutError                 one line of cause, perhaps the next command to ty
 │   ├── StudyExistsError       that name is taken by a study with other settings
 │   └── ExportError            an export directory is damaged, foreign or in the way
 ├── LimitExceededError         a candidate costs more than the study allows (never reaches a person)
+├── ExhaustedError             every candidate of a finite space was proposed (never reaches a person)
 ├── DuplicateError             a candidate was trained before, as often as wanted (never reaches a person)
 ├── DivergedError              a trial's loss became NaN or infinite
 ├── CorruptCheckpointError     a checkpoint does not match its hash
 ├── StaleAttemptError          a newer attempt at the same trial has taken over
 ├── StudyLockedError           another controller is running this study
+├── LeaseLostError             another controller has taken this study over; nothing more may be written
+├── LedgerAwayError            the database of the ledger does not answer, or cannot be opened
 └── StudyInterrupted           Ctrl-C or SIGTERM: everything finished is kept; exit 130
 """
 
@@ -106,6 +109,10 @@ class LimitExceededError(ConvscoutError):
         self.excess = dict(excess or {})
 
 
+class ExhaustedError(ConvscoutError):
+    """Every candidate of a finite space was proposed."""
+
+
 class DuplicateError(ConvscoutError):
     """A candidate was trained before, as often as the study wants."""
 
@@ -124,6 +131,14 @@ class StaleAttemptError(ConvscoutError):
 
 class StudyLockedError(ConvscoutError):
     """Another controller is running this study."""
+
+
+class LeaseLostError(ConvscoutError):
+    """Another controller has taken this study over; this one may write nothing more."""
+
+
+class LedgerAwayError(ConvscoutError):
+    """The database of the ledger does not answer, or cannot be opened."""
 
 
 class StudyInterrupted(ConvscoutError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import threading
 from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar, cast
@@ -32,7 +33,8 @@ class Registry(Generic[T]):
         self.group = group
         self.broken: dict[str, str] = {}
         self._entries: dict[str, T] = {}
-        self._loaded = False
+        self._begun = self._loaded = False
+        self._loading = threading.RLock()
 
     def register(self, name: str) -> Callable[[E], E]:
         """Decorator: make the decorated object known as ``name``; a class also gets it as ``.name``."""
@@ -68,7 +70,13 @@ class Registry(Generic[T]):
     def _load(self) -> None:
         if self._loaded:
             return
-        self._loaded = True  # first, because loading a module may ask for a name
+        with self._loading:
+            if not self._begun:
+                self._begun = True  # first, because loading a module may ask for a name
+                self._load_all()
+                self._loaded = True  # last, because other threads must not see half of them
+
+    def _load_all(self) -> None:
         for module in pkgutil.iter_modules(importlib.import_module(self.package).__path__):
             importlib.import_module(f"{self.package}.{module.name}")
         for point in entry_points(group=self.group):

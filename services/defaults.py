@@ -1,7 +1,8 @@
 """Defaults: what a study does where its settings leave it open, decided once, when it begins.
 
 How long a trial trains and which families take part depend on the data and on the time, so that a
-search of five minutes is not spent on networks that would need an hour.
+search of five minutes is not spent on networks that would need an hour. How candidates are proposed depends
+on what there is to propose.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.complexity import Complexity, measure
 from search_space.errors import LimitExceededError, UnbuildableError
 from search_space.recipe import TrainingRecipe
+from search_space.space import SearchSpace
 from services.config import StudyConfig
+from services.rules import AUTO
+from services.samplers.auto import chosen
+from services.sampling import SamplingTask, samplers
 from trials.batches import TrainingData
 
 PORTFOLIO_SHARE = 1 / 3  # of the time, for the first trial of each family
@@ -36,6 +41,17 @@ def settled(
     epochs = config.epochs or default_epochs(len(data.train), config.time_s)
     chosen = config.families or _families_that_fit(config, data, epochs, workers, device, sharing)
     return replace(config, epochs=epochs, families=chosen)
+
+
+def with_sampler(config: StudyConfig, space: SearchSpace) -> tuple[StudyConfig, str]:
+    """``config`` with its sampler decided, and what to tell of it. Raises ``ConfigError`` when it does not suit."""
+    task = SamplingTask.of(config, space)
+    name, told = config.sampler, list[str]()
+    if name == AUTO:
+        name, reason = chosen(task)
+        told.append(f"sampler: {name} ({reason}; another with --sampler)")
+    told.append(samplers.get(name)(task).notice)
+    return replace(config, sampler=name), "; ".join(filter(None, told))
 
 
 def default_epochs(num_images: int, time_s: float | None) -> int:

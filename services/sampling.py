@@ -1,16 +1,53 @@
-"""The registry of samplers: how the next candidate is proposed."""
+"""Sampling: how the next candidate is proposed. What a sampler is told, and the registry of all.
+
+A registered one is asked once in a process whether it suits its task. What it answers makes a fresh Optuna sampler
+for every proposal, from the trials in the ledger and a seed alone, so that an interrupted study proposes what an
+uninterrupted one would.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 from optuna.samplers import BaseSampler
+from optuna.study import Study
 
 from search_space.registry import Registry
+from search_space.space import SearchSpace
 
-# A factory takes the seed of one proposal.
-SamplerFactory = Callable[[int], BaseSampler]
+if TYPE_CHECKING:
+    from services.config import StudyConfig
 
-samplers: Registry[SamplerFactory] = Registry(
+SamplerFactory = Callable[[Study, int], BaseSampler]
+"""From the study so far and the seed of one proposal. Raises ``ExhaustedError`` when nothing is left to propose."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingTask:
+    """What candidates are proposed for. ``seed`` is the study's; ``trials`` is None where the time decides."""
+
+    space: SearchSpace
+    seed: int = 0
+    num_objectives: int = 1
+    trials: int | None = None
+
+    @classmethod
+    def of(cls, config: StudyConfig, space: SearchSpace) -> Self:
+        """The task of a study, whose settings allow ``space``."""
+        return cls(space=space, seed=config.seed, num_objectives=len(config.objective), trials=config.trials)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """A sampler that was told its task. ``notice`` is what a person should know of its ways, if anything."""
+
+    fresh: SamplerFactory
+    notice: str = ""
+
+
+samplers: Registry[Callable[[SamplingTask], Sampling]] = Registry(
     "sampler", package="services.samplers", group="convscout.samplers"
 )
+"""Samplers, one file each. One that does not suit its task raises ``ConfigError``."""

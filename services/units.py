@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1, "ms": 1e-3}
 _DURATION = re.compile(r"(?=.)" + "".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in _SECONDS))
@@ -103,6 +104,11 @@ def format_count(count: float) -> str:
         if count >= factor * 0.9995:
             return f"{count / factor:.3g}{suffix}"
     return f"{count:.3g}"
+
+
+def format_combinations(count: int) -> str:
+    """Exact below a million, ``2.1e7`` above; such counts outgrow floats."""
+    return f"{count:,}" if count < 10**6 else f"{Decimal(count):.1e}".replace("e+", "e")
 
 
 def format_bytes(count: float) -> str:

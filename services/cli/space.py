@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from services.cli.options import JsonOption
 from services.cli.output import print_json, print_line, print_table
+from services.units import format_combinations
 
 if TYPE_CHECKING:
     from search_space.knobs import Knob
@@ -89,8 +89,3 @@ def print_sizes(sizes: Mapping[str, SpaceSize]) -> None:
     rows = [[name, format_combinations(each.discrete), str(each.continuous)] for name, each in sizes.items()]
     numbers = ["combinations", "continuous knobs besides, at most"]
     print_table(["how many", *numbers], rows, right=numbers)
-
-
-def format_combinations(count: int) -> str:
-    """Exact below a million, ``2.1e7`` above; counts outgrow floats."""
-    return f"{count:,}" if count < 10**6 else f"{Decimal(count):.1e}".replace("e+", "e")

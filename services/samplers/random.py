@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import RandomSampler
 
-from services.sampling import samplers
+from services.sampling import Sampling, SamplingTask, samplers
 
 
 @samplers.register("random")
-def random(seed: int) -> BaseSampler:
+def random(task: SamplingTask) -> Sampling:
     """Every knob independently and uniformly over its range (log-uniformly where the knob is logarithmic)."""
-    return RandomSampler(seed=seed)
+    return Sampling(fresh=lambda study, seed: RandomSampler(seed=seed))

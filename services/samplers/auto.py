@@ -1,0 +1,32 @@
+"""The sampler that a study gets when it names none: by its budget, its space and its objectives."""
+
+from __future__ import annotations
+
+from search_space.conditions import conditions
+from services.common_knobs import deciding_knobs, some_of
+from services.sampling import Sampling, SamplingTask, samplers
+
+FEW_TRIALS = 100  # for which a Gaussian process is worth its time, and which it can take
+MANY_TRIALS = 1_000  # enough for generations
+
+
+@samplers.register("auto")
+def auto(task: SamplingTask) -> Sampling:
+    """What ``chosen`` chooses. A study that begins stores the choice instead (``services/defaults.py``)."""
+    return samplers.get(chosen(task)[0])(task)
+
+
+def chosen(task: SamplingTask) -> tuple[str, str]:
+    """The name of the sampler for ``task``, and why."""
+    size, trials = task.space.size(), task.trials
+    if trials is not None and not size.continuous and size.discrete <= trials:
+        return "grid", f"all {size.discrete:,} candidates can be tried"
+    if task.num_objectives > 1:
+        if trials is not None and trials >= MANY_TRIALS:
+            return "nsga2", f"{task.num_objectives} objectives, and {trials:,} trials for its generations"
+        return "tpe", f"{task.num_objectives} objectives, and fewer than {MANY_TRIALS:,} trials"
+    if deciding := deciding_knobs(task.space):
+        return "tpe", f"which knobs a candidate has depends on {some_of(deciding)}"
+    if trials is not None and trials <= FEW_TRIALS:
+        return "gp", f"few trials, and every candidate has the same {len(conditions(task.space))} knobs"
+    return "tpe", f"there may be more than {FEW_TRIALS} trials"
