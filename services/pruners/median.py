@@ -1,13 +1,12 @@
-"""The median stopping rule (Golovin et al., 2017, section 3.2.2)."""
+"""The median stopping rule (Golovin et al., 2017, "Google Vizier", section 3.2.2)."""
 
 from __future__ import annotations
 
-from optuna.pruners import BasePruner, MedianPruner
-
-from services.pruning import pruners
+from services.pruners.percentile import Percentile
+from services.pruning import Pruner, pruners
 
 
 @pruners.register("median")
-def median(epochs: int) -> BasePruner:
-    """Stops a trial whose best epoch so far is below the median of its predecessors at the same epoch."""
-    return MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, epochs // 4))
+def median() -> Pruner:
+    """Stops a trial whose best value so far is below the median of the others' after as many epochs."""
+    return Percentile(50.0)

@@ -20,6 +20,8 @@ PART_OF_RESULT = {
     "same_accuracy": "standard_error",
     "whole_search": "report",
     "gpu_checks": "state",
+    "kill_loop": "kills",
+    "sampler_latency": "ours_ms",
 }
 ON_DIGITS = {
     "time_to_accuracy": ("--threads", "1"),

@@ -1,0 +1,55 @@
+"""A study that dies just when a trial is to be stopped stops it when it is resumed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from services import runner
+from services.events import EpochEnded, Event
+from services.home import Home
+from services.study import Ledger
+from tests.services.studies import essences, quiet, tiny_config
+from trials.config import TrialState
+
+# Random rates, so that some are stopped.
+OPTIONS = {
+    "trials": 6,
+    "epochs": 6,
+    "pruner": "asha",
+    "fair": "none",
+    "portfolio": False,
+    "space": {"lenet.width": 4, "recipe.batch_size": 256, "recipe.optimizer": "sgd"},
+}
+
+
+class Death(Exception):
+    """The process dies here."""
+
+
+def test_what_was_to_be_stopped_when_the_process_died_is_stopped_by_the_resume(tmp_path: Path) -> None:
+    straight, broken = Home(tmp_path / "straight"), Home(tmp_path / "broken")
+    runner.search(tiny_config(**OPTIONS), straight, quiet, time.time())
+    stopped = next(
+        record for record in Ledger.open(straight, "tiny").trials() if record.state is TrialState.STOPPED
+    )
+    last = stopped.measurements[-1].epoch
+    assert stopped.reason == f"asha at epoch {last}"
+
+    def die(event: Event) -> None:
+        if isinstance(event, EpochEnded) and (event.trial.number, event.measurement.epoch) == (
+            stopped.number,
+            last,
+        ):
+            raise Death
+
+    with pytest.raises(Death):
+        runner.search(tiny_config(**OPTIONS), broken, die, time.time())
+    left = Ledger.open(broken, "tiny").trial(stopped.number)
+    assert left.state is TrialState.RUNNING and left.measurements[-1].epoch == last
+    runner.resume("tiny", broken, quiet, time.time())
+    ended = Ledger.open(broken, "tiny").trial(stopped.number)
+    assert (ended.state, ended.reason, ended.attempt) == (TrialState.STOPPED, stopped.reason, 2)
+    assert essences(broken.root, "tiny") == essences(straight.root, "tiny")
