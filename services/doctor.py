@@ -22,7 +22,9 @@ import psutil
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from search_space.errors import LedgerAwayError
 from services.home import Home
+from services.storage import server_version, shown
 from services.units import format_bytes
 from trials.machine import cpu_name
 
@@ -65,7 +67,7 @@ def examine(home: Home, *, port: int) -> list[Finding]:
         "memory": _memory,
         "disk": lambda: _disk(home),
         "sqlite": _sqlite,
-        "ledger": lambda: _database("ledger", home.database),
+        "ledger": lambda: _ledger(home),
         "tracking": lambda: _tracking(home),
         "plug-ins": _plugins,
         "port": lambda: _port(port),
@@ -198,6 +200,16 @@ def _sqlite() -> Iterator[Finding]:
     yield _fine(
         "sqlite", f"{sqlite3.sqlite_version}; databases stay in DELETE journal mode (WAL is {safe} here)"
     )
+
+
+def _ledger(home: Home) -> Iterator[Finding]:
+    if home.storage_url.startswith("sqlite"):
+        yield from _database("ledger", home.database)
+        return
+    try:
+        yield _fine("ledger", f"{shown(home)} answers: {server_version(home)}")
+    except LedgerAwayError as error:
+        yield _failed("ledger", error.message, "start the server, or mend --storage")
 
 
 def _database(subject: str, path: Path) -> Iterator[Finding]:

@@ -1,73 +1,159 @@
-"""The lease: at most one controller runs a study at a time.
+"""The lease: at most one controller runs a study at a time, on however many machines.
 
-An operating-system lock on a file in the study's directory. The system frees it when its holder dies,
-however it dies, so a lease never has to expire and never needs a clock.
+The ledger says who (``fence.py``), and the holder moves a counter there every few seconds. Whether it still lives is
+judged in two ways, neither of which compares clocks: on its own machine by a file that it holds locked, which
+the system frees however it dies; elsewhere by watching the counter stand still for long enough.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
+import socket
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
-from search_space.errors import StudyLockedError
+from sqlalchemy import Engine
 
-_FILE = "controller.lock"
-_TRIES = 10
+from search_space.errors import ConvscoutError, LeaseLostError, LedgerAwayError, StudyLockedError, UserError
+from services.fence import Fence, Holder, Lease, read_lease
+from services.home import Home
+from services.locked_file import locked_file
+from services.migrations import require_current
+from services.optuna_tables import study_row
+from services.storage import open_storage
 
+BEAT_S = 2.0
+LAPSE_S = 30.0
+"""A lease lapses when its counter has stood still for so many seconds, by the clock of the process that watches."""
 
-@dataclass(frozen=True, kw_only=True)
-class Holder:
-    """The process that runs a study. ``since`` is in seconds since 1970."""
-
-    pid: int
-    since: float
+LOCK_FILE = "controller.lock"
+_GLANCE_S = 3 * BEAT_S
 
 
 @contextmanager
-def lease(directory: Path) -> Iterator[None]:
-    """Hold the study in ``directory``; raises ``StudyLockedError`` naming the process that holds it already."""
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / _FILE).open("a+") as file:
-        if not _acquired(file):
-            found = holder(directory)
-            who = f"process {found.pid}" if found else "another process"
-            raise StudyLockedError(
-                f"study {directory.name!r} is being run by {who} already",
-                next_command=f"convscout stop {directory.name}",
-            )
-        file.truncate(0)
-        file.write(json.dumps({"pid": os.getpid(), "since": time.time()}))
+def lease(
+    home: Home,
+    name: str,
+    *,
+    take_over: bool = False,
+    told: Callable[[str], None] | None = None,
+    lapse_s: float = LAPSE_S,
+) -> Iterator[Fence]:
+    """Hold the study called ``name``, which must exist, and show it; what is written goes through the fence.
+
+    Raises ``StudyLockedError`` when another controller holds it that is not known to be dead; ``take_over`` takes
+    it from one that shows no sign of life for ``lapse_s`` seconds. ``told`` hears what a person should know. Raises
+    ``UserError`` for a study of another schema, and for one whose files lie under another home.
+    """
+    engine, study = _located(home, name)
+    found = read_lease(engine, study)
+    if found.living_holder:
+        found = _lapsed(engine, study, name, found, lapse_s if take_over else None, told)
+    if found.files and not home.study(name).exists():
+        raise UserError(
+            f"the files of study {name!r} are not under {home.root}, but under {found.files}; go on there, or copy "
+            f"its directory studies/{name} here"
+        )
+    with _this_process(home.study(name), found.token + 1) as holder:
+        fence = Fence(engine, name, study, found, told=told)
+        fence.claim(holder, f"{holder.host}:{home.root}")
+        try:
+            with _heart(fence):
+                yield fence
+        finally:
+            with suppress(LedgerAwayError, LeaseLostError):  # the file that is freed says it, too
+                fence.release()
+
+
+def holder(home: Home, name: str) -> Holder | None:
+    """Who runs the study called ``name``, as far as can be told at once, or None."""
+    return read_lease(*_located(home, name)).living_holder
+
+
+def refuse_elsewhere(found: Holder, name: str) -> None:
+    """Raise ``ConvscoutError`` when the holder of the study called ``name`` is no process of this machine."""
+    if not found.is_here:
+        raise ConvscoutError(
+            f"study {name!r} is being run by {found}, and this is {socket.gethostname()}; "
+            f"on {found.host}, type: convscout stop {name}"
+        )
+
+
+def _located(home: Home, name: str) -> tuple[Engine, int]:
+    engine = open_storage(home)
+    require_current(engine, name)
+    with engine.connect() as connection:
+        return engine, study_row(connection, name)
+
+
+def _lapsed(
+    engine: Engine,
+    study: int,
+    name: str,
+    seen: Lease,
+    lapse_s: float | None,
+    told: Callable[[str], None] | None,
+) -> Lease:
+    """The lease once its holder is gone, or has stood still for ``lapse_s``; None waits for no lease to lapse.
+
+    Raises ``StudyLockedError`` saying whether the holder lives.
+    """
+    if lapse_s and told:
+        told(f"study {name!r} is held by {seen.holder}; taken over unless that stirs within {lapse_s:.0f} s")
+    watched_s = lapse_s or _GLANCE_S
+    give_up = time.monotonic() + watched_s
+    while time.monotonic() < give_up:
+        time.sleep(BEAT_S / 8)
+        now = read_lease(engine, study)
+        if not (found := now.living_holder):
+            return now
+        if now != seen:
+            stop = f"convscout stop {name}" if found.is_here else f"on {found.host}: convscout stop {name}"
+            raise StudyLockedError(f"study {name!r} is being run by {found}", next_command=stop)
+    if lapse_s:
+        return seen
+    raise StudyLockedError(
+        f"study {name!r} is held by {seen.holder}, which has shown no sign of life for {watched_s:.0f} s",
+        next_command=f"convscout resume {name} --take-over",
+    )
+
+
+@contextmanager
+def _this_process(directory: Path, token: int) -> Iterator[Holder]:
+    """This process as a holder, for the time of the block.
+
+    Its file is another than usual if a process that was taken over holds that still, because it is frozen.
+    """
+    spare = directory / f"controller-{token}.lock"
+    with locked_file(directory / LOCK_FILE, spare) as locked:
+        if locked is None:
+            raise StudyLockedError(f"another process has just begun to run study {directory.name!r}")
+        path, file = locked
+        mark = uuid.uuid4().hex
+        file.write(f"{mark}\n")
         file.flush()
+        yield Holder(host=socket.gethostname(), pid=os.getpid(), since=time.time(), lock=str(path), mark=mark)
+        if path == spare:
+            path.unlink()
+
+
+@contextmanager
+def _heart(fence: Fence) -> Iterator[None]:
+    """Within, the lease shows a sign of life every few seconds, from a thread of its own."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not fence.lost and not stop.wait(BEAT_S):
+            fence.beat()
+
+    thread = threading.Thread(target=beat, name="lease", daemon=True)
+    thread.start()
+    try:
         yield
-
-
-def holder(directory: Path) -> Holder | None:
-    """Who runs the study in ``directory`` now, or None."""
-    path = directory / _FILE
-    if not path.exists():
-        return None
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            content = file.read()
-            return Holder(**json.loads(content)) if content else None
-    return None
-
-
-def _acquired(file: IO[str]) -> bool:
-    """Whether the lock could be had. ``holder`` holds it for a moment when it looks, so one refusal is no answer."""
-    for _ in range(_TRIES):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            time.sleep(0.05)
-    return False
+    finally:
+        stop.set()
+        thread.join()

@@ -4,33 +4,50 @@ Optuna's own storage asks the database anew for every trial and commits every pa
 transactions a trial. A study has one owner, which may believe what it holds in memory, and what belongs
 together is written together: a crash leaves all of it or nothing.
 
-The tables are those of Optuna's ``RDBStorage``, so its other tools can read them. Beside ``study.py`` this is
-the only module that knows Optuna's private parts: the tables, and how ``InMemoryStorage`` keeps trials.
+The tables are those of Optuna's ``RDBStorage``, so its other tools can read them. Beside ``study.py`` and
+``optuna_tables.py`` this is the only module that knows Optuna's private parts: how ``InMemoryStorage`` keeps trials.
 """
 
 from __future__ import annotations
 
+import copy
 import datetime
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain, compress, count
+from operator import is_not
 from typing import Any, Self
 
-from optuna.distributions import distribution_to_json, json_to_distribution
-from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.distributions import (
+    BaseDistribution,
+    distribution_to_json,
+    json_to_distribution,
+)
+from optuna.storages import InMemoryStorage
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Row, Table, insert, select, update
+from sqlalchemy import Connection, Engine, Row, Table, delete, insert, select, update
 
-_STUDIES, _TRIALS = models.StudyModel.__table__, models.TrialModel.__table__
-_STUDY_USER = models.StudyUserAttributeModel.__table__
-_STUDY_SYSTEM = models.StudySystemAttributeModel.__table__
-_USER, _SYSTEM = models.TrialUserAttributeModel.__table__, models.TrialSystemAttributeModel.__table__
-_PARAMS, _VALUES = models.TrialParamModel.__table__, models.TrialValueModel.__table__
-_STEPS = models.TrialIntermediateValueModel.__table__
+from services.distributions import contains
+from services.fence import LEASE_KEY, Fence, Lease
+from services.optuna_tables import (
+    DIRECTIONS,
+    PARAMS,
+    STEPS,
+    STUDIES,
+    STUDY_SYSTEM,
+    STUDY_USER,
+    TRIAL_SYSTEM,
+    TRIAL_USER,
+    TRIALS,
+    VALUES,
+    study_row,
+)
+from services.storage import snapshot
 
 _distribution = cache(json_to_distribution)  # there are few, in the rows of many trials
 
@@ -49,6 +66,32 @@ class StudyMemory(InMemoryStorage):
             study.trials.append(trial)
             study.param_distribution.update(trial.distributions)
             self._update_cache(trial.number, self.STUDY)
+
+    def reopen(self, number: int) -> None:
+        """Let a trial that ended run again, as if it never had."""
+        trial = copy.copy(self.get_trial(number))
+        trial.state, trial.values, trial.datetime_complete = TrialState.RUNNING, None, None
+        self._studies[self.STUDY].trials[number] = trial
+
+    def redistribute(self, distributions: Mapping[str, BaseDistribution]) -> None:
+        """Let ``distributions`` be those of the parameters they name, in each trial whose value they contain.
+
+        Optuna's storages refuse a parameter whose choices changed; a study whose space did goes on, and what
+        is known of values that are still possible goes on to inform its sampler.
+        """
+        study = self._studies[self.STUDY]
+        study.param_distribution.update(distributions)
+        for number, trial in enumerate(study.trials):
+            changed = {
+                name: distributions[name]
+                for name, value in trial.params.items()
+                if name in distributions
+                and trial.distributions[name] != distributions[name]
+                and contains(distributions[name], value)
+            }
+            if changed:
+                study.trials[number] = copy.copy(trial)
+                study.trials[number].distributions = trial.distributions | changed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,17 +122,21 @@ class _Saved:
 class StudyTables:
     """A study in ``memory``, and what of it was saved. Only the process that owns the study may save."""
 
-    def __init__(self, storage: RDBStorage, name: str) -> None:
-        """Load the study called ``name``, which must exist."""
-        self._engine = storage.engine
-        with self._engine.connect() as connection:
-            named = select(_STUDIES.c.study_id).where(_STUDIES.c.study_name == name)
-            self._row = int(connection.scalars(named).one())
-            self._user_attrs = _study_attributes(connection, _STUDY_USER, self._row)
-            self._system_attrs = _study_attributes(connection, _STUDY_SYSTEM, self._row)
+    def __init__(self, engine: Engine, name: str, fence: Fence | None = None) -> None:
+        """Load the study called ``name``, which must exist.
+
+        ``fence`` is that of its holder; without one, the study is saved only while nobody holds it.
+        """
+        with snapshot(engine) as connection:
+            self._row = study_row(connection, name)
+            self._user_attrs = _study_attributes(connection, STUDY_USER, self._row)
+            self._system_attrs = _study_attributes(connection, STUDY_SYSTEM, self._row)
+            directions = _directions(connection, self._row)
             trials = _load_trials(connection, self._row)
+        lease = Lease.from_dict(self._system_attrs.pop(LEASE_KEY))  # which the fence writes
+        self.fence = fence or Fence(engine, name, self._row, lease)
         self.memory = StudyMemory()
-        self.memory.create_new_study([StudyDirection.MAXIMIZE], name)
+        self.memory.create_new_study(directions, name)
         for key, value in self._user_attrs.items():
             self.memory.set_study_user_attr(StudyMemory.STUDY, key, value)
         for key, value in self._system_attrs.items():
@@ -98,31 +145,66 @@ class StudyTables:
         self._saved = {trial.number: _Saved.of(row, trial) for row, trial in trials.items()}
         self._trials = {trial.number: trial for trial in trials.values()}
 
+    @classmethod
+    def create(
+        cls, engine: Engine, name: str, directions: Iterable[StudyDirection], facts: Mapping[str, Any]
+    ) -> Self:
+        """Begin a study that knows ``facts`` (JSON types) of itself, all or nothing.
+
+        Raises SQLAlchemy's ``IntegrityError`` when the name is taken.
+        """
+        with engine.begin() as connection:
+            connection.execute(insert(STUDIES).values(study_name=name))
+            owner = {"study_id": study_row(connection, name)}
+            wanted = [
+                owner | {"objective": objective, "direction": direction}
+                for objective, direction in enumerate(directions)
+            ]
+            _insert(connection, DIRECTIONS, wanted)
+            _save_attributes(connection, STUDY_SYSTEM, owner, {}, {LEASE_KEY: Lease().to_dict()})
+            _save_attributes(connection, STUDY_USER, owner, {}, facts)
+        return cls(engine, name)
+
     @property
     def saved(self) -> Mapping[int, FrozenTrial]:
-        """The trials by number as the tables have them; later saves do not change what was returned."""
+        """The trials by number as the tables have them; later saves do not change what was returned.
+
+        Raises ``LeaseLostError`` once another process may have changed them.
+        """
+        self.fence.check()
         return self._trials
 
     def save(self) -> None:
-        """Write what changed since it was last saved, all or nothing."""
+        """Write what changed since it was last saved, all or nothing, outlasting a database that is away.
+
+        Raises ``LeaseLostError`` when another process has taken the study over, and ``LedgerAwayError``.
+        """
         user_attrs = dict(self.memory.get_study_user_attrs(StudyMemory.STUDY))
         system_attrs = dict(self.memory.get_study_system_attrs(StudyMemory.STUDY))
         trials = self.memory.get_all_trials(StudyMemory.STUDY, deepcopy=False)
-        saved = dict[int, _Saved]()
-        with self._engine.begin() as connection:
+
+        def write(connection: Connection) -> dict[int, _Saved]:
             owner = {"study_id": self._row}
-            _save_attributes(connection, _STUDY_USER, owner, self._user_attrs, user_attrs)
-            _save_attributes(connection, _STUDY_SYSTEM, owner, self._system_attrs, system_attrs)
-            for number, trial in enumerate(trials):
-                known = self._saved.get(number)
-                if known is None:
-                    known = _Saved(row=_add_trial(connection, trial, self._row))
-                if self._trials.get(number) is not trial:  # Optuna replaces what it changes
-                    _save_trial(connection, known, trial)
-                    saved[number] = _Saved.of(known.row, trial)
+            _save_attributes(connection, STUDY_USER, owner, self._user_attrs, user_attrs)
+            _save_attributes(connection, STUDY_SYSTEM, owner, self._system_attrs, system_attrs)
+            return self._write_trials(connection, trials)
+
+        self._saved |= self.fence.write(write)
         self._user_attrs, self._system_attrs = user_attrs, system_attrs
-        self._saved |= saved
         self._trials = dict(enumerate(trials))
+
+    def _write_trials(self, connection: Connection, trials: Sequence[FrozenTrial]) -> dict[int, _Saved]:
+        """Write those ``trials`` that changed; returns what the tables then have of them."""
+        saved = {}
+        replaced = map(is_not, self._trials.values(), trials)  # Optuna replaces what it changes
+        for number in chain(compress(count(), replaced), range(len(self._trials), len(trials))):
+            trial = trials[number]
+            known = self._saved.get(number)
+            if known is None:
+                known = _Saved(row=_add_trial(connection, trial, self._row))
+            _save_trial(connection, known, trial)
+            saved[number] = _Saved.of(known.row, trial)
+        return saved
 
 
 # reading
@@ -131,10 +213,11 @@ class StudyTables:
 def _load_trials(connection: Connection, study: int) -> dict[int, FrozenTrial]:
     """The trials of a study by their rows, in the order of their numbers."""
     rows = connection.execute(
-        select(_TRIALS).where(_TRIALS.c.study_id == study).order_by(_TRIALS.c.number)
+        select(TRIALS).where(TRIALS.c.study_id == study).order_by(TRIALS.c.number)
     ).all()
     params, values, steps, user_attrs, system_attrs = (
-        _rows_by_trial(connection, table, study) for table in (_PARAMS, _VALUES, _STEPS, _USER, _SYSTEM)
+        _rows_by_trial(connection, table, study)
+        for table in (PARAMS, VALUES, STEPS, TRIAL_USER, TRIAL_SYSTEM)
     )
     trials = {}
     for row in rows:
@@ -162,12 +245,18 @@ def _load_trials(connection: Connection, study: int) -> dict[int, FrozenTrial]:
 
 def _rows_by_trial(connection: Connection, table: Table, study: int) -> dict[int, list[Row[Any]]]:
     """The rows that each trial has in ``table``, in the order they were written."""
-    of_study = select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == study)
+    of_study = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study)
     [key] = table.primary_key
     found: dict[int, list[Row[Any]]] = defaultdict(list)
     for row in connection.execute(select(table).where(table.c.trial_id.in_(of_study)).order_by(key)):
         found[row.trial_id].append(row)
     return found
+
+
+def _directions(connection: Connection, study: int) -> list[StudyDirection]:
+    """Whether each objective is made large or small, in their order."""
+    of_study = select(DIRECTIONS.c.direction).where(DIRECTIONS.c.study_id == study)
+    return list(connection.scalars(of_study.order_by(DIRECTIONS.c.objective)))
 
 
 def _study_attributes(connection: Connection, table: Table, study: int) -> dict[str, Any]:
@@ -195,7 +284,7 @@ def _from_utc(moment: datetime.datetime | None) -> datetime.datetime | None:
 def _add_trial(connection: Connection, trial: FrozenTrial, study: int) -> int:
     """Insert a row for ``trial``; returns its key."""
     inserted = connection.execute(
-        insert(_TRIALS).values(number=trial.number, study_id=study, **_state(trial))
+        insert(TRIALS).values(number=trial.number, study_id=study, **_state(trial))
     ).inserted_primary_key
     assert inserted is not None
     return int(inserted[0])
@@ -205,7 +294,7 @@ def _save_trial(connection: Connection, known: _Saved, trial: FrozenTrial) -> No
     """Write what ``trial`` has beyond what is ``known`` of it."""
     owner = {"trial_id": known.row}
     if known.state not in (None, trial.state):
-        connection.execute(update(_TRIALS).where(_TRIALS.c.trial_id == known.row).values(**_state(trial)))
+        connection.execute(update(TRIALS).where(TRIALS.c.trial_id == known.row).values(**_state(trial)))
     params = [
         owner
         | {
@@ -216,22 +305,24 @@ def _save_trial(connection: Connection, known: _Saved, trial: FrozenTrial) -> No
         for name, value in trial.params.items()
         if name not in known.params
     ]
-    _insert(connection, _PARAMS, params)
+    _insert(connection, PARAMS, params)
     steps = []
     for step, value in trial.intermediate_values.items():
         if step not in known.steps:
             at_step, step_type = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
             row = {"step": step, "intermediate_value": at_step, "intermediate_value_type": step_type}
             steps.append(owner | row)
-    _insert(connection, _STEPS, steps)
+    _insert(connection, STEPS, steps)
+    if len(trial.values or ()) < known.num_values:  # it was reopened
+        connection.execute(delete(VALUES).where(VALUES.c.trial_id == known.row))
     values = []
     for objective, value in enumerate(trial.values or ()):
         if objective >= known.num_values:
             stored, value_type = models.TrialValueModel.value_to_stored_repr(value)
             values.append(owner | {"objective": objective, "value": stored, "value_type": value_type})
-    _insert(connection, _VALUES, values)
-    _save_attributes(connection, _USER, owner, known.user_attrs, trial.user_attrs)
-    _save_attributes(connection, _SYSTEM, owner, known.system_attrs, trial.system_attrs)
+    _insert(connection, VALUES, values)
+    _save_attributes(connection, TRIAL_USER, owner, known.user_attrs, trial.user_attrs)
+    _save_attributes(connection, TRIAL_SYSTEM, owner, known.system_attrs, trial.system_attrs)
 
 
 def _save_attributes(

@@ -74,7 +74,11 @@ def _write_log(home: Home, given: Sequence[str]) -> Path:
     folder = home.root / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    path.write_text(f"convscout {' '.join(given)}\n\n{traceback.format_exc()}", encoding="utf-8")
+    from services.storage_url import hide_passwords
+
+    path.write_text(
+        hide_passwords(f"convscout {' '.join(given)}\n\n{traceback.format_exc()}"), encoding="utf-8"
+    )
     return path
 
 

@@ -1,0 +1,44 @@
+"""Files that a process holds locked for as long as it lives: the system frees them however it dies."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+_TRIES = 10
+
+
+@contextmanager
+def locked_file(*paths: Path) -> Iterator[tuple[Path, IO[str]] | None]:
+    """The first of ``paths`` that no process holds, open for appending and locked for the time of the block.
+
+    None when all are held.
+    """
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            if _acquired(file, fcntl.LOCK_EX):
+                yield path, file
+                return
+    yield None
+
+
+def is_free(path: Path) -> bool:
+    """Whether no process holds ``path`` locked, which must exist."""
+    with path.open() as file:
+        return _acquired(file, fcntl.LOCK_SH)
+
+
+def _acquired(file: IO[str], kind: int) -> bool:
+    """Whether the lock could be had. Others hold it for a moment when they look, so one refusal is no answer."""
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(0.05)
+    return False

@@ -1,0 +1,41 @@
+"""A real controller in one process: ``python -m tests.faults.owner HOME search|resume|take-over``.
+
+It ends as the command line does: with one line of cause and the exit code of the error.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from search_space.errors import ConvscoutError
+from services import runner
+from services.config import StudyConfig
+from services.home import Home
+from tests.services.studies import quiet, tiny_config
+
+STUDY = "owned"
+TRIALS = 3
+EPOCHS = 16
+
+
+def config() -> StudyConfig:
+    return tiny_config(STUDY, trials=TRIALS, epochs=EPOCHS)
+
+
+def main() -> None:
+    home, began = Home(Path(sys.argv[1])), time.time()
+    match sys.argv[2]:
+        case "search":
+            runner.search(config(), home, quiet, began)
+        case word:
+            runner.resume(STUDY, home, quiet, began, take_over=word == "take-over")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ConvscoutError as error:
+        print(f"error: {error.message}\nnext: {error.next_command}", flush=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,147 @@
+"""Rows 4, 5, 7 and 8 of the faults: whoever is frozen, doubled or kept waiting, a study has one owner at a time."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from services import runner
+from services.home import Home
+from services.lease import holder
+from services.study import Ledger
+from tests.faults import controller
+from tests.faults.owner import EPOCHS, STUDY, TRIALS, config
+from tests.services.postgresql import wait_until
+from tests.services.studies import essences, quiet
+from trials.config import TrialState
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 300.0
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE_S)]
+
+
+def start(home: Path, what: str, module: str = "owner") -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", f"tests.faults.{module}", str(home), what]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """The exit code of the process, and what it said."""
+    said, _ = process.communicate(timeout=PATIENCE_S)
+    return process.returncode, said
+
+
+def epochs_reported(home: Path, name: str = STUDY) -> int:
+    if name not in Ledger.names(Home(home)):
+        return 0
+    return sum(len(record.measurements) for record in Ledger.open(Home(home), name).trials())
+
+
+def check(home: Path, name: str, trials: int, epochs: int) -> None:
+    """I2 and I3: as many trials as were asked for, each of them final, each epoch reported once."""
+    records = [record for record in Ledger.open(Home(home), name).trials() if record.trained]
+    assert [record.state for record in records] == [TrialState.COMPLETED] * trials
+    assert [[m.epoch for m in r.measurements] for r in records] == [list(range(1, epochs + 1))] * trials
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, ...]]:
+    """What the study comes to when nothing happens to it."""
+    home = tmp_path_factory.mktemp("undisturbed")
+    runner.search(config(), Home(home), quiet, time.time())
+    return essences(home, STUDY)
+
+
+def test_a_frozen_controller_that_wakes_undoes_nothing(
+    tmp_path: Path, undisturbed: list[tuple[object, ...]]
+) -> None:
+    """Row 5: it is taken over while it sleeps, and ends with one line when it finds out."""
+    frozen = start(tmp_path, "search")
+    wait_until(lambda: epochs_reported(tmp_path) > EPOCHS // 4, PATIENCE_S)
+    frozen.send_signal(signal.SIGSTOP)
+    known = epochs_reported(tmp_path)
+    code, said = ended(start(tmp_path, "resume"))
+    assert code == 1 and "has shown no sign of life" in said and f"resume {STUDY} --take-over" in said
+    taker = start(tmp_path, "take-over")
+    wait_until(lambda: epochs_reported(tmp_path) > known, PATIENCE_S)
+    frozen.send_signal(signal.SIGCONT)
+    code, said = ended(frozen)
+    assert code == 1 and f"was taken over by process {taker.pid}" in said
+    assert ended(taker)[0] == 0
+    check(tmp_path, STUDY, TRIALS, EPOCHS)
+    assert essences(tmp_path, STUDY) == undisturbed, "I1"
+    assert holder(Home(tmp_path), STUDY) is None, "I7"
+
+
+def test_of_controllers_that_start_at_once_one_runs_the_study(
+    tmp_path: Path, undisturbed: list[tuple[object, ...]]
+) -> None:
+    """Row 7."""
+    ends = [ended(process) for process in [start(tmp_path, "search") for _ in range(3)]]
+    assert sorted(code for code, _ in ends) == [0, 2, 2]
+    assert sum("exists already" in said for _, said in ends) == 2
+    check(tmp_path, STUDY, TRIALS, EPOCHS)
+    assert essences(tmp_path, STUDY) == undisturbed
+
+
+@pytest.mark.parametrize("locked_s", [30, 70])
+def test_a_database_that_is_locked_is_waited_for(
+    tmp_path: Path, locked_s: float, undisturbed: list[tuple[object, ...]]
+) -> None:
+    """Row 8: for less and for more time than SQLite itself would wait."""
+    process = start(tmp_path, "search")
+    wait_until(lambda: epochs_reported(tmp_path) > 0, PATIENCE_S)
+    with closing(sqlite3.connect(Home(tmp_path).database, timeout=60, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        time.sleep(locked_s)
+        other.execute("COMMIT")
+    assert ended(process)[0] == 0
+    check(tmp_path, STUDY, TRIALS, EPOCHS)
+    assert essences(tmp_path, STUDY) == undisturbed
+
+
+def test_a_worker_that_was_frozen_goes_on_or_is_replaced(tmp_path: Path) -> None:
+    """Row 4: frozen under its controller; then frozen while that is killed, so that its late words find nobody."""
+    process = start(tmp_path, "", "controller")
+    wait_until(lambda: epochs_reported(tmp_path, controller.STUDY) > 0, PATIENCE_S)
+    worker = _worker(process.pid)
+    worker.suspend()
+    time.sleep(5)
+    worker.resume()
+    known = epochs_reported(tmp_path, controller.STUDY)
+    wait_until(
+        lambda: epochs_reported(tmp_path, controller.STUDY) > known or process.poll() is not None, PATIENCE_S
+    )
+    assert process.poll() is None, "the study ended before the worker could be frozen again"
+    worker = _worker(process.pid)
+    worker.suspend()
+    process.kill()
+    ended(process)
+    waker = threading.Timer(10, _wake, [worker])
+    waker.start()
+    assert ended(start(tmp_path, "", "controller"))[0] == 0
+    waker.join()
+    check(tmp_path, controller.STUDY, controller.TRIALS, controller.EPOCHS)
+    _, alive = psutil.wait_procs([worker], timeout=180)
+    assert not alive, "I7"
+
+
+def _worker(pid: int) -> psutil.Process:
+    """A process that trains below the controller."""
+    family = psutil.Process(pid).children(recursive=True)
+    return next(each for each in family if "TrialTrainable" in " ".join(each.cmdline()))
+
+
+def _wake(process: psutil.Process) -> None:
+    if process.is_running():
+        process.resume()
