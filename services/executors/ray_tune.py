@@ -1,4 +1,4 @@
-"""Trains trials side by side through Ray Tune. The only module that imports ray.
+"""Trains trials side by side through Ray Tune, here or on a cluster. The only module that imports ray.
 
 Ray owns no state here: the ledger proposes (through ``LedgerSearcher``), the ledger's pruner stops
 (through ``LedgerScheduler``), and trials write their own files. ``Tuner.restore`` is never called, so
@@ -12,9 +12,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
@@ -24,8 +29,12 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from services.executors import WORKER_ENVIRONMENT
 from services.executors.base import Controller, goes_on
+from services.executors.cluster import check_nodes, look, refusal, weakest, witness
+from services.placement import Machine
 from trials.batches import TrainingData
 from trials.config import Measurement, TrialConfig, TrialResult
 from trials.run import Dispatch, TrialRun
@@ -33,6 +42,7 @@ from trials.run import Dispatch, TrialRun
 T = TypeVar("T")
 
 _SLACK_BYTES = 256 * 2**20
+_LOOK_S = 120.0  # for a node to start a process that looks around
 _NOISY = (
     "ray.tune",
     "ray._private.authentication",
@@ -40,43 +50,54 @@ _NOISY = (
 
 
 class RayExecutor:
-    """``workers`` processes of ``threads`` threads each, on this machine.
+    """``workers`` processes of ``threads`` threads each, on this machine or on the cluster at ``address``.
 
-    Each takes ``gpu_share`` of one of ``gpus`` GPUs.
+    Each takes ``gpu_share`` of a GPU; this machine gives ``gpus`` of them. Tune's own files, which nobody reads
+    again, lie under ``scratch``; the nodes of a cluster must share it.
     """
 
     name = "ray"
 
     def __init__(
-        self, data: TrainingData, *, workers: int, threads: int, gpus: int = 0, gpu_share: float = 0.0
+        self,
+        data: TrainingData,
+        *,
+        workers: int,
+        threads: int,
+        gpus: int = 0,
+        gpu_share: float = 0.0,
+        address: str | None = None,
+        scratch: Path | None = None,
     ) -> None:
         self.workers = workers
         self._data = data
         self._threads = threads
         self._gpus = gpus
         self._gpu_share = gpu_share
+        self._address = address
+        self._scratch = scratch
 
     def run(self, controller: Controller) -> None:
-        for name in _NOISY:
-            logging.getLogger(name).setLevel(logging.ERROR)
+        guarded = _Guarded(controller)
+        with (
+            self._connected(),
+            tempfile.TemporaryDirectory(prefix="convscout-ray-", dir=self._scratch) as scratch,
+        ):
+            self._tuner(guarded, scratch).fit()
+        if guarded.error:
+            raise guarded.error
+
+    def _connected(self) -> AbstractContextManager[None]:
+        if self._address is not None:
+            return _connected_to(self._address)
         size = self._data.train.memory_bytes + self._data.validation.memory_bytes
-        ray.init(
+        return _connected(
+            address="local",  # anything else would join the cluster that RAY_ADDRESS or an earlier `ray start` names
             num_cpus=self.workers,
             num_gpus=self._gpus,
             include_dashboard=False,
             object_store_memory=size + _SLACK_BYTES,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            configure_logging=False,
         )
-        try:
-            guarded = _Guarded(controller)
-            with tempfile.TemporaryDirectory(prefix="convscout-ray-") as scratch:
-                self._tuner(guarded, scratch).fit()
-        finally:
-            ray.shutdown()
-        if guarded.error:
-            raise guarded.error
 
     def _tuner(self, controller: Controller, scratch: str) -> tune.Tuner:
         trainable = tune.with_parameters(TrialTrainable, data=self._data, threads=self._threads)
@@ -100,6 +121,83 @@ class RayExecutor:
                 failure_config=tune.FailureConfig(max_failures=0),
             ),
         )
+
+
+def survey(address: str, home: Path) -> Machine:
+    """What the nodes of the cluster at ``address`` have together, and what the least of their GPUs has free.
+
+    Raises ``ConfigError`` for one that does not answer, has other versions, lies beyond this machine and asks for no
+    token, or whose nodes do not share ``home``.
+    """
+    with _connected_to(address), witness(home) as directory:
+        nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
+        try:
+            answers = ray.get([_look(directory, node) for node in nodes.values()], timeout=_LOOK_S)
+        except ray.exceptions.RayError as error:
+            raise refusal(address, error) from error
+        check_nodes(address, directory, dict(zip(nodes, answers, strict=True)))
+        return Machine(
+            cores=sum(int(node["Resources"].get("CPU", 0)) for node in nodes.values()),
+            gpus=sum(int(node["Resources"].get("GPU", 0)) for node in nodes.values()),
+            free_bytes=weakest(answers),
+        )
+
+
+def _look(directory: Path, node: Mapping[str, Any]) -> Any:
+    """A reference to what ``node`` tells of itself, which it does however busy it is."""
+    there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    # a process that asks for no GPU would not see those there are
+    seeing = {"env_vars": {**WORKER_ENVIRONMENT, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}}
+    task = ray.remote(look).options(num_cpus=0, scheduling_strategy=there, runtime_env=seeing)
+    return task.remote(directory, node["NodeID"], bool(node["Resources"].get("GPU")))
+
+
+@contextmanager
+def _connected(**options: Any) -> Iterator[None]:
+    """Within, Ray can be used. On leaving, what was started for it ends; a cluster that was only joined goes on."""
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with _own_signals():
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, configure_logging=False, **options)
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _connected_to(address: str) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            with _muted():
+                stack.enter_context(_connected(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}))
+        except Exception as error:  # Ray has no type of its own for most of what can be wrong here
+            raise refusal(address, error) from error
+        yield
+
+
+@contextmanager
+def _muted() -> Iterator[None]:
+    """Let nothing onto the standard error, where Ray's C++ library repeats itself until it gives up."""
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep the answer to SIGTERM, which Ray replaces by one that ends the process at once."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 class TrialTrainable(tune.Trainable):

@@ -1,10 +1,12 @@
-"""What is kept in MLflow of a final trial besides numbers: settings and plots."""
+"""What is kept in MLflow besides numbers: settings and plots of a final trial, plots and a table of a study."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from services.plotting.writing import write_plots, write_table
 from services.study import TrialRecord
 from services.tracking import plots
 from services.tracking.source import ValidationLabels
@@ -27,3 +29,9 @@ def write_artifacts(
         title = f"{title}: validation, epoch {best.epoch}"
         figure = plots.confusion(best.probabilities.numpy(), validation.labels, validation.class_names, title)
         figure.savefig(target / "confusion_matrix.png", dpi=80)
+
+
+def write_study_artifacts(study: str, records: Sequence[TrialRecord], target: Path) -> None:
+    """Write the plots of a study, as far as its trials suffice for them, and its table to ``target``."""
+    write_plots(study, records, target / "plots")
+    write_table(records, target)

@@ -7,6 +7,7 @@ ledger says, however many words were missed. A slow or dead tracking server dela
 from __future__ import annotations
 
 import threading
+import time
 
 from mlflow.exceptions import MlflowException
 
@@ -20,6 +21,8 @@ from trials.config import TrialState
 
 _PACE_S = 0.5  # words that come closer together are answered in one go
 _LONGEST_BACKOFF_S = 30.0
+_PLOTS_PACE_S = 30.0  # between two drawings of the study, at least,
+_PLOTS_SHARE = 0.01  # and they take no more than this share of the time: drawing keeps the controller waiting
 
 
 def sync(source: Source, store: TrackingStore, validation: ValidationLabels | None = None) -> int:
@@ -33,6 +36,7 @@ def sync(source: Source, store: TrackingStore, validation: ValidationLabels | No
         for record in behind:
             projector.update_trial(record.number)
         projector.update_study(active=False)
+        projector.update_plots()
     except MlflowException as error:
         raise ConvscoutError(
             f"the tracking store {store.uri} failed: {_one_line(error)}",
@@ -83,6 +87,14 @@ class Projector:
             self._runs = None
             raise
 
+    def update_plots(self) -> None:
+        """Bring the study's plots and its table up to date."""
+        try:
+            self._open().update_plots()
+        except Exception:
+            self._runs = None
+            raise
+
     def _open(self) -> StudyRuns:
         if self._runs is None:
             self._runs = StudyRuns(self._source, self._store, self._validation)
@@ -91,6 +103,8 @@ class Projector:
     def _remember(self, record: TrialRecord) -> None:
         if record.state is not TrialState.RUNNING:
             self._finished[record.number] = record
+        else:
+            self._finished.pop(record.number, None)  # it goes on after it had ended
 
 
 class Mirror:
@@ -111,6 +125,7 @@ class Mirror:
         self._surveyed = False
         self._closing = False
         self._problem = ""
+        self._plots_due_s = time.monotonic() + _PLOTS_PACE_S
         self._thread = threading.Thread(target=self._run, name="mlflow-mirror", daemon=True)
 
     def start(self) -> None:
@@ -127,6 +142,12 @@ class Mirror:
         """Something about the study itself changed, such as its notes."""
         with self._changed:
             self._study_touched = True
+            self._changed.notify()
+
+    def touch_plots(self) -> None:
+        """The plots should show what is known now, without waiting for their turn."""
+        with self._changed:
+            self._plots_due_s, self._study_touched = 0.0, True
             self._changed.notify()
 
     @property
@@ -184,6 +205,14 @@ class Mirror:
             except Exception:
                 self._done(study_touched=True)
                 raise
+        if not active or time.monotonic() >= self._plots_due_s:
+            self._draw()
+
+    def _draw(self) -> None:
+        began_s = time.monotonic()
+        self._projector.update_plots()
+        took_s = time.monotonic() - began_s
+        self._plots_due_s = began_s + max(_PLOTS_PACE_S, took_s / _PLOTS_SHARE)
 
     def _survey(self) -> None:
         """Find what earlier searches left undone. Finished runs are dropped again: they never change."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric
 from mlflow.utils.mlflow_tags import (
@@ -21,33 +21,22 @@ from mlflow.utils.mlflow_tags import (
 )
 
 from services.config import StudyConfig
+from services.extension import FIXED
 from services.study import TrialRecord
 from services.tracking.source import DESCRIPTION_NOTE, Source
 from trials.config import TrialState
 
 STUDY_TAG, TRIAL_TAG, TERMINAL_TAG = "convscout.study", "convscout.trial", "convscout.terminal"
+PLOTS_TAG = "convscout.plots"  # what the study's plots show
 EPOCH_METRIC = "epoch"  # its last value is the last epoch that MLflow has
 FINISHED_METRIC = "trials_finished"  # its last value is how many finished trials the study's run counts
+FINAL_METRICS = frozenset({"val_accuracy_best", "epoch_best", "score"})  # logged when a trial ends
 STATUS = {
     TrialState.RUNNING: "RUNNING",
     TrialState.COMPLETED: "FINISHED",
     TrialState.STOPPED: "FINISHED",
     TrialState.FAILED: "FAILED",
 }
-# settings that a resumed study may change, while MLflow's params never change
-_ADJUSTABLE = frozenset(
-    {
-        "trials",
-        "time_s",
-        "workers",
-        "threads",
-        "gpus_per_trial",
-        "device",
-        "executor",
-        "data_dir",
-        "ensemble_size",
-    }
-)
 
 
 def is_projected(record: TrialRecord) -> bool:
@@ -110,30 +99,32 @@ def fixed_metrics(record: TrialRecord) -> list[Metric]:
     if record.complexity is None:
         return []
     began = milliseconds(record.started_at)
-    return [
-        Metric(key=f"complexity.{key}", value=float(value), timestamp=began, step=0)
-        for key, value in record.complexity.to_dict().items()
-    ]
+    values = {f"complexity.{key}": value for key, value in record.complexity.to_dict().items()}
+    values |= {f"cost.{name}": value for name, value in record.costs.items()}
+    return [Metric(key=key, value=float(value), timestamp=began, step=0) for key, value in values.items()]
 
 
 def final_metrics(record: TrialRecord) -> list[Metric]:
-    """What the trial is worth, at the epoch it was best."""
+    """What the trial is worth, at the epoch it was best.
+
+    The step is its last epoch, so that a trial that was let go on after its end has the later values.
+    """
     best = record.best
-    if best is None:
+    if best is None or record.score is None:
         return []
-    ended = milliseconds(record.finished_at)
-    values = {"val_accuracy_best": best.val_accuracy, "epoch_best": best.epoch}
-    return [Metric(key=key, value=float(value), timestamp=ended, step=0) for key, value in values.items()]
+    ended, last = milliseconds(record.finished_at), record.measurements[-1].epoch
+    values = {"val_accuracy_best": best.val_accuracy, "epoch_best": best.epoch, "score": record.score}
+    return [Metric(key=key, value=float(value), timestamp=ended, step=last) for key, value in values.items()]
 
 
 def study_params(config: StudyConfig) -> dict[str, str]:
-    """The settings that define the study."""
-    return {key: value for key, value in _settings(config).items() if key not in _ADJUSTABLE}
+    """The settings that define the study: MLflow's params never change."""
+    return {key: value for key, value in _settings(config).items() if key in FIXED}
 
 
 def study_tags(source: Source) -> dict[str, str]:
-    """What identifies the study, the settings a resume may change, and its description."""
-    settings = {f"config.{k}": v for k, v in _settings(source.config).items() if k in _ADJUSTABLE}
+    """What identifies the study, the settings that may change while it lasts, and its description."""
+    settings = {f"config.{k}": v for k, v in _settings(source.config).items() if k not in FIXED}
     description = source.note(DESCRIPTION_NOTE) or f"convscout study of {source.config.data}"
     return settings | {
         MLFLOW_RUN_NAME: source.name,
@@ -144,17 +135,25 @@ def study_tags(source: Source) -> dict[str, str]:
     }
 
 
+def plots_tag(records: Sequence[TrialRecord]) -> str:
+    """What plots of ``records`` show; plots of records with the same tag look the same."""
+    trained = [record for record in records if record.trained]
+    final = sum(record.state is not TrialState.RUNNING for record in trained)
+    epochs = sum(len(record.measurements) for record in trained)
+    return f"{len(trained)} trials, {final} of them ended, {epochs} epochs"
+
+
 def progress_metrics(records: Mapping[int, TrialRecord], after: int) -> list[Metric]:
     """The best validation accuracy after each finished trial, in the order they finished.
 
-    ``records`` are final; the first ``after`` of them are left out.
+    ``records`` are final; the first ``after`` of them are left out, but never the last, which may have changed.
     """
     metrics, best = [], 0.0
     in_order = sorted(records.values(), key=lambda r: (milliseconds(r.finished_at), r.number))
     for count, record in enumerate(in_order, start=1):
         if record.state.judged and record.best is not None:
             best = max(best, record.best.val_accuracy)
-        if count > after:
+        if count > after or count == len(in_order):
             ended = milliseconds(record.finished_at)
             metrics += [
                 Metric(key=key, value=float(value), timestamp=ended, step=count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -16,6 +17,7 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_EXPERIMENT_PRIMARY_METRIC_GREATER_IS_BETTER,
     MLFLOW_EXPERIMENT_PRIMARY_METRIC_NAME,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.home import Home
 
@@ -25,6 +27,10 @@ _EXPERIMENT_TAGS = {
     MLFLOW_EXPERIMENT_PRIMARY_METRIC_NAME: "val_accuracy_best",
     MLFLOW_EXPERIMENT_PRIMARY_METRIC_GREATER_IS_BETTER: "True",
 }
+
+
+TRACKING_ERRORS = (MlflowException, SQLAlchemyError)
+"""What a tracking store that does not answer raises, or one whose database is damaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +54,19 @@ class TrackingStore:
 
     def client(self) -> MlflowClient:
         """A client of this store, whose schema and experiment exist. Raises ``MlflowException`` when it is away."""
-        for noisy in ("mlflow", "alembic", "urllib3.connectionpool"):
-            logging.getLogger(noisy).setLevel(logging.ERROR)  # failures are reported once, in our words
+        _be_quiet()
         self._initialise()
         client = MlflowClient(self.uri, registry_uri=self.uri)
         if client.get_experiment_by_name(EXPERIMENT) is None:
             self._create_experiment(client)
         return client
+
+    def reader(self) -> MlflowClient | None:
+        """A client of this store as it is, to read from; None where there is none."""
+        _be_quiet()
+        if self.uri.startswith("sqlite:///") and not Path(self.uri.removeprefix("sqlite:///")).exists():
+            return None
+        return MlflowClient(self.uri, registry_uri=self.uri)
 
     def experiment_id(self, client: MlflowClient) -> str:
         """The id of convscout's experiment, which ``client`` has made sure of."""
@@ -68,6 +80,9 @@ class TrackingStore:
         self.artifacts.parent.mkdir(parents=True, exist_ok=True)
         # several processes that open a fresh database at once crash in its migration
         with ExclusiveFileLock(str(self.artifacts.parent / ".mlflow.lock")):
+            database = Path(self.uri.removeprefix("sqlite:///"))
+            if not database.exists():
+                _make(database, self.artifacts)
             SqlAlchemyStore(self.uri, self.artifacts.as_uri())  # type: ignore[no-untyped-call]
 
     def _create_experiment(self, client: MlflowClient) -> None:
@@ -77,3 +92,19 @@ class TrackingStore:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
                 raise
+
+
+def _make(database: Path, artifacts: Path) -> None:
+    """An empty ``database``, whole or not at all: a migration of MLflow's that is killed can never be gone on with."""
+    for leftover in database.parent.glob(f".{database.name}.*"):
+        leftover.unlink(missing_ok=True)
+    # MLflow goes on with the connection to a file of the same name, even if that was removed
+    fresh = database.with_name(f".{database.name}.{uuid.uuid4().hex}")
+    store = SqlAlchemyStore(f"sqlite:///{fresh}", artifacts.as_uri())  # type: ignore[no-untyped-call]
+    store.engine.dispose()
+    fresh.replace(database)
+
+
+def _be_quiet() -> None:
+    for noisy in ("mlflow", "alembic", "urllib3.connectionpool"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)  # failures are reported once, in our words

@@ -15,10 +15,11 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from services.study import TrialRecord
 from services.tracking import projection
-from services.tracking.artifacts import write_artifacts
+from services.tracking.artifacts import write_artifacts, write_study_artifacts
 from services.tracking.projection import (
     EPOCH_METRIC,
     FINISHED_METRIC,
+    PLOTS_TAG,
     STATUS,
     STUDY_TAG,
     TERMINAL_TAG,
@@ -103,13 +104,14 @@ class StudyRuns:
         return self._study.run_id
 
     def is_current(self, record: TrialRecord) -> bool:
-        """Whether nothing is left to do for the trial, now and ever."""
+        """Whether nothing is left to do for the trial unless it goes on."""
         if not projection.is_projected(record):
             return True
         run = self._trials.get(record.number)
         return (
             run is not None
             and run.tags.get(TERMINAL_TAG) == str(record.state)
+            and run.logged == _last_epoch(record)  # it may have gone on after its end
             and run.tags.get(MLFLOW_PARENT_RUN_ID) == self.study_run_id
         )
 
@@ -125,8 +127,10 @@ class StudyRuns:
         if final:
             metrics += projection.final_metrics(record)
         tags = projection.trial_tags(record, self._source.name, self.study_run_id)
+        if TERMINAL_TAG in run.tags:
+            tags[TERMINAL_TAG] = ""
         self._log(run, metrics, projection.trial_params(record), tags)
-        run.logged = max((m.epoch for m in record.measurements), default=run.logged)
+        run.logged = _last_epoch(record)
         if final:
             self._finish_trial(run, record)
         elif run.status != STATUS[record.state]:
@@ -153,6 +157,17 @@ class StudyRuns:
             ended = max((projection.milliseconds(r.finished_at) for r in finished.values()), default=None)
             status = "KILLED" if outcome is None else "FINISHED"
             self._client.set_terminated(self.study_run_id, status, end_time=ended)
+
+    def update_plots(self) -> None:
+        """Draw the study as it is now, unless MLflow has that already."""
+        records = self._source.trials()
+        shown = projection.plots_tag(records)
+        if self._study.tags.get(PLOTS_TAG) == shown:
+            return
+        with tempfile.TemporaryDirectory() as directory:
+            write_study_artifacts(self._source.name, records, Path(directory))
+            self._client.log_artifacts(self.study_run_id, directory)
+        self._log(self._study, [], {}, {PLOTS_TAG: shown})
 
     def _create_study(self) -> MirroredRun:
         began = [r.started_at for r in self._source.trials() if r.started_at is not None]
@@ -209,3 +224,7 @@ class StudyRuns:
         self._client.set_terminated(run.run_id, run.status, end_time=ended or None)
         # last of all: a run without it is done again after a crash
         self._log(run, [], {}, {TERMINAL_TAG: str(record.state)})
+
+
+def _last_epoch(record: TrialRecord) -> int:
+    return max((m.epoch for m in record.measurements), default=0)
