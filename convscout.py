@@ -18,7 +18,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from services.config import StudyConfig
+from services.config import StudyConfig, merge
 from services.home import Home
 
 if TYPE_CHECKING:
@@ -57,19 +57,16 @@ class Study:
 
     @property
     def trials(self) -> pd.DataFrame:
-        """A row a trial, best validation accuracy first: state, family, scores, cost and every setting."""
+        """A row a trial, the best by the study's objective first: state, family, scores, cost and every setting."""
         import pandas as pd
 
         rows = []
-        for record in self._ledger.trials():
+        for record in sorted(self._ledger.trials(), key=lambda each: -each.goodness):
             row = record.to_dict()
             del row["measurements"]
             row |= {f"complexity.{key}": value for key, value in (row.pop("complexity") or {}).items()}
             rows.append(row | row.pop("settings"))
-        frame = pd.DataFrame(rows)
-        return (
-            frame if frame.empty else frame.sort_values("val_accuracy", ascending=False, na_position="last")
-        )
+        return pd.DataFrame(rows)
 
     @property
     def curves(self) -> pd.DataFrame:
@@ -106,13 +103,15 @@ def search(
     *,
     time: str | float | None = None,
     home: str | PathLike[str] | None = None,
+    storage: str | None = None,
     listener: Listener | None = None,
     **options: Any,
 ) -> Study:
     """Run a new study to its end and return it.
 
     ``data`` and ``options`` are those of ``convscout search`` with underscores (``max_params="1.5M"``),
-    ``time`` bounds the whole call ("10m", or seconds). Progress goes to ``listener``, by default to the
+    ``time`` bounds the whole call ("10m", or seconds). ``storage`` is the URL of a PostgreSQL database for the
+    ledger, which ``home`` remembers. Progress goes to ``listener``, by default to the
     terminal. Raises ``search_space.errors.ConvscoutError`` and its kinds.
     """
     from services import runner
@@ -120,32 +119,44 @@ def search(
     began = clock.time()
     config = StudyConfig.from_options({"name": study, "data": data, "time": time, **options})
     with _listening(listener) as told:
-        runner.search(config, Home.at(home), told, began)
-    return Study(Home.at(home), study)
+        runner.search(config, Home.at(home, storage), told, began)
+    return Study(Home.at(home, storage), study)
 
 
 def resume(
     study: str,
     *,
-    trials: int | None = None,
-    time: str | float | None = None,
+    accept_changes: bool = False,
+    take_over: bool = False,
     home: str | PathLike[str] | None = None,
+    storage: str | None = None,
     listener: Listener | None = None,
+    **changes: Any,
 ) -> Study:
-    """Go on with a study where it was, perhaps with more ``trials`` (in all) or ``time`` (for this call)."""
+    """Go on with a study where it was, perhaps under other settings: ``trials="+50"``, ``time="10m"`` (for this call).
+
+    ``changes`` are those of ``convscout resume`` with underscores. ``accept_changes`` goes on although the images or
+    the code changed, ``take_over`` takes the study from a controller that shows no sign of life.
+    """
     from services import runner
-    from services.units import parse_duration
 
     began = clock.time()
-    time_s = parse_duration(time) if isinstance(time, str) else time
     with _listening(listener) as told:
-        runner.resume(study, Home.at(home), told, began, trials=trials, time_s=time_s)
-    return Study(Home.at(home), study)
+        runner.resume(
+            study,
+            Home.at(home, storage),
+            told,
+            began,
+            changes=merge(changes),
+            accept_changes=accept_changes,
+            take_over=take_over,
+        )
+    return Study(Home.at(home, storage), study)
 
 
-def load_study(study: str, *, home: str | PathLike[str] | None = None) -> Study:
+def load_study(study: str, *, home: str | PathLike[str] | None = None, storage: str | None = None) -> Study:
     """A study on disk, running or not. Raises ``StudyNotFoundError`` listing those there are."""
-    return Study(Home.at(home), study)
+    return Study(Home.at(home, storage), study)
 
 
 def predict(

@@ -28,7 +28,6 @@ from benchmarks.common import markdown, write
 from benchmarks.empty_trial import NAME, installed
 from benchmarks.workloads import synthetic
 from search_space.complexity import measure
-from search_space.constraints import Limits
 from services.budget import Budget
 from services.config import EXECUTORS, StudyConfig
 from services.events import Event, TrialEnded, TrialStarted
@@ -37,7 +36,7 @@ from services.executors.in_process import InProcessExecutor
 from services.home import Home
 from services.pruning import pruners
 from services.runner import study_space
-from services.sampling import samplers
+from services.sampling import SamplingTask, samplers
 from services.search import Search, Setting
 from services.study import Ledger
 from services.tracking.mirror import Mirror
@@ -84,10 +83,11 @@ def new_study(root: Path, executor: str, trials: int, sampler: str) -> tuple[Led
     )  # fmt: skip
     setting = Setting(
         space=study_space(config, DATA),
-        limits=Limits(),
         budget=Budget(started_s=time.time(), trials=trials),
         fingerprint=DATA.fingerprint,
+        num_validation=1,
         num_test=0,
+        gpu_share=0.0,
         device="cpu",
     )
     return Ledger.create(Home(root), config, fingerprint=DATA.fingerprint), setting
@@ -168,7 +168,8 @@ def tracking(epochs: int) -> dict[str, float]:
     """Seconds that the controller waits an epoch: to tell the mirror, and to log to MLflow by itself instead."""
     with TemporaryDirectory() as root, TemporaryDirectory() as other:
         ledger, setting = new_study(Path(root), "in-process", 1, "random")
-        proposal = ledger.propose(setting.space, samplers.get("random"))
+        sampler = samplers.get("random")(SamplingTask(space=setting.space)).fresh
+        proposal = ledger.propose(setting.space, sampler)
         architecture, recipe = proposal.candidate
         config = TrialConfig(
             number=proposal.number,
@@ -189,7 +190,7 @@ def tracking(epochs: int) -> dict[str, float]:
         run_id = client.create_run(store.experiment_id(client)).info.run_id
         mirror = follow(ledger)
         told, logged = list[float](), list[float]()
-        pruner = pruners.get("none")(epochs)
+        pruner = pruners.get("none")()
         for epoch in range(1, epochs + 1):
             ledger.report(proposal.number, 1, replace(measured, epoch=epoch), pruner)
             began = time.perf_counter()

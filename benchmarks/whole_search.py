@@ -68,10 +68,11 @@ def run(config: StudyConfig, home: Home, cache: Path, started_s: float) -> dict[
     space = SearchSpace(image=data.image, families=config.families, epochs=config.epochs)
     setting = Setting(
         space=space,
-        limits=config.limits,
         budget=Budget(started_s=started_s, time_s=config.time_s, trials=config.trials),
         fingerprint=splits.fingerprint,
+        num_validation=len(splits.validation),
         num_test=splits.num_test,
+        gpu_share=0.0,
         device=device,
     )
     ledger = Ledger.create(home, config, fingerprint=splits.fingerprint)

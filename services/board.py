@@ -8,12 +8,14 @@ from collections.abc import Callable
 from functools import singledispatchmethod
 
 from services.events import (
+    BudgetsSpent,
     EpochEnded,
     Event,
     Loading,
     Notice,
     PhaseStarted,
     SearchStarted,
+    Spending,
     TrialEnded,
     TrialEstimated,
     TrialStarted,
@@ -36,6 +38,7 @@ class Board:
         self.loading: Loading | None = None
         self.running: dict[int, TrialRecord] = {}
         self.ended: list[TrialRecord] = []  # in the order they ended
+        self.spendings: tuple[Spending, ...] = ()
         self.notices: list[str] = []
         self._pace: dict[int, Measurement] = {}
         self._epochs: dict[int, tuple[float, float]] = {}  # seconds an epoch, and when the latest began
@@ -57,6 +60,10 @@ class Board:
     @apply.register
     def _(self, event: Notice) -> None:
         self.notices = [*self.notices, event.text][-NUM_NOTICES:]
+
+    @apply.register
+    def _(self, event: BudgetsSpent) -> None:
+        self.spendings = event.spendings
 
     @apply.register
     def _(self, event: SearchStarted) -> None:
@@ -104,7 +111,7 @@ class Board:
     @property
     def eta_s(self) -> float | None:
         """Estimated seconds until the last trial ends, at the pace so far, or None when nothing bounds it yet."""
-        bounds = [self.left_s]
+        bounds = [self.left_s, *(each.eta_s for each in self.spendings)]
         trained = sum(trial.trained for trial in self.ended)  # only these count against the budget
         if self.search and self.search.trials is not None and trained:
             remaining = max(0, self.search.trials - self.search.finished - trained)
@@ -128,17 +135,12 @@ class Board:
     def ranking(self) -> list[TrialRecord]:
         """Trials with a validation score, best first; failed ones do not count."""
         scored = [trial for trial in [*self.ended, *self.running.values()] if _counts(trial)]
-        return sorted(scored, key=accuracy_of, reverse=True)
+        return sorted(scored, key=lambda trial: trial.goodness, reverse=True)
 
     @property
     def counts(self) -> Counter[TrialState]:
         """Trials that ended in this run, by state."""
         return Counter(trial.state for trial in self.ended)
-
-
-def accuracy_of(trial: TrialRecord) -> float:
-    """The best validation accuracy so far, 0 before any."""
-    return trial.best.val_accuracy if trial.best else 0.0
 
 
 def _counts(trial: TrialRecord) -> bool:

@@ -16,13 +16,16 @@ from search_space.knobs import Override
 from services.home import Home
 from services.rules import (
     AUTO,
+    Address,
     Bytes,
     DataName,
     Directory,
     Duration,
     Flag,
     GpuShare,
+    Hours,
     KnobTable,
+    ObjectiveNames,
     OneOf,
     Rule,
     Share,
@@ -35,11 +38,15 @@ from services.rules import (
 if TYPE_CHECKING:
     from search_space.constraints import Limits
     from search_space.space import SearchSpace
+    from services.objectives import Objectives
+    from services.placement import Machine
     from trials.sources import DataRequest
 
-DEFAULT_TIME_S = 600.0  # of a search that is given neither a time nor a number of trials
+DEFAULT_TIME_S = 600.0  # of a search that is given no other budget which must end
+_ENDING = ("time_s", "trials", "epochs_total", "gpu_hours")
 EXECUTORS = ("ray", "in-process")
 DEVICES = ("auto", "cpu", "cuda")
+FAIRNESS = ("family", "none")
 _YEAR_S = 365 * 86_400.0
 
 
@@ -62,6 +69,18 @@ def _pruners() -> tuple[str, ...]:
     from services.pruning import pruners
 
     return pruners.names()
+
+
+def _objectives() -> tuple[str, ...]:
+    from services.objectives import objective_names
+
+    return objective_names()
+
+
+def _qualities() -> tuple[str, ...]:
+    from trials.qualities import QUALITIES
+
+    return tuple(QUALITIES)
 
 
 def _precisions() -> tuple[str, ...]:
@@ -119,14 +138,26 @@ class StudyConfig:
         "architecture families, as convscout families lists them",
         default=(),
     )
+    objective: tuple[str, ...] = _setting(
+        "study.objective",
+        ObjectiveNames(_objectives, _qualities),
+        "what is made best: accuracy, macro_f1, nll, …; or a front: accuracy,latency",
+        default=("accuracy",),
+    )
     sampler: str = _setting(
-        "study.sampler", OneOf(_samplers), "how candidates are proposed: tpe, random, …", default="tpe"
+        "study.sampler", OneOf(_samplers), "how candidates are proposed: auto, tpe, random, …", default=AUTO
     )
     pruner: str = _setting(
         "study.pruner",
         OneOf(_pruners),
-        "how weak trials are stopped early: asha, median, none, …",
+        "which trials stop early: asha, hyperband, median, percentile, wilcoxon, patient, none",
         default="asha",
+    )
+    fair: str = _setting(
+        "study.fair",
+        OneOf(lambda: FAIRNESS),
+        "family: no family is stopped for starting slowly; none: all compete from the start",
+        default="family",
     )
     portfolio: bool = _setting(
         "study.portfolio", Flag(), "try each family's proven network first", default=True
@@ -147,10 +178,30 @@ class StudyConfig:
     )
     trials: int | None = _setting("budget.trials", Whole(1, 100_000), "trials in all")
     time_s: float | None = _setting(
-        "budget.time", Duration(1, _YEAR_S), "of the whole command: 90s, 10m, 1h30m; 10m without --trials"
+        "budget.time",
+        Duration(1, _YEAR_S),
+        "of the whole command: 90s, 10m, 1h30m; 10m without another budget",
     )
     epochs: int | None = _setting(
         "budget.epochs", Whole(1, 10_000), "of a full trial; by the data unless given"
+    )
+    epochs_total: int | None = _setting(
+        "budget.epochs_total", Whole(1, 10**9), "epochs of all trials together"
+    )
+    gpu_hours: float | None = _setting(
+        "budget.gpu_hours", Hours(), "of all trials together; two that share a GPU use half of it each"
+    )
+    disk: int | None = _setting(
+        "budget.disk", Bytes(2**20, 2**60), "what checkpoints may take on disk: 500MB, 20GiB"
+    )
+    target_accuracy: float | None = _setting(
+        "budget.target_accuracy", Share(1, zero=False), "validation accuracy that ends the search"
+    )
+    until_converged: bool = _setting(
+        "budget.until_converged",
+        Flag(),
+        "end the search when more trials are expected to gain less than the noise of the validation images",
+        default=False,
     )
     max_params: int | None = _setting("limits.max_params", Whole(1, 10**12), "largest network: 300k, 1.5M")
     max_flops: int | None = _setting(
@@ -167,6 +218,11 @@ class StudyConfig:
         OneOf(lambda: EXECUTORS),
         "what runs the trials: ray or in-process",
         default="ray",
+    )
+    ray_address: str | None = _setting(
+        "resources.ray_address",
+        Address(),
+        "existing Ray cluster that runs the trials; else this machine does",
     )
     workers: int | None = _setting(
         "resources.workers",
@@ -216,7 +272,7 @@ class StudyConfig:
         parsed, problems = _check(vars(self))
         if problems:
             raise ConfigError(problems)
-        if parsed.get("trials") is None and parsed.get("time_s") is None:
+        if not parsed["until_converged"] and all(parsed[name] is None for name in _ENDING):
             parsed["time_s"] = DEFAULT_TIME_S
         if parsed["deterministic"] and parsed["threads"] is None:
             parsed["threads"] = 1  # sums in another order differ in their last bits
@@ -257,13 +313,27 @@ class StudyConfig:
             raise ConfigError(problems)
         return cls(**known)
 
-    def check_environment(self) -> None:
-        """Raise ``ConfigError`` when this machine cannot do what is asked, before anything is written."""
-        from services.placement import check_placement
-        from trials.precision import choose_device, choose_precision
+    def check_environment(self, cluster: Machine | None = None) -> None:
+        """Raise ``ConfigError`` when ``cluster``, or else this machine, cannot do what is asked."""
+        from services.placement import check_placement, device_of
+        from trials.precision import choose_precision
 
-        check_placement(self)
-        choose_precision(self.precision, choose_device(self.device))
+        check_placement(self, cluster)
+        device = device_of(self, cluster)
+        if self.precision != AUTO:
+            choose_precision(self.precision, device)
+        if self.gpu_hours is not None and device.type == "cpu":
+            rule = (
+                "counts GPUs, but trials would train on the CPU here; give --time or --epochs-total instead"
+            )
+            raise ConfigError([Problem(field=SETTINGS["gpu_hours"].path, value=self.gpu_hours, rule=rule)])
+
+    @property
+    def objectives(self) -> Objectives:
+        """What the study makes large or small."""
+        from services.objectives import Objectives
+
+        return Objectives(self.objective)
 
     @property
     def limits(self) -> Limits:

@@ -23,9 +23,12 @@ def told(splits: DataSplits) -> str:
     )
 
 
-def shared_out(data: TrainingData, placement: Placement) -> TrainingData:
+def shared_out(data: TrainingData, placement: Placement, cluster: Machine | None = None) -> TrainingData:
     """``data`` with what part of a GPU a worker may fill with it."""
-    return fitted(data, Machine.here().free_bytes // placement.per_gpu) if placement.gpus else data
+    if not placement.gpus:
+        return data
+    machine = cluster or Machine.here()
+    return fitted(data, machine.free_bytes // placement.per_gpu)
 
 
 def fitted(data: TrainingData, free_bytes: int) -> TrainingData:

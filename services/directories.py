@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from search_space.errors import ConvscoutError
+from trials.kill_points import Write, durable
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux's renameat2(2)
 
@@ -25,11 +26,12 @@ def replacing(directory: Path) -> Iterator[Path]:
     temporary = directory.with_name(f".{directory.name}.{os.getpid()}.tmp")
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        _recover(directory)
+        recover(directory)
         temporary.mkdir()
         yield temporary
         _sync(temporary)
-        _put(temporary, directory)
+        with durable(Write.EXPORT):
+            _put(temporary, directory)
     except OSError as error:
         raise ConvscoutError(f"cannot write {directory}: {error.strerror or error}") from error
     finally:
@@ -51,15 +53,15 @@ def _put(new: Path, directory: Path) -> None:
     if not directory.exists():
         new.rename(directory)
     elif not _exchange(new, directory):
-        # killed between these two lines, the old directory lies aside, whole, until _recover
-        directory.rename(_aside(directory))
+        # killed between these two lines, the old directory lies aside, whole, until recover
+        directory.rename(aside(directory))
         new.rename(directory)
     parent = os.open(directory.parent, os.O_RDONLY)
     try:
         os.fsync(parent)
     finally:
         os.close(parent)
-    shutil.rmtree(_aside(directory), ignore_errors=True)
+    shutil.rmtree(aside(directory), ignore_errors=True)
 
 
 def _exchange(first: Path, second: Path) -> bool:
@@ -71,13 +73,15 @@ def _exchange(first: Path, second: Path) -> bool:
     return bool(renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE) == 0)
 
 
-def _recover(directory: Path) -> None:
-    """Undo what a run that was killed here left behind."""
-    if not directory.exists() and _aside(directory).exists():
-        _aside(directory).rename(directory)
+def recover(directory: Path) -> None:
+    """Undo what a run that was killed while it replaced ``directory`` left behind."""
+    if not directory.exists() and aside(directory).exists():
+        aside(directory).rename(directory)
+    shutil.rmtree(aside(directory), ignore_errors=True)
     for leftover in directory.parent.glob(f".{glob.escape(directory.name)}.*.tmp"):
         shutil.rmtree(leftover)
 
 
-def _aside(directory: Path) -> Path:
+def aside(directory: Path) -> Path:
+    """Where the old one lies while ``directory`` is replaced on a system that cannot swap two in one step."""
     return directory.with_name(f".{directory.name}.previous")

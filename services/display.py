@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from services.board import Board
-from services.events import Event, Loading, Notice, PhaseStarted, SearchStarted, TrialEnded
+from services.events import Event, Loading, Notice, PhaseStarted, SearchStarted, Spending, TrialEnded
 from services.study import TrialRecord
 from services.units import format_bytes, format_clock, format_count
 from trials.config import TrialState
@@ -167,12 +167,18 @@ def _summary(board: Board) -> str:
     parts = [f"{format_clock(board.elapsed_s)}: {len(board.ended)} ended", f"{len(board.running)} running"]
     if board.ranking:
         best = board.ranking[0]
-        parts.append(f"best {_accuracy(best)} (trial {best.number}, {best.family})")
+        parts.append(f"best {_score(best)} (trial {best.number}, {best.family})")
     if board.images_per_s:
         parts.append(f"{board.images_per_s:,.0f} images/s")
     if board.eta_s is not None:
         parts.append(f"{format_clock(board.eta_s)} to go")
+    parts += map(_spending, board.spendings)
     return ", ".join(parts)
+
+
+def _spending(spending: Spending) -> str:
+    eta = "" if spending.eta_s is None else f" (ETA {format_clock(spending.eta_s)})"
+    return f"{spending.name} {spending.text}{eta}"
 
 
 def _ended_line(trial: TrialRecord) -> str:
@@ -180,7 +186,7 @@ def _ended_line(trial: TrialRecord) -> str:
     if trial.complexity:
         parts.append(f"{format_count(trial.complexity.params)} parameters")
     if trial.best:
-        parts.append(f"validation {_accuracy(trial)} at epoch {trial.best.epoch} of {_epochs(trial)}")
+        parts.append(f"validation {_score(trial)} at epoch {trial.best.epoch} of {_epochs(trial)}")
     if trial.reason:
         parts.append(trial.reason)
     return ", ".join(parts)
@@ -221,14 +227,17 @@ def _header(board: Board) -> RenderableType:
     before = f", {search.finished} before" if search.finished else ""
     eta = "" if board.eta_s is None else f", ETA {format_clock(board.eta_s)}"
     second.add_row(_best(board), f"{board.images_per_s:,.0f} images/s{eta}")
-    return Group(first, second, Text(f"trials{of}: {counted}{before}", no_wrap=True, overflow="ellipsis"))
+    lines = [f"trials{of}: {counted}{before}"]
+    if board.spendings:
+        lines.append(" · ".join(map(_spending, board.spendings)))
+    return Group(first, second, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
 
 
 def _best(board: Board) -> Text:
     if not board.ranking:
         return Text("no score yet", style="dim")
     best = board.ranking[0]
-    return Text.assemble("best ", (_accuracy(best), "bold green"), f" (trial {best.number}, {best.family})")
+    return Text.assemble("best ", (_score(best), "bold green"), f" (trial {best.number}, {best.family})")
 
 
 def _trials(board: Board, width: int, rows: int) -> Table:
@@ -272,7 +281,7 @@ def _cells(trial: TrialRecord, eta_s: float | None, width: int) -> Iterable[Rend
     if width >= MEDIUM:
         cells.append(params)
     cells.append(_bar(done, epochs) if width >= WIDE else f"{done}/{epochs}")
-    cells.append(_accuracy(trial))
+    cells.append(_score(trial))
     if width >= WIDE:
         cells.append(f"{last.images_per_s:,.0f}" if last else "")
         cells.append("" if eta_s is None else format_clock(eta_s))
@@ -295,8 +304,8 @@ def _loading(loading: Loading, width: int) -> RenderableType:
     return grid
 
 
-def _accuracy(trial: TrialRecord) -> str:
-    return f"{trial.best.val_accuracy:.2%}" if trial.best else ""
+def _score(trial: TrialRecord) -> str:
+    return "" if trial.score is None else trial.quality.text(trial.score)
 
 
 def _epochs(trial: TrialRecord) -> int:

@@ -67,6 +67,22 @@ class TrialEnded:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spending:
+    """How one budget stands, for a person; ``eta_s`` is when it will be used up, as far as one can tell."""
+
+    name: str
+    text: str
+    eta_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetsSpent:
+    """How the budgets beside time and trials stand now."""
+
+    spendings: tuple[Spending, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class PhaseStarted:
     """Something else than training begins: ``data``, ``ensemble``, ``test``, ``export`` or ``tracking``."""
 
@@ -82,7 +98,15 @@ class Notice:
 
 
 Event: TypeAlias = (
-    Loading | SearchStarted | TrialStarted | TrialEstimated | EpochEnded | TrialEnded | PhaseStarted | Notice
+    Loading
+    | SearchStarted
+    | TrialStarted
+    | TrialEstimated
+    | EpochEnded
+    | TrialEnded
+    | BudgetsSpent
+    | PhaseStarted
+    | Notice
 )
 
 Listener: TypeAlias = Callable[[Event], None]

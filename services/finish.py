@@ -124,7 +124,11 @@ class Finish:
 
         Raises ``ConvscoutError`` when no trial was finished.
         """
-        judged = [record for record in self._ledger.trials() if record.state.judged and record.best]
+        judged = [
+            record
+            for record in self._ledger.trials()
+            if record.state.judged and record.best and self._saw_these_images(record)
+        ]
         self._listener(PhaseStarted(phase="ensemble", detail=f"from {len(judged)} trials"))
         return self._select(judged, max_members), max(judged, key=_rank)
 
@@ -157,6 +161,10 @@ class Finish:
         target = directory or outcome.export
         self._export(outcome, target)
         return target
+
+    def _saw_these_images(self, record: TrialRecord) -> bool:
+        """Whether its answers are those to the present validation images."""
+        return record.config is not None and record.config.dataset == self._splits.fingerprint
 
     def _select(self, judged: list[TrialRecord], max_members: int) -> Ensemble:
         candidates = []
@@ -201,6 +209,6 @@ class Finish:
 
 
 def _rank(record: TrialRecord) -> tuple[float, float, int]:
-    """Larger is better: accuracy, then likelihood, as in the ensemble's selection, then the earlier trial."""
+    """Larger is better: the study's objective, then likelihood, then the earlier trial."""
     assert record.best is not None
-    return record.best.val_accuracy, -record.best.val_loss, -record.number
+    return record.goodness, -record.best.val_loss, -record.number

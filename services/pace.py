@@ -40,6 +40,11 @@ class Pace:
         return min(bounds, default=None)
 
     @property
+    def median_epoch_s(self) -> float | None:
+        """Seconds that an epoch took, or None while nothing was seen."""
+        return median(seconds for _, seconds in self._seen) if self._seen else None
+
+    @property
     def images_per_s(self) -> float | None:
         """The median rate of training, or None while nothing was seen."""
         return median(self._rates) if self._rates else None

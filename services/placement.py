@@ -50,6 +50,11 @@ class Placement:
     reason: str = ""
 
     @property
+    def device(self) -> str:
+        """What the trials train on: "cpu" or "cuda"."""
+        return "cuda" if self.gpus else "cpu"
+
+    @property
     def gpu_share(self) -> float:
         """What part of a GPU a worker asks Ray for: rounded down to Ray's four digits, so that all fit."""
         return math.floor(10_000 / self.per_gpu) / 10_000 if self.gpus else 0.0
@@ -57,7 +62,7 @@ class Placement:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """``gpus`` GPUs with at least ``free_bytes`` of memory free on each, and as many CPU ``cores``."""
+    """A machine or a cluster: ``gpus`` GPUs with at least ``free_bytes`` of memory free on each, and CPU ``cores``."""
 
     gpus: int
     free_bytes: int
@@ -76,12 +81,26 @@ def num_cores() -> int:
     return max(1, int(usable_cores()))
 
 
-def place(config: StudyConfig, data: TrainingData) -> Placement:
-    """Where the trials of ``config`` train on this machine."""
-    if choose_device(config.device).type == "cpu":
+def device_of(config: StudyConfig, cluster: Machine | None) -> torch.device:
+    """What the trials of ``config`` train on, on ``cluster`` or this machine.
+
+    Raises ``ConfigError`` for a device that is not there.
+    """
+    if cluster is None:
+        return choose_device(config.device)
+    if config.device == "cuda" and not cluster.gpus:
+        rule = "must be 'cpu' or 'auto' on this cluster, which has no GPU"
+        raise ConfigError([Problem(field="resources.device", value=config.device, rule=rule)])
+    return torch.device("cuda" if cluster.gpus and config.device != "cpu" else "cpu")
+
+
+def place(config: StudyConfig, data: TrainingData, cluster: Machine | None = None) -> Placement:
+    """Where the trials of ``config`` train on ``cluster`` or this machine."""
+    if device_of(config, cluster).type == "cpu":
         alone = config.executor == "in-process"
-        return Placement(workers=1 if alone else config.workers or num_cores())
-    return place_on(Machine.here(), config, data)
+        cores = cluster.cores if cluster else num_cores()
+        return Placement(workers=1 if alone else config.workers or cores)
+    return place_on(cluster or Machine.here(), config, data)
 
 
 def place_on(machine: Machine, config: StudyConfig, data: TrainingData) -> Placement:
@@ -131,10 +150,10 @@ def predicted_bytes(config: StudyConfig, data: TrainingData, free_bytes: int) ->
     return round(SLACK * step_bytes) + images_bytes + WORKER_BYTES
 
 
-def check_placement(config: StudyConfig) -> None:
-    """Raise ``ConfigError`` when ``config`` asks for what this machine cannot do."""
-    device = choose_device(config.device).type
-    if problems := list(_problems(config, torch.cuda.device_count() if device == "cuda" else 0)):
+def check_placement(config: StudyConfig, cluster: Machine | None = None) -> None:
+    """Raise ``ConfigError`` when ``config`` asks for what ``cluster`` or this machine cannot do."""
+    gpus = cluster.gpus if cluster else torch.cuda.device_count()
+    if problems := list(_problems(config, gpus if device_of(config, cluster).type == "cuda" else 0)):
         raise ConfigError(problems)
 
 

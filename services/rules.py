@@ -81,6 +81,21 @@ class Share(Rule):
 
 
 @dataclass(frozen=True)
+class Hours(Rule):
+    """A number of hours greater than 0, also spelled as a duration: ``90m``."""
+
+    def parse(self, value: object) -> float:
+        bare = not isinstance(value, bool) and re.fullmatch(r"\d+(\.\d+)?", str(value).strip())
+        try:
+            hours = parse_duration(f"{value}h" if bare else value) / 3600
+        except ValueError:
+            hours = math.nan
+        if not 0 < hours <= 1e6:
+            raise ValueError("must be a number of hours greater than 0, or a duration such as 90m")
+        return hours
+
+
+@dataclass(frozen=True)
 class GpuShare(Rule):
     """A share of a GPU in [0.01, 1], also spelled ``1/4``, or "auto"."""
 
@@ -149,6 +164,18 @@ class Directory(Rule):
 
 
 @dataclass(frozen=True)
+class Address(Rule):
+    """Where a server listens: ``HOST:PORT``."""
+
+    def parse(self, value: object) -> str:
+        pattern = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})"
+        found = re.fullmatch(pattern, value) if isinstance(value, str) else None
+        if not found or not 0 < int(found[1]) < 2**16:
+            raise ValueError("must be HOST:PORT, such as 10.0.0.5:6379, without a protocol")
+        return found[0]
+
+
+@dataclass(frozen=True)
 class OneOf(Rule):
     """One of a few names, known only when asked for."""
 
@@ -181,6 +208,22 @@ class SomeOf(Rule):
 
     def spell(self, value: Any) -> list[str]:
         return list(value)
+
+
+@dataclass(frozen=True)
+class ObjectiveNames(SomeOf):
+    """One of the ``qualities``, and after it perhaps names of costs."""
+
+    qualities: Callable[[], Iterable[str]]
+
+    def parse(self, value: object) -> tuple[str, ...]:
+        named, qualities = super().parse(value), tuple(self.qualities())
+        if not named or named[0] not in qualities or any(name in qualities for name in named[1:]):
+            costs = ", ".join(name for name in self.names() if name not in qualities)
+            raise ValueError(
+                f"must be one of {', '.join(qualities)}, perhaps followed by costs: {costs} (as in accuracy,params)"
+            )
+        return named
 
 
 @dataclass(frozen=True)

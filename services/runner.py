@@ -6,7 +6,13 @@ import math
 import os
 import signal
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy.exc import OperationalError
 
 from search_space.architecture import families
 from search_space.errors import ConfigError, ConvscoutError, Problem, StudyInterrupted
@@ -14,15 +20,19 @@ from search_space.space import SearchSpace
 from services.budget import FIXED_S, Budget
 from services.config import StudyConfig
 from services.data_placement import shared_out, told, told_of_gpu
-from services.defaults import settled
+from services.defaults import settled, with_sampler
 from services.events import Listener, Loading, Notice, PhaseStarted, SearchStarted
 from services.executors.base import Executor
+from services.executors.cluster import surveyed
 from services.executors.in_process import InProcessExecutor
+from services.extension import extended
 from services.finish import Finish, Outcome, stored_outcome, tell_tracking
 from services.home import Home
 from services.interrupts import Interrupts
-from services.lease import holder, lease
-from services.placement import Placement, num_cores, place
+from services.lease import holder, lease, refuse_elsewhere
+from services.placement import Machine, Placement, num_cores, place
+from services.provenance import CODE_NOTE, code_version, difference
+from services.retrying import cause
 from services.search import Search, Setting
 from services.study import Ledger
 from services.tracking import mirror
@@ -31,7 +41,7 @@ from services.tracking.mirror import Mirror
 from services.tracking.source import ValidationLabels
 from services.tracking.store import TrackingStore
 from trials.batches import TrainingData
-from trials.precision import choose_device
+from trials.run import NO_ROOM
 from trials.sources import load
 from trials.splits import DataSplits
 
@@ -46,14 +56,16 @@ def search(config: StudyConfig, home: Home, listener: Listener, started_s: float
     ``started_s`` (seconds since 1970) is when the command began, from which its time budget counts.
     Raises ``StudyExistsError`` when the name is taken and ``StudyInterrupted`` on Ctrl-C.
     """
-    config.check_environment()
-    with lease(home.study(config.name)):
-        Ledger.refuse_existing(home, config.name)
-        splits = load_data(config, home, listener)
-        config = _settled(config, splits, listener)
-        ledger = Ledger.create(home, config, fingerprint=splits.fingerprint)
-        with ledger.clock(started_s):
-            return _run(ledger, splits, listener, _budget(config, started_s, config.time_s))
+    cluster = surveyed(config, home.root)
+    config.check_environment(cluster)
+    Ledger.refuse_existing(home, config.name)
+    if where := home.remember_storage():
+        listener(Notice(text=where))
+    splits = load_data(config, home, listener)
+    config = _settled(config, splits, listener, cluster)
+    Ledger.create(home, config, fingerprint=splits.fingerprint, code=code_version())
+    with owned(home, config.name, listener) as ledger, ledger.clock(started_s):
+        return _run(ledger, splits, listener, _budget(config, started_s, config.time_s), cluster)
 
 
 def resume(
@@ -62,23 +74,32 @@ def resume(
     listener: Listener,
     started_s: float,
     *,
-    trials: int | None = None,
-    time_s: float | None = None,
+    changes: Mapping[str, Any] | None = None,
+    accept_changes: bool = False,
+    take_over: bool = False,
 ) -> Outcome:
-    """Go on with a study where it was, in what it has left of its time.
+    """Go on with a study where it was, in what it has left of its budgets.
 
-    ``trials`` sets how many are trained in all; ``time_s`` grants that much time to this command.
-    Raises ``ConfigError`` when the data is no longer what the study began with.
+    ``changes`` are settings by field name, as ``services/extension.py`` understands them; a time that is not added
+    to the study's is granted to this command alone. ``accept_changes`` goes on although the images or the code are
+    no longer those that the study began with; ``take_over`` takes it from a controller that shows no sign of life.
+    Raises ``ConfigError`` for changes that are not possible or not accepted, and ``StudyLockedError`` when
+    another controller runs the study.
     """
     Ledger.require(home, name)
-    with lease(home.study(name)):
-        ledger = Ledger.open(home, name)
-        if trials is not None:
-            ledger.set_trials(trials)
-        splits = _same_data(ledger, listener)
+    with owned(home, name, listener, take_over=take_over) as ledger:
+        time_s, lasting = _own_time(ledger, changes or {})
+        config = extended(ledger.config, lasting)
+        cluster = surveyed(config, home.root)
+        _same_code(ledger, listener, accept_changes)
+        splits = same_data(ledger, config, listener, accept_changes)
+        # all that can be refused comes before the change is kept
+        config, _ = with_sampler(config, study_space(config, TrainingData.of(splits)))
+        if config != ledger.config:
+            ledger.extend(config)
         left_s = time_s or _time_left_s(ledger)
         with ledger.clock(started_s):
-            return _run(ledger, splits, listener, _budget(ledger.config, started_s, left_s))
+            return _run(ledger, splits, listener, _budget(ledger.config, started_s, left_s), cluster)
 
 
 def stop(home: Home, name: str) -> bool:
@@ -87,12 +108,13 @@ def stop(home: Home, name: str) -> bool:
     Raises ``ConvscoutError`` when it does not stop in time.
     """
     Ledger.require(home, name)
-    found = holder(home.study(name))
+    found = holder(home, name)
     if found is None:
         return False
+    refuse_elsewhere(found, name)
     os.kill(found.pid, signal.SIGTERM)
     patience = time.monotonic() + STOP_PATIENCE_S
-    while holder(home.study(name)) is not None:
+    while holder(home, name) == found:
         if time.monotonic() > patience:
             raise ConvscoutError(f"process {found.pid} did not stop within {STOP_PATIENCE_S:.0f} s")
         time.sleep(0.1)
@@ -104,16 +126,39 @@ def export(
 ) -> Path:
     """Write the study's ensemble to ``directory`` (default: its own), verified; returns where it lies."""
     ledger = Ledger.open(home, name)
-    return Finish(ledger, _same_data(ledger, listener), listener).export(directory)
+    return Finish(ledger, same_data(ledger, ledger.config, listener), listener).export(directory)
 
 
 def sync(home: Home, name: str, listener: Listener) -> int:
     """Bring MLflow up to date with a study that is not running; returns how many trials it lacked in part."""
     Ledger.require(home, name)
-    with lease(home.study(name)):
-        ledger = Ledger.open(home, name)
-        splits = _same_data(ledger, listener)
+    with owned(home, name, listener) as ledger:
+        splits = same_data(ledger, ledger.config, listener)
         return mirror.sync(ledger, TrackingStore.at(home), _validation_labels(splits))
+
+
+@contextmanager
+def owned(home: Home, name: str, listener: Listener, *, take_over: bool = False) -> Iterator[Ledger]:
+    """The study for as long as this process holds it."""
+
+    def told(text: str) -> None:
+        listener(Notice(text=text))
+
+    try:
+        with lease(home, name, take_over=take_over, told=told) as fence:
+            yield Ledger.open(home, name, fence)
+    except ConvscoutError as error:
+        if isinstance(error.__cause__, OSError):  # once there is room again
+            error.next_command = error.next_command or f"convscout resume {name}"
+        raise
+    except (OperationalError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in NO_ROOM:
+            raise
+        said = cause(error) if isinstance(error, OperationalError) else str(error)
+        raise ConvscoutError(
+            f"study {name!r} cannot go on: {said}; all that was saved before is kept",
+            next_command=f"convscout resume {name}",
+        ) from error
 
 
 def load_data(config: StudyConfig, home: Home, listener: Listener) -> DataSplits:
@@ -128,27 +173,74 @@ def load_data(config: StudyConfig, home: Home, listener: Listener) -> DataSplits
     return splits
 
 
-def _settled(config: StudyConfig, splits: DataSplits, listener: Listener) -> StudyConfig:
+def space_of(home: Home, name: str, listener: Listener) -> SearchSpace:
+    """What the study called ``name`` samples."""
+    ledger = Ledger.open(home, name)
+    return study_space(ledger.config, TrainingData.of(same_data(ledger, ledger.config, listener)))
+
+
+def _settled(
+    config: StudyConfig, splits: DataSplits, listener: Listener, cluster: Machine | None
+) -> StudyConfig:
     """``config`` with what it leaves open decided, and told."""
     data = TrainingData.of(splits)
-    placement, device = place(config, data), choose_device(config.device).type
-    decided = settled(config, data, workers=placement.workers, device=device, sharing=placement.per_gpu)
+    placement = place(config, data, cluster)
+    decided = settled(
+        config, data, workers=placement.workers, device=placement.device, sharing=placement.per_gpu
+    )
     if not config.families:
         count = f"{len(decided.families)} of {len(families.names())}"
         names = ", ".join(decided.families)
         listener(Notice(text=f"families: {names} ({count}; other ones with --families)"))
+    decided, told = with_sampler(decided, study_space(decided, data))
+    if told:
+        listener(Notice(text=told))
     return decided
 
 
-def _same_data(ledger: Ledger, listener: Listener) -> DataSplits:
-    splits = load_data(ledger.config, ledger.home, listener)
-    if splits.fingerprint != ledger.fingerprint:
+def same_data(
+    ledger: Ledger, config: StudyConfig, listener: Listener, accept_changes: bool = False
+) -> DataSplits:
+    splits = load_data(config, ledger.home, listener)
+    if splits.fingerprint == ledger.fingerprint:
+        return splits
+    prints = f"fingerprint {ledger.fingerprint[:12]}, now {splits.fingerprint[:12]}"
+    if not accept_changes:
         rule = (
-            f"must still be what study {ledger.name!r} began with (fingerprint {ledger.fingerprint[:12]}, "
-            f"now {splits.fingerprint[:12]}); restore the images, or begin a new study with another --study"
+            f"must still be what study {ledger.name!r} began with ({prints}); restore the images, begin a new study, "
+            f"or resume with --accept-changes, which keeps earlier trials for the sampler but not for the ensemble"
         )
         raise ConfigError([Problem(field="data", value=ledger.config.data, rule=rule)])
+    listener(Notice(text=f"the images changed ({prints}): earlier trials inform the sampler alone"))
+    ledger.set_note("fingerprint", splits.fingerprint)
     return splits
+
+
+def _same_code(ledger: Ledger, listener: Listener, accept_changes: bool) -> None:
+    """Raise ``ConfigError`` when other code would train what is still to be trained, unless that is accepted."""
+    now = code_version()
+    changed = difference(ledger.note(CODE_NOTE) or {}, now)
+    if not changed:
+        return
+    if not accept_changes:
+        rule = (
+            f"must be what study {ledger.name!r} began with, or its trials could not be compared: {changed}; "
+            f"go back to that version, or resume with --accept-changes"
+        )
+        raise ConfigError([Problem(field="code", value=version("convscout"), rule=rule)])
+    listener(Notice(text=f"the code changed: {changed}"))
+    ledger.set_note(CODE_NOTE, now)
+
+
+def _own_time(ledger: Ledger, changes: Mapping[str, Any]) -> tuple[float | None, dict[str, Any]]:
+    """Seconds that ``changes`` grant to this command alone, and the changes that last."""
+    lasting = dict(changes)
+    time = lasting.get("time_s")
+    if time is None or (isinstance(time, str) and time.startswith("+")):
+        return None, lasting
+    del lasting["time_s"]
+    seconds = extended(ledger.config, {"time_s": time}).time_s
+    return (None if seconds == ledger.config.time_s else seconds), lasting
 
 
 def _time_left_s(ledger: Ledger) -> float | None:
@@ -163,19 +255,27 @@ def _budget(config: StudyConfig, started_s: float, time_s: float | None) -> Budg
     return Budget(started_s=started_s, time_s=math.inf if time_s is None else time_s, trials=config.trials)
 
 
-def _run(ledger: Ledger, splits: DataSplits, listener: Listener, budget: Budget) -> Outcome:
+def _run(
+    ledger: Ledger, splits: DataSplits, listener: Listener, budget: Budget, cluster: Machine | None
+) -> Outcome:
     """Search until the budget is spent, then select, test and export; MLflow follows in its own thread."""
     store = TrackingStore.at(ledger.home)
     projection = Mirror(ledger, store, _validation_labels(splits))
     with Interrupts() as interrupts:
         try:
             projection.start()
-            max_members = _train(ledger, splits, budget, listener, projection, interrupts)
+            max_members, paused = _train(ledger, splits, budget, listener, projection, interrupts, cluster)
+            if paused:
+                raise StudyInterrupted(
+                    f"study {ledger.name!r} is paused; every trial has ended its epoch",
+                    next_command=f"convscout resume {ledger.name}",
+                )
             if interrupts.requested:
                 raise StudyInterrupted(
                     f"study {ledger.name!r} was interrupted; every finished epoch is kept",
                     next_command=f"convscout resume {ledger.name}",
                 )
+            projection.touch_plots()  # drawn while the ensemble is made
             outcome = Finish(ledger, splits, listener).run(max_members)
             tell_tracking(ledger, outcome)
         finally:
@@ -192,26 +292,32 @@ def _train(
     listener: Listener,
     projection: Mirror,
     interrupts: Interrupts,
-) -> int:
-    """Train until the budget is spent; returns how many members an ensemble may have."""
+    cluster: Machine | None,
+) -> tuple[int, bool]:
+    """Train until the budget is spent; returns how many members an ensemble may have, and whether it was paused."""
     config, data = ledger.config, TrainingData.of(splits)
-    placement = place(config, data)
+    placement = place(config, data, cluster)
     if placement.reason:
         listener(Notice(text=placement.reason))
-    data = shared_out(data, placement)
+    data = shared_out(data, placement, cluster)
     if where := told_of_gpu(data):
         listener(Notice(text=where))
-    executor = _executor(config, data, placement)
+    executor = _executor(config, data, placement, ledger.home)
     setting = Setting(
         space=study_space(config, data),
-        limits=config.limits,
         budget=budget,
         fingerprint=data.fingerprint,
+        num_validation=len(splits.validation),
         num_test=splits.num_test,
-        device=choose_device(config.device).type,
+        gpu_share=placement.gpu_share,
+        device=placement.device,
     )
     search = Search(
-        ledger, setting, listener=listener, touch=projection.touch, interrupted=lambda: interrupts.requested
+        ledger,
+        setting,
+        listener=listener,
+        touch=projection.touch,
+        interrupted=lambda: interrupts.requested or ledger.lost,
     )
     search.prepare()
     listener(
@@ -228,7 +334,7 @@ def _train(
     if search.has_work:
         executor.run(search)
     search.close()
-    return search.affordable_members
+    return search.affordable_members, search.paused
 
 
 def _validation_labels(splits: DataSplits) -> ValidationLabels:
@@ -265,7 +371,7 @@ def study_space(config: StudyConfig, data: TrainingData) -> SearchSpace:
     )
 
 
-def _executor(config: StudyConfig, data: TrainingData, placement: Placement) -> Executor:
+def _executor(config: StudyConfig, data: TrainingData, placement: Placement, home: Home) -> Executor:
     workers, gpus = placement.workers, placement.gpus
     if config.executor == "in-process":
         threads = config.threads or max(1, num_cores() // workers)
@@ -273,5 +379,11 @@ def _executor(config: StudyConfig, data: TrainingData, placement: Placement) -> 
     from services.executors.ray_tune import RayExecutor  # importing ray takes seconds
 
     return RayExecutor(
-        data, workers=workers, threads=config.threads or 1, gpus=gpus, gpu_share=placement.gpu_share
+        data,
+        workers=workers,
+        threads=config.threads or 1,
+        gpus=gpus,
+        gpu_share=placement.gpu_share,
+        address=config.ray_address,
+        scratch=home.study(config.name) if config.ray_address else None,
     )

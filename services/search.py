@@ -2,53 +2,71 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+import math
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from search_space.architecture import ArchitectureConfig
-from search_space.complexity import Complexity, measure
-from search_space.constraints import Limits
+from search_space.complexity import Complexity
 from search_space.errors import (
     ConvscoutError,
     DuplicateError,
+    ExhaustedError,
     LimitExceededError,
     StaleAttemptError,
     UnbuildableError,
+    UserError,
 )
-from search_space.latency import measure_latency
-from search_space.recipe import TrainingRecipe
-from search_space.space import Candidate, SearchSpace
+from search_space.space import SearchSpace
+from services.allowance import Allowance
 from services.budget import Budget, FinishCost
-from services.events import EpochEnded, Listener, Notice, TrialEnded, TrialEstimated, TrialStarted
+from services.candidates import Candidates
+from services.config import StudyConfig
+from services.events import (
+    BudgetsSpent,
+    EpochEnded,
+    Listener,
+    Notice,
+    TrialEnded,
+    TrialEstimated,
+    TrialStarted,
+)
+from services.extension import changed_fields, extended
+from services.fairness import Fair
+from services.inbox import CHANGE, ENQUEUE, PAUSE, RETRY, Inbox, Message
+from services.leftovers import sweep
 from services.pace import Pace
-from services.pruning import pruners
-from services.sampling import samplers
+from services.retention import Retention
 from services.study import Ledger, Proposal, TrialRecord
 from trials.config import Measurement, TrialConfig, TrialResult, TrialState
-from trials.precision import DTYPES
 from trials.run import Dispatch
 
 MAX_LOSSES = 3
 MAX_REJECTIONS = 100
-MAX_TOO_SLOW = 20
+MAX_TOO_LARGE = 20
 FIRST_RUNG_SHARE = 4  # a trial is worth starting when a quarter of its epochs fit, but no fewer than two
 
 OUT_OF_TIME = "the time is up"
 TOO_SLOW = "would not finish its first epochs in the time left"
+TOO_LONG = "would not finish its first epochs in the epochs left"
+NO_ROOM = "its checkpoints would not fit into what is left of the disk budget"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What the search needs to know beside its ledger. ``num_test`` images are judged at the end."""
+    """What the search needs to know beside its ledger.
+
+    ``num_test`` images are judged at the end; a trial takes ``gpu_share`` of a GPU.
+    """
 
     space: SearchSpace
-    limits: Limits
     budget: Budget
     fingerprint: str
+    num_validation: int
     num_test: int
+    gpu_share: float
     device: str
 
 
@@ -69,32 +87,42 @@ class Search:
         interrupted: Callable[[], bool],
     ) -> None:
         self._ledger = ledger
+        self._inbox = Inbox(ledger.home, ledger.name)
         self._config = ledger.config  # which each reading would parse anew, and executors poll
         self._setting = setting
+        self._allowance = Allowance(self._config, gpu_share=setting.gpu_share, images=setting.num_validation)
+        self._retention = Retention(ledger, self._config.disk, most_members=self._config.ensemble_size)
         self._listener = listener
         self._touch = touch
         self._interrupted = interrupted
-        self._sampler = samplers.get(self._config.sampler)
-        self._pruner = pruners.get(self._config.pruner)(setting.space.epochs)
+        self._candidates = Candidates(ledger, self._config, setting.space, torch.device(setting.device))
+        self._pruner = Fair.of(self._config)
         self._pace = Pace()
         self._running: dict[int, TrialRecord] = {}
         self._unfinished: deque[int] = deque()
-        self._trained: Counter[Candidate] = Counter()
-        self._completed: dict[Candidate, None] = {}  # in the order of their first completion
         self._proposed_all = False
+        self._exhausted = ""  # why the sampler has nothing left to propose
         self._judged = 0
+        self._revived = 0
+        self._paused = False
 
     def prepare(self) -> None:
-        """Take up what an earlier run left: unfinished trials first, then the portfolio if the study is new."""
+        """Take up what an earlier run left: unfinished trials first, then the portfolio of families not tried yet."""
+        self._inbox.discard(PAUSE)
+        sweep(self._ledger.home.study(self._ledger.name))
+        self._ledger.adopt_space(self._setting.space)
         self._unfinished.extend(record.number for record in self._ledger.unfinished())
         known = self._ledger.trials()
         self._judged = sum(record.state.judged for record in known)
         for record in known:
             self._learn_pace(record)
-            self._count(record)
-        if self._config.portfolio and not known:
-            for candidate in _cheapest_first(self._setting.space):
-                self._ledger.enqueue(self._setting.space.parameters(candidate))
+            self._candidates.count(record)
+            self._allowance.count(record)
+            self._close(record)
+            if record.state.judged:
+                self._retention.ended(record)
+        self._allowance.begin()
+        self._candidates.queue_portfolio()
 
     @property
     def has_work(self) -> bool:
@@ -108,21 +136,28 @@ class Search:
         return self._proposed_all and not self._running and not self._unfinished
 
     def should_stop(self) -> bool:
-        return self._interrupted() or self._training_left_s <= 0
+        paused = self._paused and not self._running
+        return bool(paused or self._interrupted() or self._training_left_s <= 0 or self._allowance.used_up)
 
     def next_dispatch(self) -> Dispatch | None:
-        if self.should_stop():
+        self._read_inbox()
+        if self.should_stop() or self._paused:
             return None
         while self._unfinished:
             if dispatch := self._take_up(self._unfinished.popleft()):
                 return dispatch
         if self._proposed_all:
             return None
-        record = self._propose()
-        if record is None:
-            self._proposed_all = True
-            return None
-        return self._dispatch(record)
+        if revived := self._revive():
+            return revived
+        if record := self._propose():
+            return self._dispatch(record)
+        # what the running ones were promised and will not use may be enough for another, and each may be repeated
+        repeated = self._exhausted and self._config.repeats > 1
+        self._proposed_all = not (self._running and (self._allowance.epochs_left < math.inf or repeated))
+        if self._proposed_all and self._exhausted:
+            self._listener(Notice(text=self._exhausted))
+        return None
 
     def on_estimate(self, number: int, attempt: int, epoch_s: float) -> bool:
         record = self._running[number]
@@ -140,24 +175,31 @@ class Search:
         before = self._running[number]
         try:
             pruned = self._ledger.report(number, attempt, measurement, self._pruner)
+            pruned = pruned and not before.reopened  # a revived one goes on to its end
         except StaleAttemptError:
             return False
         record = self._running[number] = self._ledger.trial(number)
         assert record.complexity is not None
         previous = before.measurements[-1] if before.measurements else None
         self._pace.observe(record.complexity, previous, measurement)
+        self._allowance.count(record)
         self._touch(number)
         self._listener(EpochEnded(trial=record, measurement=measurement))
+        self._tell_spending()
         if pruned:
-            self._finish(
-                number,
-                attempt,
-                TrialState.STOPPED,
-                f"{self._config.pruner} at epoch {measurement.epoch}",
-            )
+            self._prune(record)
+        self._read_inbox()
+        if self._paused and measurement.epoch < _epochs(record):
+            self._running.pop(number, None)  # unfinished in the ledger, for a resume to take up
+            return False
         return not pruned
 
     def on_end(self, result: TrialResult) -> None:
+        if result.state is TrialState.RUNNING:
+            raise ConvscoutError(
+                f"trial {result.number} cannot go on: {result.error}",
+                next_command=f"convscout resume {self._ledger.name}",
+            )
         reason = result.error or "trained all its epochs"
         self._finish(result.number, result.attempt, result.state, reason)
 
@@ -171,15 +213,71 @@ class Search:
 
     def close(self) -> None:
         """After the executor: when time ended the search, end the trials it broke off."""
-        if self._interrupted():
+        if self._interrupted() or self._paused:
             return
+        reason = self._allowance.used_up or OUT_OF_TIME
         for number in [*self._running, *self._unfinished]:
-            self._finish(number, self._ledger.trial(number).attempt, TrialState.STOPPED, OUT_OF_TIME)
+            self._finish(number, self._ledger.trial(number).attempt, TrialState.STOPPED, reason)
+        if self._allowance.used_up:
+            self._listener(Notice(text=f"the search ends: {self._allowance.used_up}"))
+
+    @property
+    def paused(self) -> bool:
+        """Whether another command asked to pause."""
+        return self._paused
 
     @property
     def affordable_members(self) -> int:
         """How large an ensemble can be finished in the time left, at most as large as the study wants."""
         return self._finish_cost.affordable_members(self._setting.budget.left_s, self._config.ensemble_size)
+
+    # what other commands ask
+
+    def _read_inbox(self) -> None:
+        for message in self._inbox.take():
+            try:
+                self._obey(message)
+            except UserError as error:
+                self._listener(Notice(text=error.message))
+
+    def _obey(self, message: Message) -> None:
+        if message.kind == CHANGE:
+            self._change(extended(self._config, message.content))
+        elif message.kind == ENQUEUE:
+            self._ledger.enqueue(message.content)
+            self._proposed_all = False
+        elif message.kind == RETRY:
+            self._unfinished.append(self.reopen(message.content["number"]).number)
+        elif message.kind == PAUSE:
+            self._paused = True
+            self._listener(Notice(text="pausing: each running trial ends its epoch first"))
+
+    def _change(self, config: StudyConfig) -> None:
+        """Go on under ``config``, of which no more is new than may change while a search runs."""
+        space = replace(
+            self._setting.space,
+            families=config.families,
+            epochs=config.epochs or self._setting.space.epochs,
+            overrides=config.space,
+        )
+        self._candidates.change(config, space)  # first, as the sampler may not suit the space
+        self._exhausted = ""
+        before, self._config = self._config, config
+        self._ledger.extend(config)
+        budget = self._setting.budget
+        more_s = (config.time_s or 0.0) - (before.time_s or 0.0)
+        self._setting = replace(
+            self._setting,
+            space=space,
+            budget=replace(budget, trials=config.trials, time_s=budget.time_s + more_s),
+        )
+        self._pruner = Fair.of(config)
+        self._allowance.grant(config)
+        self._ledger.adopt_space(space)
+        self._candidates.queue_portfolio()
+        self._proposed_all = False
+        changed = ", ".join(f"{name} = {value}" for name, value in changed_fields(before, config).items())
+        self._listener(Notice(text=f"changed: {changed}"))
 
     # inside
 
@@ -198,16 +296,29 @@ class Search:
 
     def _take_up(self, number: int) -> Dispatch | None:
         record = self._ledger.adopt(number)
-        if record.losses < MAX_LOSSES:
-            return self._dispatch(record)
-        self._finish(number, record.attempt, TrialState.FAILED, f"its worker died {record.losses} times")
-        return None
+        if record.config and record.config.dataset != self._setting.fingerprint:
+            self._finish(
+                number, record.attempt, TrialState.FAILED, "the images changed while it was unfinished"
+            )
+            return None
+        if record.losses >= MAX_LOSSES:
+            self._finish(number, record.attempt, TrialState.FAILED, f"its worker died {record.losses} times")
+            return None
+        if self._ledger.stops(number, self._pruner) and not record.reopened:
+            self._prune(record)  # it was broken off between its last word and its end
+            return None
+        return self._dispatch(record)
+
+    def _prune(self, record: TrialRecord) -> None:
+        reason = f"{self._config.pruner} at epoch {record.measurements[-1].epoch}"
+        self._finish(record.number, record.attempt, TrialState.STOPPED, reason)
 
     def _dispatch(self, record: TrialRecord) -> Dispatch:
         assert record.config is not None
         directory = self._ledger.directory(record.number)
         directory.claim(record.attempt)
         self._running[record.number] = record
+        self._allowance.count(record)
         self._touch(record.number)
         expected_s = self._pace.epoch_s(record.complexity) if record.complexity else None
         self._listener(TrialStarted(trial=record, epoch_s=expected_s))
@@ -223,9 +334,12 @@ class Search:
     def _propose(self) -> TrialRecord | None:
         """The next committed trial, or None when the budget has no room for another."""
         reasons: list[str] = []
-        while self._room() and reasons.count(TOO_SLOW) < MAX_TOO_SLOW:
-            self._queue_repeat()
-            proposal = self._ledger.propose(self._setting.space, self._sampler)
+        while self._room() and sum(map(reasons.count, (TOO_SLOW, TOO_LONG, NO_ROOM))) < MAX_TOO_LARGE:
+            try:
+                proposal = self._candidates.propose()
+            except ExhaustedError as error:
+                self._exhausted = error.message
+                break
             try:
                 return self._commit(proposal)
             except LimitExceededError as error:
@@ -234,43 +348,66 @@ class Search:
             except (DuplicateError, UnbuildableError) as error:
                 reasons.append(error.message)
                 self._ledger.reject(proposal.number, error.message)
+                if isinstance(error, DuplicateError):
+                    self._candidates.queue_neighbour(proposal)
             if len(reasons) == MAX_REJECTIONS:
                 self._give_up(reasons[-1])
                 return None
+        if NO_ROOM in reasons:
+            self._listener(
+                Notice(text="what checkpoints may take on disk is used up; no more trials are begun")
+            )
         return None
+
+    def _revive(self) -> Dispatch | None:
+        """Let the best stopped trial go on that is worth more than a new one now, if one is.
+
+        No more of them than an ensemble has members, each once, and only where time or epochs are the budget:
+        one of trials is spent when they are.
+        """
+        full, left = self._setting.space.epochs, self._allowance.epochs_left
+        full_s, left_s = full * (self._pace.median_epoch_s or 0.0), self._training_left_s
+        bounded = math.isfinite(self._setting.budget.time_s) or left < math.inf
+        if self.should_stop() or not bounded or self._revived == self._config.ensemble_size:
+            return None
+        if self._room() and left >= full and left_s >= full_s:
+            return None
+        for record in self._retention.resumable:
+            assert record.config is not None and record.complexity is not None
+            missing = record.config.recipe.epochs - len(record.measurements)
+            fits = missing <= left and missing * (self._pace.epoch_s(record.complexity) or 0.0) <= left_s
+            if fits and not record.reopened and record.config.dataset == self._setting.fingerprint:
+                self._revived += 1
+                return self._take_up(self.reopen(record.number).number)
+        return None
+
+    def reopen(self, number: int) -> TrialRecord:
+        """Let a trial that was stopped or failed go on when it is its turn; raises ``UserError`` for others."""
+        judged = self._ledger.trial(number).state.judged
+        record = self._ledger.reopen(number)
+        self._judged -= judged
+        self._retention.reopened(number)
+        return record
 
     def _give_up(self, reason: str) -> None:
         text = f"the last {MAX_REJECTIONS} candidates were all rejected, the last because {reason}"
-        if not self._trained:
+        if not self._candidates.trained:
             raise ConvscoutError(f"{text}; raise the limit, or narrow the knobs under [space]")
         self._listener(Notice(text=f"{text}; no more are proposed"))
-
-    def _queue_repeat(self) -> None:
-        """After what waits already, the next is a configuration that is to be trained again by another seed."""
-        repeats = self._config.repeats
-        if repeats == 1:
-            return
-        due = (candidate for candidate in self._completed if self._trained[candidate] < repeats)
-        if (repeat := next(due, None)) and not self._ledger.queued:
-            self._ledger.enqueue(self._setting.space.parameters(repeat), again=True)
 
     def _room(self) -> bool:
         allowed = self._setting.budget.trials
         if self.should_stop():
             return False
-        return allowed is None or self._trained.total() < allowed
+        return allowed is None or self._candidates.trained < allowed
 
     def _commit(self, proposal: Proposal) -> TrialRecord:
+        """Raises what ``Candidates.cost`` does, and ``LimitExceededError`` when too little of a budget is left."""
         architecture, recipe = proposal.candidate
-        self._refuse_duplicate(proposal.candidate)
-        complexity = _cost(proposal.candidate, self._setting.space)
-        limits = self._setting.limits
-        limits.check(complexity)
-        if limits.max_latency is not None:
-            device = torch.device(self._setting.device)
-            limits.check(
-                complexity, latency_s=measure_latency(architecture, self._setting.space.image, device)
-            )
+        complexity, costs = self._candidates.cost(proposal.candidate)
+        running = [record.complexity for record in self._running.values() if record.complexity]
+        if not self._retention.makes_room([complexity, *running]):
+            raise LimitExceededError(NO_ROOM)
         config = TrialConfig(
             number=proposal.number,
             attempt=1,
@@ -278,30 +415,27 @@ class Search:
             architecture=architecture,
             recipe=recipe.with_epochs(self._fitting_epochs(complexity, recipe.epochs)),
             seed=self._config.seed * 1_000_003 + proposal.number,
+            objective=self._config.objective[0],
         )
-        record = self._ledger.commit(config, complexity)
-        self._count(record)
+        record = self._ledger.commit(config, complexity, costs)
+        self._candidates.count(record)
         return record
-
-    def _refuse_duplicate(self, candidate: Candidate) -> None:
-        repeats = self._config.repeats
-        if self._trained[_identity(*candidate)] >= repeats:
-            times = "once" if repeats == 1 else f"{repeats} times"
-            raise DuplicateError(f"this configuration was trained {times} already")
 
     def _fitting_epochs(self, complexity: Complexity, epochs: int) -> int:
         """As many of ``epochs`` as fit the time left, so that the learning rate is annealed when it ends."""
+        if self._allowance.epochs_left < _first_rung(epochs):
+            raise LimitExceededError(TOO_LONG)
+        affordable = min(epochs, self._allowance.epochs_left)
         epoch_s = self._pace.epoch_s(complexity)
         if epoch_s is None:
-            return epochs
+            return int(affordable)
         if not self._fits(epoch_s, epochs):
             raise LimitExceededError(TOO_SLOW)
-        return int(min(float(epochs), self._training_left_s / epoch_s))
+        return int(min(affordable, self._training_left_s / epoch_s))
 
     def _fits(self, epoch_s: float, epochs: int) -> bool:
         """Whether the first rung of a trial of ``epochs`` can be trained in the time left."""
-        first_rung = min(epochs, max(2, epochs // FIRST_RUNG_SHARE))
-        return self._training_left_s / epoch_s >= first_rung
+        return self._training_left_s / epoch_s >= _first_rung(epochs)
 
     def _finish(self, number: int, attempt: int, state: TrialState, reason: str) -> None:
         directory = self._ledger.directory(number)
@@ -311,20 +445,23 @@ class Search:
         except StaleAttemptError:
             return
         self._running.pop(number, None)
-        self._note_completion(record)
+        self._candidates.note_completion(record)
         self._judged += record.state.judged
-        directory.close()
+        self._close(record)
+        self._allowance.count(record)
+        if state.judged:
+            self._retention.ended(record)
         self._touch(number)
         self._listener(TrialEnded(trial=record))
+        self._tell_spending()
 
-    def _count(self, record: TrialRecord) -> None:
-        if record.trained and record.config:
-            self._trained[_identity(record.config.architecture, record.config.recipe)] += 1
-        self._note_completion(record)
+    def _close(self, record: TrialRecord) -> None:
+        if record.trained and record.state is not TrialState.RUNNING:
+            self._ledger.directory(record.number).close(resumable=record.state is TrialState.STOPPED)
 
-    def _note_completion(self, record: TrialRecord) -> None:
-        if record.state is TrialState.COMPLETED and record.config:
-            self._completed[_identity(record.config.architecture, record.config.recipe)] = None
+    def _tell_spending(self) -> None:
+        if spendings := (*self._allowance.spendings(), *self._retention.spendings()):
+            self._listener(BudgetsSpent(spendings=spendings))
 
     def _learn_pace(self, record: TrialRecord) -> None:
         previous = None
@@ -334,26 +471,10 @@ class Search:
             previous = measurement
 
 
-def _identity(architecture: ArchitectureConfig, recipe: TrainingRecipe) -> Candidate:
-    """What makes two configurations the same: everything but the epochs, which depend on the time left."""
-    return architecture, recipe.with_epochs(1)
+def _epochs(record: TrialRecord) -> int:
+    return record.config.recipe.epochs if record.config else 0
 
 
-def _cheapest_first(space: SearchSpace) -> list[Candidate]:
-    """The portfolio by rising cost, so that the first results come soon; without what cannot be built.
-
-    Cost is told by activations, as in ``Pace``.
-    """
-    costs: list[tuple[int, Candidate]] = []
-    for candidate in space.portfolio():
-        try:
-            costs.append((_cost(candidate, space).activations, candidate))
-        except UnbuildableError:
-            continue
-    return [candidate for _, candidate in sorted(costs, key=lambda pair: pair[0])]
-
-
-def _cost(candidate: Candidate, space: SearchSpace) -> Complexity:
-    architecture, recipe = candidate
-    # "auto" is decided by its worker; of the formats it may choose, float32 takes the most memory
-    return measure(architecture, recipe, space.image, dtype=DTYPES.get(recipe.precision, torch.float32))
+def _first_rung(epochs: int) -> int:
+    """Epochs that a trial of ``epochs`` must be able to train to be worth starting."""
+    return min(epochs, max(2, epochs // FIRST_RUNG_SHARE))

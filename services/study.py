@@ -9,29 +9,46 @@ one transaction (``study_tables.py``). A proposal that was not committed leaves 
 from __future__ import annotations
 
 import datetime
-import fcntl
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import optuna
-from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, Trial
 from optuna.trial import TrialState as OptunaState
+from sqlalchemy.exc import IntegrityError
 
 from search_space.complexity import Complexity
-from search_space.errors import StaleAttemptError, StudyExistsError, StudyNotFoundError, UnknownNameError
+from search_space.errors import (
+    StaleAttemptError,
+    StudyExistsError,
+    StudyNotFoundError,
+    UnknownNameError,
+    UserError,
+)
 from search_space.space import Candidate, SearchSpace
 from services.config import StudyConfig
+from services.curves import Curve, Curves
+from services.distributions import distributions_of
+from services.fence import Fence, Holder
 from services.home import Home
+from services.migrations import SCHEMA, require_current
+from services.objectives import pareto_front
+from services.optuna_tables import SCHEMA_KEY, schemas
+from services.provenance import CODE_NOTE
+from services.pruning import Pruner
 from services.sampling import SamplerFactory
+from services.storage import open_storage
 from services.study_tables import StudyTables
 from trials.checkpoint import TrialDirectory
 from trials.config import Measurement, TrialConfig, TrialState
+from trials.kill_points import Write, durable
+from trials.qualities import QUALITIES, Quality
 
-SCHEMA = 1
 _MEASUREMENT = "measurement:"
 _OPTUNA_STATE = {
     TrialState.COMPLETED: OptunaState.COMPLETE,
@@ -45,16 +62,19 @@ _OPTUNA_STATE = {
 class TrialRecord:
     """What the ledger knows of one trial.
 
-    ``config`` is None only for a proposal that was never committed. ``reason`` says why the trial
-    ended as it did, in a few words. ``losses`` counts the workers that died on it. Times are aware.
+    ``config`` is None only for a proposal that was never committed. ``costs`` are those the study makes
+    small, by objective. ``reason`` says why the trial ended as it did, in a few words. ``losses`` counts the
+    workers that died on it, ``reopened`` how often it was let go on after it had ended. Times are aware.
     """
 
     number: int
     state: TrialState
     attempt: int
     losses: int
+    reopened: int
     config: TrialConfig | None
     complexity: Complexity | None
+    costs: Mapping[str, float]
     measurements: tuple[Measurement, ...]
     reason: str
     started_at: datetime.datetime | None
@@ -62,13 +82,43 @@ class TrialRecord:
 
     @property
     def best(self) -> Measurement | None:
-        """The epoch with the highest validation accuracy (the first of equals), or None before any."""
-        return max(self.measurements, key=lambda m: (m.val_accuracy, -m.epoch), default=None)
+        """The epoch that the study's objective finds best (the first of equals), or None before any."""
+        return self.quality.best(self.measurements)
+
+    @property
+    def quality(self) -> Quality:
+        """What epochs are judged by."""
+        return QUALITIES[self.config.objective if self.config else "accuracy"]
+
+    @property
+    def score(self) -> float | None:
+        """What the best epoch is worth, or None before any."""
+        return self.quality.value(self.best) if self.best else None
+
+    @property
+    def goodness(self) -> float:
+        """The score turned so that more is better, and worst of all before any."""
+        return self.quality.goodness(self.best) if self.best else -math.inf
 
     @property
     def trained(self) -> bool:
         """Whether the trial counts against the budget: it was committed, whatever came of it."""
         return self.config is not None and self.state is not TrialState.REJECTED
+
+    @property
+    def curve(self) -> Curve | None:
+        """What pruners see of the trial; None of one that never ran, or failed, and so is nobody's rival."""
+        running = self.state is TrialState.RUNNING
+        if self.config is None or not (running or self.state.judged):
+            return None
+        return Curve(
+            number=self.number,
+            family=self.family,
+            epochs=self.config.recipe.epochs,
+            values=tuple(map(self.quality.goodness, self.measurements)),
+            costs=tuple(self.costs.values()),
+            running=running,
+        )
 
     @property
     def family(self) -> str:
@@ -84,6 +134,9 @@ class TrialRecord:
             "attempt": self.attempt,
             "family": self.family,
             "reason": self.reason,
+            "objective": self.quality.name,
+            "score": self.score,
+            "costs": dict(self.costs),
             "val_accuracy": best.val_accuracy if best else None,
             "best_epoch": best.epoch if best else None,
             "epochs": len(self.measurements),
@@ -110,13 +163,14 @@ class Ledger:
     from one thread; others may read at the same time.
     """
 
-    def __init__(self, home: Home, storage: optuna.storages.RDBStorage, name: str) -> None:
+    def __init__(self, home: Home, tables: StudyTables, name: str) -> None:
         self.home = home
         self.name = name
-        self._tables = StudyTables(storage, name)
+        self._tables = tables
         self._memory = self._tables.memory
         self._study = optuna.load_study(study_name=name, storage=self._memory)
         self._records: dict[int, tuple[FrozenTrial, TrialRecord]] = {}
+        self._curves, self._drawn = Curves(), list[FrozenTrial]()
         self._tick: Callable[[], None] = lambda: None
 
     @classmethod
@@ -129,19 +183,25 @@ class Ledger:
             )
 
     @classmethod
-    def create(cls, home: Home, config: StudyConfig, *, fingerprint: str) -> Ledger:
-        """Begin a study on the data of that ``fingerprint``; raises ``StudyExistsError`` when the name is taken."""
+    def create(
+        cls, home: Home, config: StudyConfig, *, fingerprint: str, code: Mapping[str, str] | None = None
+    ) -> Ledger:
+        """Begin a study on the data of that ``fingerprint``, trained by the ``code`` of ``provenance.py``.
+
+        Raises ``StudyExistsError`` when the name is taken.
+        """
         cls.refuse_existing(home, config.name)
-        storage = open_storage(home)
-        # one without the facts below was cut short here, and is made anew
-        optuna.create_study(
-            storage=storage, study_name=config.name, direction="maximize", load_if_exists=True
-        )
-        ledger = cls(home, storage, config.name)
-        for key, value in (("config", config.to_dict()), ("fingerprint", fingerprint), ("schema", SCHEMA)):
-            ledger._put(key, value)
-        ledger._tables.save()
-        return ledger
+        facts = {"config": config.to_dict(), "fingerprint": fingerprint, SCHEMA_KEY: SCHEMA}
+        facts |= {CODE_NOTE: dict(code)} if code else {}
+        try:
+            with durable(Write.CREATE):
+                tables = StudyTables.create(
+                    open_storage(home), config.name, config.objectives.directions, facts
+                )
+        except IntegrityError:  # another process was faster
+            cls.refuse_existing(home, config.name)
+            raise
+        return cls(home, tables, config.name)
 
     @classmethod
     def require(cls, home: Home, name: str) -> None:
@@ -152,18 +212,31 @@ class Ledger:
             raise StudyNotFoundError(f"no study {name!r} under {home.root}; studies there: {known}")
 
     @classmethod
-    def open(cls, home: Home, name: str) -> Ledger:
-        """The study called ``name``; raises ``StudyNotFoundError`` as ``require`` does."""
+    def open(cls, home: Home, name: str, fence: Fence | None = None) -> Ledger:
+        """The study called ``name``, to be written through the ``fence`` of its lease.
+
+        Without one it is for reading, and may be written while nobody holds it. Raises ``StudyNotFoundError`` as
+        ``require`` does, and ``UserError`` for a study of another schema.
+        """
         cls.require(home, name)
-        return cls(home, open_storage(home), name)
+        engine = fence.engine if fence else open_storage(home)
+        require_current(engine, name)
+        return cls(home, StudyTables(engine, name, fence), name)
 
     @classmethod
     def names(cls, home: Home) -> list[str]:
         """All studies under ``home``, oldest first."""
-        if not home.database.exists():
-            return []
-        summaries = optuna.get_all_study_summaries(open_storage(home), include_best_trial=False)
-        return [summary.study_name for summary in summaries if "schema" in summary.user_attrs]
+        return list(schemas(open_storage(home))) if home.has_ledger else []
+
+    @property
+    def holder(self) -> Holder | None:
+        """The process that ran the study when it was opened, unless that is known to have ended."""
+        return self._tables.fence.known.living_holder
+
+    @property
+    def lost(self) -> bool:
+        """Whether another process has taken the study over, so that nothing more may be written."""
+        return self._tables.fence.lost
 
     def note(self, key: str) -> Any | None:
         """A study-level fact, or None."""
@@ -172,7 +245,7 @@ class Ledger:
     def set_note(self, key: str, value: Any) -> None:
         """Keep a study-level fact (JSON types)."""
         self._put(key, value)
-        self._tables.save()
+        self._save(Write.NOTE)
 
     @property
     def config(self) -> StudyConfig:
@@ -184,9 +257,23 @@ class Ledger:
         """Of the data that the study began with."""
         return str(self.note("fingerprint"))
 
-    def set_trials(self, trials: int) -> None:
-        """Change how many trials are trained in all. Raises ``ConfigError`` for a number that is not allowed."""
-        self.set_note("config", replace(self.config, trials=trials).to_dict())
+    def extend(self, config: StudyConfig) -> None:
+        """Let ``config`` be what is asked of the study from now on."""
+        self.set_note("config", config.to_dict())
+
+    def adopt_space(self, space: SearchSpace) -> None:
+        """Let trials of an earlier, narrower or wider space inform the sampler of ``space``."""
+        self._memory.redistribute(distributions_of(space))
+
+    def proposed_families(self) -> set[str]:
+        """The families of all trials that were proposed, or wait to be."""
+        trials = self._study.get_trials(deepcopy=False)
+        waiting = (trial.system_attrs.get("fixed_params", {}) for trial in trials)
+        return {
+            params["family"]
+            for params in (*waiting, *(trial.params for trial in trials))
+            if "family" in params
+        } | {record.family for record in self.trials()}
 
     @property
     def spent_s(self) -> float:
@@ -204,11 +291,11 @@ class Ledger:
         self._tick = tick
         try:
             tick()
-            self._tables.save()
+            self._save(Write.CLOCK)
             yield
         finally:
             tick()
-            self._tables.save()
+            self._save(Write.CLOCK)
 
     def directory(self, number: int) -> TrialDirectory:
         """Where the files of a trial lie."""
@@ -219,7 +306,7 @@ class Ledger:
     def enqueue(self, parameters: Mapping[str, object], *, again: bool = False) -> None:
         """Queue ``parameters`` as a proposal; those proposed before only if ``again``."""
         self._study.enqueue_trial(dict(parameters), skip_if_exists=not again)
-        self._tables.save()
+        self._save(Write.ENQUEUE)
 
     @property
     def queued(self) -> bool:
@@ -233,7 +320,7 @@ class Ledger:
         interrupted study proposes what an uninterrupted one would.
         """
         asked = len(self._study.get_trials(deepcopy=False))
-        self._study.sampler = sampler(self.config.seed * 100_003 + asked)
+        self._study.sampler = sampler(self._study, self._notes["config"]["seed"] * 100_003 + asked)
         trial = self._study.ask()
         try:
             return Proposal(number=trial.number, candidate=space.suggest(trial))
@@ -241,11 +328,14 @@ class Ledger:
             self._study.tell(trial.number, state=OptunaState.FAIL)
             raise
 
-    def commit(self, config: TrialConfig, complexity: Complexity) -> TrialRecord:
-        """From here on the trial survives a crash."""
+    def commit(
+        self, config: TrialConfig, complexity: Complexity, costs: Mapping[str, float] | None = None
+    ) -> TrialRecord:
+        """From here on the trial survives a crash. ``costs`` are those the study makes small, by objective."""
+        self._set(config.number, "costs", dict(costs or {}))
         self._set(config.number, "complexity", complexity.to_dict())
         self._set(config.number, "config", config.to_dict())
-        self._tables.save()
+        self._save(Write.COMMIT)
         return self.trial(config.number)
 
     def reject(self, number: int, reason: str, excess: Mapping[str, float] | None = None) -> None:
@@ -264,8 +354,8 @@ class Ledger:
 
     # training
 
-    def report(self, number: int, attempt: int, measurement: Measurement, pruner: BasePruner) -> bool:
-        """Record an epoch; returns whether the pruner wants the trial to stop, which after its last makes no sense.
+    def report(self, number: int, attempt: int, measurement: Measurement, pruner: Pruner) -> bool:
+        """Record an epoch; returns whether the pruner wants the trial to stop.
 
         Raises ``StaleAttemptError`` for a word of an attempt that was replaced. An epoch that is
         already recorded is left as it is.
@@ -274,10 +364,21 @@ class Ledger:
         if any(known.epoch == measurement.epoch for known in record.measurements):
             return False
         self._set(number, f"{_MEASUREMENT}{measurement.epoch:04d}", measurement.to_dict())
-        self._memory.set_trial_intermediate_value(number, measurement.epoch, measurement.val_accuracy)
-        stop = pruner.prune(self._study, self._memory.get_trial(number))
-        self._tables.save()
-        return stop and record.config is not None and measurement.epoch < record.config.recipe.epochs
+        value = record.quality.value(measurement)
+        self._memory.set_trial_intermediate_value(number, measurement.epoch, value)
+        stop = self.stops(number, pruner)
+        self._save(Write.REPORT)
+        return stop
+
+    def stops(self, number: int, pruner: Pruner) -> bool:
+        """Whether ``pruner`` wants the trial to stop after the epochs it reported, which after all makes no sense."""
+        curves = self._current_curves()
+        curve = curves.get(number)
+        return (
+            curve is not None
+            and 0 < len(curve.values) < curve.epochs
+            and pruner.stops(curve, curves.rivals(number))
+        )
 
     def finish(self, number: int, attempt: int, state: TrialState, reason: str) -> TrialRecord:
         """Make a trial final. Repeating it changes nothing; an old attempt raises ``StaleAttemptError``."""
@@ -290,13 +391,43 @@ class Ledger:
         record = self.trial(number)
         assert record.config is not None and record.state is TrialState.RUNNING
         self._set(number, "config", record.config.next_attempt().to_dict())
-        self._tables.save()
+        self._save(Write.ADOPT)
         return self.trial(number)
+
+    def reopen(self, number: int) -> TrialRecord:
+        """Let a trial that was stopped or failed go on, as unfinished as any that a crash broke off.
+
+        Raises ``UserError`` as ``check_reopenable`` does.
+        """
+        self.check_reopenable(number)
+        return self.retrain(number)
+
+    def retrain(self, number: int) -> TrialRecord:
+        """As ``reopen``, for a trial that ended in any way, whose files were lost; what it reported stays."""
+        record = self.trial(number)
+        self._memory.reopen(number)
+        self._set(number, "losses", 0)
+        self._set(number, "reopened", record.reopened + 1)
+        self._save(Write.REOPEN)
+        return self.trial(number)
+
+    def check_reopenable(self, number: int) -> None:
+        """Raise ``UserError`` for a trial that was neither stopped nor failed."""
+        record = self.trial(number)
+        if record.config is None or record.state not in (TrialState.STOPPED, TrialState.FAILED):
+            raise UserError(
+                f"trial {number} of study {self.name!r} is {record.state}; only a trial that was stopped or "
+                f"failed can go on"
+            )
 
     def lose(self, number: int) -> None:
         """Count that a worker died on this trial."""
         self._set(number, "losses", self.trial(number).losses + 1)
-        self._tables.save()
+        self._save(Write.LOSE)
+
+    def is_unfinished(self, number: int) -> bool:
+        """Whether the trial was begun and never ended, so that a resume takes it up."""
+        return self._tables.saved[number].state is OptunaState.RUNNING
 
     def unfinished(self) -> list[TrialRecord]:
         """The trials that an earlier run of the study broke off."""
@@ -312,17 +443,33 @@ class Ledger:
             raise UnknownNameError(f"study {self.name!r} has no trial {number}; it has 0 to {len(saved) - 1}")
         return self._record(saved[number])
 
+    @property
+    def numbers(self) -> list[int]:
+        """Of every trial that was proposed, or waits to be."""
+        return sorted(self._tables.saved)
+
     def trials(self) -> list[TrialRecord]:
         """Every trial that was proposed, by number; waiting ones are left out."""
         saved = self._tables.saved.values()
         return [self._record(trial) for trial in saved if trial.state is not OptunaState.WAITING]
 
+    def front(self) -> list[TrialRecord]:
+        """The judged trials that no other one beats in every objective."""
+        judged = [record for record in self.trials() if record.state.judged and record.best]
+        points = [(record.goodness, *(-cost for cost in record.costs.values())) for record in judged]
+        return [judged[index] for index in pareto_front(points)]
+
     @property
     def _notes(self) -> Mapping[str, Any]:
+        self._tables.fence.check()
         return self._memory.get_study_user_attrs(self._memory.STUDY)
 
     def _put(self, key: str, value: Any) -> None:
         self._memory.set_study_user_attr(self._memory.STUDY, key, value)
+
+    def _save(self, write: Write) -> None:
+        with durable(write):
+            self._tables.save()
 
     def _set(self, number: int, key: str, value: Any) -> None:
         self._memory.set_trial_user_attr(number, key, value)
@@ -334,6 +481,15 @@ class Ledger:
             record = _parsed(frozen)
             self._records[frozen.number] = (frozen, record)
         return record
+
+    def _current_curves(self) -> Curves:
+        """The curves of all trials; those that changed since they were last asked for are drawn anew."""
+        trials = self._memory.get_all_trials(self._memory.STUDY, deepcopy=False)
+        for drawn, frozen in zip_longest(self._drawn, trials):
+            if drawn is not frozen:  # Optuna replaces what it changes
+                self._curves.set(frozen.number, self._record(frozen).curve)
+        self._drawn = trials
+        return self._curves
 
     def _current(self, number: int, attempt: int) -> TrialRecord:
         record = self._record(self._memory.get_trial(number))
@@ -349,20 +505,16 @@ class Ledger:
             return
         # the reason first: once the state is told, Optuna accepts no more attributes
         self._set(number, "ended", {"state": str(state), "reason": reason})
-        best = record.best
-        value = best.val_accuracy if state is TrialState.COMPLETED and best else None
-        self._study.tell(number, value, state=told or _OPTUNA_STATE[state], skip_if_finished=True)
+        told = told or _OPTUNA_STATE[state]
+        if record.costs and state.judged and record.best:
+            told = OptunaState.COMPLETE  # to Optuna a stopped trial has no place on a front
+        values = None
+        if told is OptunaState.COMPLETE:
+            assert record.score is not None
+            values = [record.score, *record.costs.values()]
+        self._study.tell(number, values, state=told, skip_if_finished=True)
         self._tick()
-        self._tables.save()
-
-
-def open_storage(home: Home) -> optuna.storages.RDBStorage:
-    """The storage of ``home``; a writer waits up to a minute for another before it gives up."""
-    home.root.mkdir(parents=True, exist_ok=True)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # what it has to say, a listener says
-    with (home.root / ".ledger.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two processes that make a fresh database at once break it
-        return optuna.storages.RDBStorage(home.storage_url, engine_kwargs={"connect_args": {"timeout": 60}})
+        self._save(Write.END)
 
 
 def _parsed(frozen: FrozenTrial) -> TrialRecord:
@@ -377,8 +529,10 @@ def _parsed(frozen: FrozenTrial) -> TrialRecord:
         state=TrialState(ended.get("state", TrialState.RUNNING)),
         attempt=config.attempt if config else 0,
         losses=attributes.get("losses", 0),
+        reopened=attributes.get("reopened", 0),
         config=config,
         complexity=Complexity.from_dict(attributes["complexity"]) if "complexity" in attributes else None,
+        costs=attributes.get("costs", {}),
         measurements=tuple(measurements),
         reason=ended.get("reason", ""),
         started_at=_aware(frozen.datetime_start),

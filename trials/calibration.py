@@ -171,7 +171,7 @@ def _key(config: TrialConfig, image: ImageSpec, device: torch.device) -> str:
 
 def write_precision(file: Path, precision: Precision) -> None:
     """Let ``file`` say ``precision``; of several writers one wins. Lost with the power, it is found anew."""
-    atomic_write(file, json.dumps({"precision": precision.name}).encode(), durable=False)
+    atomic_write(file, json.dumps({"precision": precision.name}).encode(), synced=False)
 
 
 def read_precision(file: Path, device: torch.device) -> Precision | None:

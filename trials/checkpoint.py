@@ -10,7 +10,8 @@ then the best epoch before it stays.
 
     epoch-EEEE.HASH.pt             everything needed to go on after epoch E
     best-EEEE.HASH.safetensors     weights of the best epoch and its validation probabilities
-    attempt                        number of the attempt that may write here; none may when it is missing
+    attempt                        number of the attempt that may write here; "ended" when none may any more
+    discarded                      there when the epochs above were dropped on purpose
     precision.json                 number format and layout that all its attempts compute in
 """
 
@@ -32,8 +33,11 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
 from search_space.errors import CorruptCheckpointError, StaleAttemptError
+from trials.kill_points import Write, durable
 
 KEEP = 2
+_ENDED = b"ended"
+_DISCARDED = "discarded"
 _NAME = re.compile(r"(?P<kind>epoch|best)-(?P<epoch>\d{4})\.(?P<hash>[0-9a-f]{16})\.(pt|safetensors)")
 _WEIGHTS = "weights."
 _PROBABILITIES = "validation_probabilities"
@@ -48,21 +52,22 @@ class BestEpoch:
     probabilities: Tensor
 
 
-def atomic_write(path: Path, content: bytes | memoryview, *, durable: bool = True) -> None:
+def atomic_write(path: Path, content: bytes | memoryview, *, synced: bool = True) -> None:
     """Write ``content`` to ``path`` so that a reader sees the old file or the whole new one, never a part.
 
-    Unless ``durable``, the new file is there for every process at once, but not yet safe from a loss of power.
+    Unless ``synced``, the new file is there for every process at once, but not yet safe from a loss of power.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(content)
-        if durable:
+        if synced:
             _fsync(temporary)
-        temporary.replace(path)
+        with durable(Write.RENAME):
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    if durable:
+    if synced:
         _fsync(path.parent)  # else the rename itself could be lost with the power
 
 
@@ -82,11 +87,14 @@ class TrialDirectory:
         self.path = path
 
     def claim(self, attempt: int) -> None:
-        """Make ``attempt`` the only one that may write here, and sweep up what a crash left."""
+        """Make ``attempt`` the only one that may write here, and sweep up what a crash left.
+
+        The first begins with nothing: what lies there is of another trial, which the ledger no longer knows.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         atomic_write(self.path / "attempt", str(attempt).encode())
-        damaged = [path for path in self._files("best") if not _is_whole(path)]
-        for leftover in [*self.path.glob(".*.tmp"), *damaged]:
+        unwanted = [path for path, whole in self.inspect().items() if attempt == 1 or not whole]
+        for leftover in [*self.path.glob(".*.tmp"), *unwanted, self.path / _DISCARDED]:
             leftover.unlink(missing_ok=True)
 
     def check_attempt(self, attempt: int) -> None:
@@ -107,11 +115,11 @@ class TrialDirectory:
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         self.settle()
-        self._write("epoch", epoch, buffer.getbuffer(), "pt", durable=True)
+        self._write("epoch", epoch, buffer.getbuffer(), "pt", synced=True)
         for old in [*self._files("epoch")[KEEP:], *self._files("best")[1:]]:
             old.unlink(missing_ok=True)
-        if self._attempt() is None:  # the trial ended meanwhile
-            self._discard_epochs()
+        if not (self.path / "attempt").exists():  # the trial ended meanwhile, for good
+            self.discard_epochs()
 
     def load_epoch(self) -> dict[str, Any] | None:
         """The newest undamaged epoch state, or None when there is none."""
@@ -127,13 +135,14 @@ class TrialDirectory:
         """Keep ``weights`` and validation ``probabilities`` (N, K) as those of the best epoch so far."""
         tensors = {_WEIGHTS + name: value.contiguous() for name, value in weights.items()}
         tensors[_PROBABILITIES] = probabilities.contiguous()
-        self._write("best", epoch, save_safetensors(tensors), "safetensors", durable=False)
+        self._write("best", epoch, save_safetensors(tensors), "safetensors", synced=False)
 
     def settle(self) -> None:
         """Make the best epoch safe from a loss of power, too."""
         if path := self.best_file():
-            _fsync(path)
-            _fsync(self.path)
+            with durable(Write.SETTLE):
+                _fsync(path)
+                _fsync(self.path)
 
     def load_best(self) -> BestEpoch | None:
         """The best epoch that was kept undamaged, or None when there is none."""
@@ -151,27 +160,74 @@ class TrialDirectory:
         """Where the best epoch lies, for tracking and audits."""
         return next(iter(self._files("best")), None)
 
-    def close(self) -> None:
-        """The trial is final: let no attempt write here any more, and free the space of epoch states."""
-        (self.path / "attempt").unlink(missing_ok=True)
-        self._discard_epochs()
+    def close(self, *, resumable: bool = False) -> None:
+        """The trial ended: let no attempt write here any more, and free the space of epoch states.
+
+        If ``resumable`` they stay, also one that is just being written, and another attempt may ``claim`` them.
+        Repeating it changes nothing.
+        """
+        with durable(Write.CLOSE):
+            if not resumable:
+                (self.path / "attempt").unlink(missing_ok=True)
+                self.discard_epochs()
+            elif self.claimed:
+                atomic_write(self.path / "attempt", _ENDED)
+
+    def discard_epochs(self) -> None:
+        """Free the space of epoch states: the trial cannot go on."""
+        for path in self._files("epoch"):
+            with durable(Write.DISCARD):
+                path.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        """Free the space of all that was kept of the trial, and leave a word that this was meant."""
+        (self.path / _DISCARDED).touch()
+        for path in [*self._files("epoch"), *self._files("best")]:
+            with durable(Write.DISCARD):
+                path.unlink(missing_ok=True)
+
+    def inspect(self) -> dict[Path, bool]:
+        """Every epoch state and best epoch, newest first, and whether it is what was written."""
+        return {path: _is_whole(path) for path in [*self._files("epoch"), *self._files("best")]}
+
+    @property
+    def claimed(self) -> bool:
+        """Whether an attempt may write here."""
+        return self._attempt() is not None
+
+    @property
+    def discarded(self) -> bool:
+        """Whether what was kept was dropped on purpose."""
+        return (self.path / _DISCARDED).exists()
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The number of the best epoch that is kept undamaged, or None when there is none."""
+        return next((_epoch_of(path) for path in self._files("best") if _is_whole(path)), None)
+
+    @property
+    def resumable(self) -> bool:
+        """Whether there is an epoch state to go on from."""
+        return bool(self._files("epoch"))
+
+    @property
+    def num_bytes(self) -> int:
+        """How much the epoch states and the best epochs take on disk."""
+        return sum(path.stat().st_size for kind in ("epoch", "best") for path in self._files(kind))
 
     def _attempt(self) -> int | None:
-        """Which attempt may write here, or None when the trial is final."""
+        """Which attempt may write here, or None when the trial ended."""
         try:
-            return int((self.path / "attempt").read_text())
+            content = (self.path / "attempt").read_bytes()
         except FileNotFoundError:
             return None
-
-    def _discard_epochs(self) -> None:
-        for path in self._files("epoch"):
-            path.unlink(missing_ok=True)
+        return None if content == _ENDED else int(content)
 
     def _write(
-        self, kind: str, epoch: int, content: bytes | memoryview, suffix: str, *, durable: bool
+        self, kind: str, epoch: int, content: bytes | memoryview, suffix: str, *, synced: bool
     ) -> None:
         digest = hashlib.sha256(content).hexdigest()[:16]
-        atomic_write(self.path / f"{kind}-{epoch:04d}.{digest}.{suffix}", content, durable=durable)
+        atomic_write(self.path / f"{kind}-{epoch:04d}.{digest}.{suffix}", content, synced=synced)
 
     def _files(self, kind: str) -> list[Path]:
         """Files of one kind, newest epoch first."""

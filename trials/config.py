@@ -31,7 +31,8 @@ class TrialConfig:
     """Everything that defines a trial; a worker is sent this, never a model.
 
     ``number`` is the trial's number in the ledger, ``attempt`` counts from 1 and rises each time the
-    trial is taken up again, ``dataset`` is the fingerprint of the data it must see.
+    trial is taken up again, ``dataset`` is the fingerprint of the data it must see, ``objective`` the
+    quality (``trials/qualities.py``) by which its best epoch is chosen.
     """
 
     number: int
@@ -40,6 +41,7 @@ class TrialConfig:
     architecture: ArchitectureConfig
     recipe: TrainingRecipe
     seed: int
+    objective: str = "accuracy"
 
     def next_attempt(self) -> Self:
         """The same trial, taken up again."""
@@ -52,6 +54,7 @@ class TrialConfig:
             "attempt": self.attempt,
             "dataset": self.dataset,
             "seed": self.seed,
+            "objective": self.objective,
             "architecture": self.architecture.to_dict(),
             "recipe": self.recipe.to_dict(),
         }
@@ -81,7 +84,8 @@ class Measurement:
     """What one epoch showed.
 
     ``epoch`` counts from 1. Losses are means an image: ``val_loss`` the cross entropy in nats,
-    ``train_loss`` whatever the recipe makes small. ``elapsed_s`` is training and validation time since
+    ``train_loss`` whatever the recipe makes small. The other ``val_`` values are those of
+    ``trials/metrics.py``. ``elapsed_s`` is training and validation time since
     the trial began, over all its attempts; ``images_per_s`` is the training rate of this epoch, and
     ``precision`` the number format and memory layout it was computed in ("bfloat16 channels-last").
     """
@@ -90,6 +94,9 @@ class Measurement:
     train_loss: float
     val_loss: float
     val_accuracy: float
+    val_balanced_accuracy: float
+    val_macro_f1: float
+    val_calibration_error: float
     learning_rate: float
     elapsed_s: float
     images_per_s: float
@@ -114,7 +121,10 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialResult:
-    """How a trial ended, as its worker tells it. ``error`` is one line, empty unless FAILED."""
+    """How a trial ended, as its worker tells it, or RUNNING when it could not go on for no fault of its own.
+
+    ``error`` is one line, empty if it was COMPLETED.
+    """
 
     number: int
     attempt: int

@@ -33,6 +33,40 @@ def log_losses(likelihoods: Probabilities) -> npt.NDArray[np.float64]:
     return -np.log(np.maximum(likelihoods, _SMALLEST), dtype=np.float64)
 
 
+def balanced_accuracy(probabilities: Probabilities, labels: Labels) -> float:
+    """Mean over the classes of the share of their images that is answered rightly: (N, K), (N,) → [0, 1].
+
+    Classes without an image count nothing.
+    """
+    counts = confusion_matrix(probabilities, labels)
+    images = counts.sum(axis=1)  # (K,)
+    return float((counts.diagonal()[images > 0] / images[images > 0]).mean())
+
+
+def macro_f1(probabilities: Probabilities, labels: Labels) -> float:
+    """Mean over the classes of the harmonic mean of precision and recall: (N, K), (N,) → [0, 1].
+
+    Classes without an image count nothing; one that is never answered rightly counts 0.
+    """
+    counts = confusion_matrix(probabilities, labels)
+    images, answers = counts.sum(axis=1), counts.sum(axis=0)  # (K,) each
+    scores = 2 * counts.diagonal() / np.maximum(images + answers, 1)
+    return float(scores[images > 0].mean())
+
+
+def calibration_error(probabilities: Probabilities, labels: Labels, bins: int = 15) -> float:
+    """By how much confidence and accuracy differ on average: (N, K), (N,) → [0, 1].
+
+    The expected calibration error of Guo et al. (2017), "On calibration of modern neural networks", section
+    2, in ``bins`` of equal width.
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)  # (N,)
+    right = probabilities.argmax(axis=1) == labels
+    bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    gaps = np.bincount(bin_of, weights=right - confidence, minlength=bins)  # (bins,) summed differences
+    return float(np.abs(gaps).sum() / len(labels))
+
+
 def confusion_matrix(probabilities: Probabilities, labels: Labels) -> npt.NDArray[np.int64]:
     """How often class ``row`` was answered as class ``column``: (N, K), (N,) → (K, K) counts."""
     num_classes = probabilities.shape[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
@@ -21,9 +22,15 @@ from trials.cuda_graph import graphs_for
 from trials.determinism import deterministic_algorithms
 from trials.loss_scale import LossScale
 from trials.precision import Precision, choose_device, choose_precision, use_fast_kernels
+from trials.qualities import QUALITIES
 from trials.seeding import drawing_from
 from trials.train import TrainingState, train
 
+NO_ROOM = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+)  # no fault of the candidate, and the next would fare no better
 _INITIAL_PIXELS = 5_000 * 32 * 32  # seen before training by networks that derive weights from images
 
 
@@ -80,7 +87,8 @@ class TrialRun:
     def step(self) -> Progress:
         """Train one more epoch or its first steps, or say how the trial ended.
 
-        Raises ``StudyInterrupted`` when the run was asked to stop; the trial is then unfinished.
+        The result of a trial that the disk has no room for is that it is still running: unfinished. Raises
+        ``StudyInterrupted`` when the run was asked to stop; the trial is then unfinished, too.
         """
         try:
             measurement = next(self._news, None)
@@ -95,6 +103,8 @@ class TrialRun:
         except ConvscoutError as error:
             return self._ended(TrialState.FAILED, error.message)
         except Exception as error:  # a candidate may fail in any way; the study must go on
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                return self._ended(TrialState.RUNNING, f"{error.strerror}: {error.filename}")
             with suppress(OSError):  # the disk may be what failed
                 (self._directory.path / "error.txt").write_text(traceback.format_exc())
             first_line = next(iter(str(error).splitlines()), "")
@@ -194,6 +204,10 @@ class TrialRun:
         saved = self._directory.load_epoch()
         if saved is None:
             return
+        measurements = [Measurement.from_dict(values) for values in saved["measurements"]]
+        best = QUALITIES[self._config.objective].best(measurements)
+        if best and (self._directory.best_epoch or 0) < best.epoch:
+            return  # its weights are lost, and only training from the beginning brings them back
         state.model.load_state_dict(saved["model"])
         # its settings come from the recipe, and suit this device, which may be another
         settings = state.optimizer.state_dict()["param_groups"]
@@ -204,13 +218,14 @@ class TrialRun:
             state.loss_scale = LossScale(next(state.model.parameters()).device)
             state.loss_scale.load_state_dict(scale)
         state.epoch = saved["epoch"]
-        state.measurements = [Measurement.from_dict(values) for values in saved["measurements"]]
+        state.measurements = measurements
 
     def _save(self, state: TrainingState, writer: CheckpointWriter) -> None:
         writer.wait()  # it drops all best epochs but the newest, which must not be one that is not settled yet
         self._directory.check_attempt(self._config.attempt)
         assert state.probabilities is not None
-        best = max(state.measurements, key=lambda m: (m.val_accuracy, -m.epoch))
+        best = QUALITIES[self._config.objective].best(state.measurements)
+        assert best is not None
         if best.epoch == state.epoch:
             self._directory.save_best(state.epoch, state.judged.state_dict(), state.probabilities)
         if state.epoch == self._config.recipe.epochs:

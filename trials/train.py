@@ -114,14 +114,13 @@ def train(
         train_loss = losses[: index + 1].mean().item()  # the first read of a device that runs ahead
         trained = time.perf_counter()
         check_finite("training", train_loss, epoch)
-        val_loss, val_accuracy = _judge(state, validation, precision)
-        check_finite("validation", val_loss, epoch)
+        scores = _judge(state, validation, precision)
+        check_finite("validation", scores["val_loss"], epoch)
         before = state.measurements[-1].elapsed_s if state.measurements else 0.0
         measurement = Measurement(
             epoch=epoch,
             train_loss=train_loss,
-            val_loss=val_loss,
-            val_accuracy=val_accuracy,
+            **scores,
             learning_rate=rate,
             elapsed_s=before + time.perf_counter() - began,
             images_per_s=len(training) / (trained - began),
@@ -192,8 +191,14 @@ def training_step(
     return total
 
 
-def _judge(state: TrainingState, validation: Batches, precision: Precision) -> tuple[float, float]:
-    """Loss and accuracy on the validation images, whose probabilities are kept in ``state``."""
+def _judge(state: TrainingState, validation: Batches, precision: Precision) -> dict[str, float]:
+    """What a ``Measurement`` says of the validation images, whose probabilities are kept in ``state``."""
     state.probabilities = probabilities(state.judged, validation, precision)
     answers, labels = state.probabilities.numpy(), validation.labels.cpu().numpy()
-    return metrics.nll(answers, labels), metrics.accuracy(answers, labels)
+    return {
+        "val_loss": metrics.nll(answers, labels),
+        "val_accuracy": metrics.accuracy(answers, labels),
+        "val_balanced_accuracy": metrics.balanced_accuracy(answers, labels),
+        "val_macro_f1": metrics.macro_f1(answers, labels),
+        "val_calibration_error": metrics.calibration_error(answers, labels),
+    }

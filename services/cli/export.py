@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search_space.errors import DataError
-from services.cli.options import HomeOption, JsonOption, NameArgument
+from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
 from services.cli.output import print_json, print_line, print_table
 from services.home import Home
 
@@ -32,6 +32,7 @@ def export(
         typer.Option("--to", metavar="DIR", help="Where to; the study's own directory unless given."),
     ] = None,
     home: HomeOption = None,
+    storage: StorageOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write the study's ensemble as one verified model: ONNX, weights, labels, hashes, README.
@@ -41,7 +42,7 @@ def export(
     from services import runner
     from services.display import display
 
-    at = Home.at(home)
+    at = Home.at(home, storage)
     with display(quiet=json) as listener:
         directory = runner.export(at, name, to, listener)
     if json:

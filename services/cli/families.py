@@ -10,8 +10,9 @@ import typer
 
 from services.cli.options import JsonOption
 from services.cli.output import documentation_of, print_json, print_line, print_table, print_text, summary_of
-from services.cli.space import PANEL, describe_knobs, format_combinations, print_knobs
-from services.units import format_count
+from services.cli.overrides import SetOption
+from services.cli.space import PANEL, describe_knobs, print_knobs
+from services.units import format_combinations, format_count
 
 if TYPE_CHECKING:
     from search_space.architecture import ArchitectureConfig
@@ -67,10 +68,7 @@ def show(
     variant: Annotated[
         str | None, typer.Option(metavar="NAME", help="A published variant; else the default configuration.")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KNOB=VALUE", help="Set a knob, such as resnet.width=32; repeatable."),
-    ] = None,
+    settings: SetOption = None,
     image_size: Annotated[int, typer.Option(min=1, metavar="N", help="Side of the images in pixels.")] = 32,
     channels: Annotated[int, typer.Option(min=1, metavar="N", help="Channels of the images.")] = 3,
     classes: Annotated[int, typer.Option(min=2, metavar="N", help="Classes to tell apart.")] = 10,

@@ -20,7 +20,7 @@ def complete_study(context: typer.Context, incomplete: str) -> list[str]:
     """Names of studies that begin with ``incomplete``, for the shell."""
     from services.study import Ledger
 
-    home = Home.at(context.params.get("home"))
+    home = Home.at(context.params.get("home"), context.params.get("storage"))
     return [name for name in Ledger.names(home) if name.startswith(incomplete)]
 
 
@@ -28,6 +28,15 @@ HomeOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         "--home", envvar="CONVSCOUT_HOME", metavar="DIR", help="Where studies lie; ./runs unless given."
+    ),
+]
+StorageOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        envvar="CONVSCOUT_STORAGE",
+        metavar="URL",
+        help="PostgreSQL for the ledger, which the home remembers: postgresql+psycopg://USER@HOST:PORT/DATABASE.",
     ),
 ]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -51,14 +60,17 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     ``command`` gets what they say together, by field name and not checked yet.
     """
 
+    own = [each for each in _parameters(command) if each.name != "settings"]
+    named = {each.name for each in own}  # an argument of the command takes the place of an option
+    settings = {name: setting for name, setting in SETTINGS.items() if setting.flag and name not in named}
+
     # typer knows options by the parameters of a function, and these come from one declaration each
     @functools.wraps(command)
     def adapter(config: Path | None, **values: Any) -> None:
-        flags = {name: values.pop(name) for name in SETTINGS if name in values}
+        flags = {name: values.pop(name) for name in settings}
         command(settings=merge(load_toml(config) if config else {}, flags), **values)
 
-    own = [each for each in _parameters(command) if each.name != "settings"]
-    options = [_option(name, setting) for name, setting in SETTINGS.items() if setting.flag]
+    options = [_option(name, setting) for name, setting in settings.items()]
     config = inspect.Parameter(
         "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_ConfigOption
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime
 import shlex
 from collections import Counter
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.options import HomeOption, JsonOption, NameArgument
+from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
 from services.cli.output import print_json, print_line, print_table
 from services.home import Home
 from services.units import format_count
@@ -25,7 +26,7 @@ class Order(StrEnum):
     """What `trials` sorts by."""
 
     NUMBER = "number"
-    ACCURACY = "accuracy"
+    SCORE = "score"
     PARAMS = "params"
 
 
@@ -37,14 +38,14 @@ def add_to(app: typer.Typer) -> None:
     app.command("sync", rich_help_panel=PANEL)(sync)
 
 
-def studies(home: HomeOption = None, json: JsonOption = False) -> None:
+def studies(home: HomeOption = None, storage: StorageOption = None, json: JsonOption = False) -> None:
     """List the studies under the home.
 
     Example: convscout studies --json
     """
     from services.study import Ledger
 
-    at = Home.at(home)
+    at = Home.at(home, storage)
     summaries = [_summary(Ledger.open(at, name)) for name in Ledger.names(at)]
     if json:
         print_json(summaries)
@@ -57,14 +58,16 @@ def studies(home: HomeOption = None, json: JsonOption = False) -> None:
                 each["data"],
                 each["status"],
                 str(sum(each["trials"].values())),
-                _percent(each["best"]),
+                _score(each),
             ]
             for each in summaries
         ]
         print_table(["study", "data", "status", "trials", "best val"], rows, right=("trials", "best val"))
 
 
-def show(name: NameArgument, home: HomeOption = None, json: JsonOption = False) -> None:
+def show(
+    name: NameArgument, home: HomeOption = None, storage: StorageOption = None, json: JsonOption = False
+) -> None:
     """Show one study: what was asked, what came of it, where it lies.
 
     Example: convscout show quickstart
@@ -72,7 +75,7 @@ def show(name: NameArgument, home: HomeOption = None, json: JsonOption = False) 
     from services.finish import stored_outcome
     from services.study import Ledger
 
-    at = Home.at(home)
+    at = Home.at(home, storage)
     ledger = Ledger.open(at, name)
     summary, outcome = _summary(ledger), stored_outcome(ledger)
     if json:
@@ -81,7 +84,10 @@ def show(name: NameArgument, home: HomeOption = None, json: JsonOption = False) 
         return
     counts = ", ".join(f"{count} {state}" for state, count in summary["trials"].items()) or "none yet"
     print_line(f"study {name} on {summary['data']}: {summary['status']}; trials: {counts}")
-    print_line(f"best validation accuracy: {_percent(summary['best']) or 'none yet'}")
+    quality = summary["objective"][0].replace("_", " ")
+    print_line(f"best validation {quality}: {_score(summary) or 'none yet'}")
+    if len(summary["objective"]) > 1:
+        _print_front(ledger)
     print_line(f"directory: {at.study(name)}")
     if outcome:
         from rich.console import Console
@@ -99,15 +105,16 @@ def trials(
     sort: Annotated[Order, typer.Option(help="What to sort by.")] = Order.NUMBER,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Show only the first N.")] = None,
     home: HomeOption = None,
+    storage: StorageOption = None,
     json: JsonOption = False,
 ) -> None:
     """List the trials of a study.
 
-    Example: convscout trials quickstart --sort accuracy --limit 10
+    Example: convscout trials quickstart --sort score --limit 10
     """
     from services.study import Ledger
 
-    records = _sorted(Ledger.open(Home.at(home), name).trials(), sort)[:limit]
+    records = _sorted(Ledger.open(Home.at(home, storage), name).trials(), sort)[:limit]
     if json:
         print_json([record.to_dict() for record in records])
         return
@@ -115,7 +122,9 @@ def trials(
     print_table(columns, [_row(record) for record in records], right=("#", "params", "epochs", "val", "took"))
 
 
-def sync(name: NameArgument, home: HomeOption = None, json: JsonOption = False) -> None:
+def sync(
+    name: NameArgument, home: HomeOption = None, storage: StorageOption = None, json: JsonOption = False
+) -> None:
     """Bring MLflow up to date with a study that is not running, e.g. after its tracking server was away.
 
     Example: convscout sync quickstart
@@ -124,7 +133,7 @@ def sync(name: NameArgument, home: HomeOption = None, json: JsonOption = False) 
     from services.display import display
 
     with display(quiet=json) as listener:
-        behind = runner.sync(Home.at(home), name, listener)
+        behind = runner.sync(Home.at(home, storage), name, listener)
     if json:
         print_json({"study": name, "behind": behind})
     else:
@@ -133,25 +142,27 @@ def sync(name: NameArgument, home: HomeOption = None, json: JsonOption = False) 
 
 def _summary(ledger: Ledger) -> dict[str, Any]:
     from services.finish import stored_outcome
-    from services.lease import holder
+    from trials.config import TrialState
 
     records = ledger.trials()
-    scores = [record.best.val_accuracy for record in records if record.best and record.state != "failed"]
-    running = holder(ledger.home.study(ledger.name)) is not None
+    judged = [record for record in records if record.best and record.state is not TrialState.FAILED]
+    best = max(judged, key=lambda record: record.goodness, default=None)
+    running = ledger.holder is not None
     ended = stored_outcome(ledger) is not None
     return {
         "name": ledger.name,
         "data": ledger.config.data,
         "status": "running" if running else "finished" if ended else "interrupted",
         "trials": dict(Counter(str(record.state) for record in records)),
-        "best": max(scores, default=None),
+        "objective": list(ledger.config.objective),
+        "best": best.score if best else None,
         "directory": str(ledger.home.study(ledger.name)),
     }
 
 
 def _sorted(records: list[TrialRecord], order: Order) -> list[TrialRecord]:
-    if order is Order.ACCURACY:
-        return sorted(records, key=lambda each: -each.best.val_accuracy if each.best else 1.0)
+    if order is Order.SCORE:
+        return sorted(records, key=lambda each: -each.goodness)
     if order is Order.PARAMS:
         return sorted(records, key=lambda each: each.complexity.params if each.complexity else 0)
     return records
@@ -164,7 +175,7 @@ def _row(record: TrialRecord) -> list[str]:
         record.family,
         format_count(record.complexity.params) if record.complexity else "",
         epochs,
-        _percent(record.best.val_accuracy) if record.best else "",
+        "" if record.score is None else record.quality.text(record.score),
         str(record.state),
         _took(record.started_at, record.finished_at),
         record.reason,
@@ -175,5 +186,29 @@ def _took(begin: datetime.datetime | None, end: datetime.datetime | None) -> str
     return f"{(end - begin).total_seconds():.1f}s" if begin and end else ""
 
 
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.2%}"
+def _score(summary: Mapping[str, Any]) -> str:
+    """The best score of a study for a person, empty before any."""
+    from trials.qualities import QUALITIES
+
+    best: float | None = summary["best"]
+    return "" if best is None else QUALITIES[summary["objective"][0]].text(best)
+
+
+def _print_front(ledger: Ledger) -> None:
+    """The trials that no other one beats in every objective, best first."""
+    from services.objectives import COSTS
+
+    front = sorted(ledger.front(), key=lambda record: -record.goodness)
+    names = ledger.config.objective[1:]
+    rows = [
+        [
+            str(record.number),
+            record.family,
+            record.quality.text(record.score),
+            *(COSTS[name].text(record.costs[name]) for name in names),
+        ]
+        for record in front
+        if record.score is not None
+    ]
+    print_line("Pareto front:")
+    print_table(["#", "family", "val", *names], rows, right=("#", "val", *names))

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search_space.errors import ConfigError, Problem
 from services.cli.options import (
     HomeOption,
     JsonOption,
     NameArgument,
+    StorageOption,
     complete_study,
     started_s,
     with_settings,
 )
 from services.cli.output import print_json, print_line
-from services.config import SETTINGS, StudyConfig, to_toml
+from services.config import StudyConfig, to_toml
+from services.extension import check_spelling
 from services.home import Home
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 @with_settings
-def search(settings: dict[str, Any], home: HomeOption = None, json: JsonOption = False) -> None:
+def search(
+    settings: dict[str, Any], home: HomeOption = None, storage: StorageOption = None, json: JsonOption = False
+) -> None:
     """Run a new study: search, ensemble, test, export. It is named after its data unless --study is given.
 
     Example: convscout search --data folder:flowers --time 10m --max-params 1.5M
@@ -45,44 +48,69 @@ def search(settings: dict[str, Any], home: HomeOption = None, json: JsonOption =
     from services import runner
     from services.display import display
 
-    at = Home.at(home)
+    at = Home.at(home, storage)
     config = StudyConfig.from_options(_named(settings, at))
     with display(quiet=json) as listener:
         outcome = runner.search(config, at, listener, started_s())
     _tell(outcome, at, json)
 
 
+@with_settings
 def resume(
+    settings: dict[str, Any],
     name: NameArgument,
-    trials: Annotated[str | None, typer.Option(metavar="N", help="New number of trials in all.")] = None,
-    time: Annotated[str | None, typer.Option(metavar="TIME", help="Time of this command, e.g. 10m.")] = None,
+    accept_changes: Annotated[
+        bool, typer.Option("--accept-changes", help="Go on although the images or the code changed.")
+    ] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Take it from a controller that shows no sign of life.")
+    ] = False,
     home: HomeOption = None,
+    storage: StorageOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Go on with a study where it was, however it ended, or give it a larger budget.
+    """Go on with a study where it was, however it ended, perhaps with larger budgets or another space.
 
-    Example: convscout resume quickstart --time 5m
+    +50 adds to what was granted, and +vgg to the families. A process that is running the study is told of changes.
+
+    Example: convscout resume quickstart --trials +50 --time +1h
     """
-    from services import runner
+    from services import runner, steering
     from services.display import display
 
-    at = Home.at(home)
-    budget = _budget({"trials": trials, "time_s": time})
+    check_spelling(settings)
+    at = Home.at(home, storage)
+    if settings and not take_over and steering.is_running(at, name):
+        changed = steering.change(at, name, settings)
+        steering.await_answer(at, name)
+        if json:
+            print_json({"study": name, "changed": changed})
+        else:
+            print_line(f"study {name} goes on with {', '.join(changed) or 'nothing'} changed")
+        return
     with display(quiet=json) as listener:
         outcome = runner.resume(
-            name, at, listener, started_s(), trials=budget.get("trials"), time_s=budget.get("time_s")
+            name,
+            at,
+            listener,
+            started_s(),
+            changes=settings,
+            accept_changes=accept_changes,
+            take_over=take_over,
         )
     _tell(outcome, at, json)
 
 
-def stop(name: NameArgument, home: HomeOption = None, json: JsonOption = False) -> None:
+def stop(
+    name: NameArgument, home: HomeOption = None, storage: StorageOption = None, json: JsonOption = False
+) -> None:
     """Ask the process that runs a study to stop, and wait until it has; everything finished is kept.
 
     Example: convscout stop quickstart
     """
     from services import runner
 
-    stopped = runner.stop(Home.at(home), name)
+    stopped = runner.stop(Home.at(home, storage), name)
     if json:
         print_json({"study": name, "stopped": stopped})
     else:
@@ -97,13 +125,14 @@ def config(
         typer.Option("--of", metavar="NAME", help="Begin with this study's.", autocompletion=complete_study),
     ] = None,
     home: HomeOption = None,
+    storage: StorageOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print the configuration that `search` would use with the same options, as TOML.
 
     Example: convscout config --data digits --time 2m > study.toml
     """
-    at = Home.at(home)
+    at = Home.at(home, storage)
     stored: Mapping[str, Any] = {}
     if of is not None:
         from services.study import Ledger
@@ -125,20 +154,6 @@ def _tell(outcome: Outcome, home: Home, json: bool) -> None:
     from services.display import print_outcome
 
     print_outcome(Console(), outcome, home)
-
-
-def _budget(given: Mapping[str, str | None]) -> dict[str, Any]:
-    """The settings in ``given`` that were given, checked as those of a study are."""
-    budget, problems = {}, []
-    for name, value in given.items():
-        try:
-            if value is not None:
-                budget[name] = SETTINGS[name].rule.parse(value)
-        except ValueError as error:
-            problems.append(Problem(field=SETTINGS[name].path, value=value, rule=str(error)))
-    if problems:
-        raise ConfigError(problems)
-    return budget
 
 
 def _named(settings: Mapping[str, Any], home: Home) -> dict[str, Any]:

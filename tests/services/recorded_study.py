@@ -75,6 +75,9 @@ def measurements(number: int, epochs: int) -> Iterator[Measurement]:
             train_loss=2.3 * math.exp(-0.3 * epoch),
             val_loss=2.3 * math.exp(-0.25 * epoch) + 0.01 * number,
             val_accuracy=1 - math.exp(-0.5 * epoch) / (1 + 0.1 * number),
+            val_balanced_accuracy=1 - math.exp(-0.5 * epoch) / (1 + 0.1 * number),
+            val_macro_f1=1 - math.exp(-0.5 * epoch) / (1 + 0.1 * number),
+            val_calibration_error=0.1,
             learning_rate=0.1 / epoch,
             elapsed_s=1.25 * epoch,
             images_per_s=900.0 + number,
@@ -90,10 +93,12 @@ def _record(number: int, epochs: int, state: TrialState) -> TrialRecord:
         state=state,
         attempt=1,
         losses=0,
+        reopened=0,
         config=_config(number),
         complexity=Complexity(
             params=1000 + number, flops=20_000, activations=3_000, peak_train_bytes=4_000_000
         ),
+        costs={},
         measurements=tuple(measurements(number, epochs)),
         reason="the loss became nan" if state is TrialState.FAILED else "",
         started_at=began,

@@ -13,6 +13,7 @@ from services.cli import main
 from services.config import to_toml
 from services.ensemble import Ensemble
 from services.finish import Outcome
+from services.home import Home
 from services.lease import lease
 from tests.services.studies import tiny_config
 
@@ -53,12 +54,12 @@ def test_a_finished_study_is_listed_and_shown(home: Path, capsys: Captured) -> N
 
 
 def test_trials_are_sorted_and_cut(home: Path, capsys: Captured) -> None:
-    assert run("trials", "tiny", "--sort", "accuracy", "--home", home, "--json") == 0
+    assert run("trials", "tiny", "--sort", "score", "--home", home, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     scores = [trial["val_accuracy"] for trial in found]
     assert len(scores) == 2 and scores == sorted(scores, reverse=True)
     assert [len(trial["measurements"]) for trial in found] == [2, 2]
-    assert run("trials", "tiny", "--sort", "accuracy", "--limit", "1", "--home", home) == 0
+    assert run("trials", "tiny", "--sort", "score", "--limit", "1", "--home", home) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 and f"{scores[0]:.2%}" in lines[1]
 
@@ -87,7 +88,7 @@ def test_a_study_without_a_process_is_not_stopped(home: Path, capsys: Captured) 
 
 
 def test_a_study_that_runs_elsewhere_is_not_resumed(home: Path, capsys: Captured) -> None:
-    with lease(home / "studies" / "tiny"):
+    with lease(Home(home), "tiny"):
         assert run("resume", "tiny", "--home", home) == 1
     assert f"next: convscout stop tiny --home {home}" in capsys.readouterr().err
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from search_space.architecture import ImageSpec
-from search_space.constraints import Limits
 from search_space.space import SearchSpace
 from services.budget import Budget
 from services.events import Event, TrialEnded, TrialEstimated, TrialStarted
@@ -33,10 +32,11 @@ class Study:
         ledger = Ledger.create(Home(root), tiny_config(trials=5), fingerprint="f" * 64)
         setting = Setting(
             space=SPACE,
-            limits=Limits(),
             budget=Budget(started_s=time.time(), time_s=600.0, trials=5),
             fingerprint="f" * 64,
+            num_validation=100,
             num_test=0,
+            gpu_share=0.0,
             device="cpu",
         )
         self.search = Search(

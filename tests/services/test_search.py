@@ -39,8 +39,8 @@ def _search(home: Path, listener: Any = quiet, **options: Any) -> Outcome:
     return runner.search(tiny_config(**options), Home(home), listener, time.time())
 
 
-def _resume(home: Path, **options: Any) -> Outcome:
-    return runner.resume("tiny", Home(home), quiet, time.time(), **options)
+def _resume(home: Path, **changes: Any) -> Outcome:
+    return runner.resume("tiny", Home(home), quiet, time.time(), changes=changes)
 
 
 def _ctrl_c_after(epochs: int) -> Listener:
@@ -266,7 +266,7 @@ def test_a_taken_name_and_a_running_study_are_refused(finished: Path) -> None:
     before = essences(finished, "tiny")
     with pytest.raises(StudyExistsError, match="'tiny' exists already"):
         _search(finished)
-    with lease(Home(finished).study("tiny")), pytest.raises(StudyLockedError):
+    with lease(Home(finished), "tiny"), pytest.raises(StudyLockedError):
         _resume(finished)
     assert essences(finished, "tiny") == before
 

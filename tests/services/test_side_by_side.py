@@ -33,7 +33,7 @@ NO_DROPOUT = {"lenet.dropout_kind": "none", "lenet.head_dropout": 0.0}
 @pytest.fixture
 def _side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a study on a GPU is given."""
-    monkeypatch.setattr("services.runner.place", lambda config, data: Placement(workers=WORKERS))
+    monkeypatch.setattr("services.runner.place", lambda config, data, cluster: Placement(workers=WORKERS))
 
 
 def study(name: str, **options: Any) -> StudyConfig:

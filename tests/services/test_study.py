@@ -14,7 +14,7 @@ from search_space.errors import StaleAttemptError, StudyExistsError, StudyNotFou
 from search_space.space import SearchSpace
 from services.home import Home
 from services.pruning import pruners
-from services.sampling import samplers
+from services.sampling import SamplerFactory, SamplingTask, samplers
 from services.study import Ledger, TrialRecord
 from tests.services.records import measurement
 from tests.services.studies import tiny_config
@@ -23,7 +23,7 @@ from trials.config import TrialConfig, TrialState
 SPACE = SearchSpace(
     image=ImageSpec(in_channels=1, image_size=8, num_classes=10), families=("lenet",), epochs=4
 )
-NEVER = pruners.get("none")(4)
+NEVER = pruners.get("none")()
 
 
 @pytest.fixture
@@ -31,8 +31,12 @@ def ledger(tmp_path: Path) -> Ledger:
     return Ledger.create(Home(tmp_path), tiny_config(), fingerprint="f" * 64)
 
 
+def _sampler(name: str) -> SamplerFactory:
+    return samplers.get(name)(SamplingTask(space=SPACE)).fresh
+
+
 def _commit(ledger: Ledger, sampler: str = "random") -> TrialRecord:
-    proposal = ledger.propose(SPACE, samplers.get(sampler))
+    proposal = ledger.propose(SPACE, _sampler(sampler))
     architecture, recipe = proposal.candidate
     config = TrialConfig(
         number=proposal.number, attempt=1, dataset="f" * 64, architecture=architecture, recipe=recipe, seed=7
@@ -78,7 +82,7 @@ def test_an_adopted_trial_keeps_its_number_and_ignores_its_old_attempt(ledger: L
 
 def test_a_crash_leaves_no_trace_of_what_was_never_committed(ledger: Ledger) -> None:
     record = _commit(ledger)
-    ledger.propose(SPACE, samplers.get("random"))
+    ledger.propose(SPACE, _sampler("random"))
     reopened = Ledger.open(ledger.home, ledger.name)
     assert reopened.unfinished() == reopened.trials() == [record]
 
@@ -86,33 +90,16 @@ def test_a_crash_leaves_no_trace_of_what_was_never_committed(ledger: Ledger) -> 
 def test_a_queued_proposal_that_was_lost_is_proposed_again(ledger: Ledger) -> None:
     candidate = SPACE.portfolio()[0]
     ledger.enqueue(SPACE.parameters(candidate))
-    assert ledger.propose(SPACE, samplers.get("random")).candidate == candidate
+    assert ledger.propose(SPACE, _sampler("random")).candidate == candidate
     assert not ledger.queued
     reopened = Ledger.open(ledger.home, ledger.name)
     assert reopened.queued
-    assert reopened.propose(SPACE, samplers.get("random")).candidate == candidate
-
-
-@pytest.mark.parametrize("sampler", samplers.names())
-def test_the_same_seed_proposes_the_same_whether_or_not_it_was_interrupted(
-    tmp_path: Path, sampler: str
-) -> None:
-    straight = Ledger.create(Home(tmp_path / "a"), tiny_config(), fingerprint="f" * 64)
-    broken = Ledger.create(Home(tmp_path / "b"), tiny_config(), fingerprint="f" * 64)
-    for number in range(4):
-        for ledger in (straight, Ledger.open(broken.home, broken.name)):
-            _commit(ledger, sampler)
-            ledger.report(number, 1, measurement(1, 0.1 * number), NEVER)
-            ledger.finish(number, 1, TrialState.COMPLETED, "done")
-    reopened = Ledger.open(broken.home, broken.name)
-    configs = [[record.config for record in ledger.trials()] for ledger in (straight, reopened)]
-    assert configs[0] == configs[1]
-    assert len({str(config) for config in configs[0]}) == 4
+    assert reopened.propose(SPACE, _sampler("random")).candidate == candidate
 
 
 @pytest.mark.parametrize("pruner", ["asha", "median"])
 def test_a_pruner_stops_a_laggard(ledger: Ledger, pruner: str) -> None:
-    chosen = pruners.get(pruner)(8)
+    chosen = pruners.get(pruner)()
     for number in range(8):
         _commit(ledger)
         for epoch in range(1, 9):
@@ -146,18 +133,18 @@ def test_time_spent_adds_up_over_runs(ledger: Ledger) -> None:
 
 def test_the_sampler_learns_what_was_rejected_for_its_cost(ledger: Ledger) -> None:
     for _ in range(3):
-        proposal = ledger.propose(SPACE, samplers.get("tpe"))
+        proposal = ledger.propose(SPACE, _sampler("tpe"))
         ledger.reject(proposal.number, "params 9 exceeds max_params = 1", {"max_params": 8.0})
     frozen = ledger._study.get_trials(deepcopy=False)
     assert [trial.constraints for trial in frozen] == [{"max_params": 8.0}] * 3
     assert all(record.state is TrialState.REJECTED and not record.trained for record in ledger.trials())
-    assert ledger.propose(SPACE, samplers.get("tpe")).number == 3
+    assert ledger.propose(SPACE, _sampler("tpe")).number == 3
 
 
 def test_processes_that_open_a_fresh_home_at_once_do_not_break_it(tmp_path: Path) -> None:
     look = (
         "import sys; from pathlib import Path; from services.home import Home; "
-        "from services.study import open_storage; open_storage(Home(Path(sys.argv[1])))"
+        "from services.storage import open_storage; open_storage(Home(Path(sys.argv[1])))"
     )
     children = [subprocess.Popen([sys.executable, "-c", look, str(tmp_path / "home")]) for _ in range(3)]
     assert [child.wait(timeout=100) for child in children] == [0, 0, 0]

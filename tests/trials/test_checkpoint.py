@@ -85,6 +85,32 @@ def test_a_claim_sweeps_up_what_a_crash_left(directory: TrialDirectory) -> None:
     assert best is not None and best.epoch == 2, "a whole epoch must not give way to half a one"
 
 
+def test_a_first_attempt_begins_with_nothing(directory: TrialDirectory) -> None:
+    directory.save_best(2, {"weight": torch.ones(2)}, torch.zeros(4, 3))
+    directory.save_epoch(2, _state(2))
+    directory.claim(1)
+    assert directory.load_epoch() is None and directory.load_best() is None
+
+
+def test_what_is_dropped_on_purpose_is_said_to_be(directory: TrialDirectory) -> None:
+    directory.save_best(2, {"weight": torch.ones(2)}, torch.zeros(4, 3))
+    assert directory.best_epoch == 2 and not directory.discarded
+    directory.discard()
+    assert directory.best_epoch is None and directory.discarded
+    directory.claim(2)
+    assert not directory.discarded
+
+
+def test_closing_again_changes_nothing(directory: TrialDirectory) -> None:
+    directory.save_epoch(2, _state(2))
+    for _ in range(2):
+        directory.close(resumable=True)
+        assert directory.resumable and not directory.claimed
+    for _ in range(2):
+        directory.close()
+        assert not directory.resumable and not directory.claimed
+
+
 def test_of_a_final_trial_the_best_epoch_stays(directory: TrialDirectory) -> None:
     directory.save_best(2, {"weight": torch.ones(2)}, torch.zeros(4, 3))
     directory.save_epoch(2, _state(2))

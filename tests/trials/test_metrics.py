@@ -7,7 +7,17 @@ import pytest
 import sklearn.metrics
 import torch
 
-from trials.metrics import Probabilities, accuracy, confusion_matrix, log_losses, nll, wilson_interval
+from trials.metrics import (
+    Probabilities,
+    accuracy,
+    balanced_accuracy,
+    calibration_error,
+    confusion_matrix,
+    log_losses,
+    macro_f1,
+    nll,
+    wilson_interval,
+)
 from trials.splits import Labels
 
 
@@ -21,6 +31,12 @@ def test_metrics_agree_with_other_libraries(answers: tuple[Probabilities, Labels
     probabilities, labels = answers
     predicted = probabilities.argmax(axis=1)
     assert accuracy(probabilities, labels) == pytest.approx(sklearn.metrics.accuracy_score(labels, predicted))
+    assert balanced_accuracy(probabilities, labels) == pytest.approx(
+        sklearn.metrics.balanced_accuracy_score(labels, predicted)
+    )
+    assert macro_f1(probabilities, labels) == pytest.approx(
+        sklearn.metrics.f1_score(labels, predicted, average="macro")
+    )
     log = torch.from_numpy(probabilities).log()
     expected = torch.nn.functional.nll_loss(log, torch.from_numpy(labels)).item()
     assert nll(probabilities, labels) == pytest.approx(expected, rel=1e-5)
@@ -67,3 +83,17 @@ def test_wilson_interval_mirrors_and_narrows() -> None:
 def test_wilson_interval_refuses_nonsense(correct: int, total: int, confidence: float) -> None:
     with pytest.raises(ValueError, match="no interval"):
         wilson_interval(correct, total, confidence)
+
+
+def test_classes_without_an_image_do_not_count() -> None:
+    probabilities = np.eye(3, dtype=np.float32)[[0, 1, 0, 2]]
+    labels = np.array([0, 1, 1, 1])
+    assert balanced_accuracy(probabilities, labels) == pytest.approx((1 + 1 / 3) / 2)
+    assert macro_f1(probabilities, labels) == pytest.approx((2 / 3 + 2 / 4) / 2)
+
+
+def test_the_calibration_error_by_hand() -> None:
+    # confident and always right; sure of a half and right a quarter of the time
+    probabilities = np.array([[1.0, 0.0]] * 4 + [[0.55, 0.45]] * 4, dtype=np.float32)
+    labels = np.array([0, 0, 0, 0, 0, 1, 1, 1])
+    assert calibration_error(probabilities, labels) == pytest.approx((0.55 - 0.25) / 2, abs=1e-6)

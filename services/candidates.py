@@ -1,0 +1,140 @@
+"""Candidates: what the search proposes, what each would cost, and which are refused before they train."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+
+import torch
+
+from search_space.architecture import ArchitectureConfig
+from search_space.complexity import Complexity, measure
+from search_space.errors import DuplicateError, UnbuildableError
+from search_space.latency import measure_latency
+from search_space.neighbours import neighbour
+from search_space.recipe import TrainingRecipe
+from search_space.space import Candidate, SearchSpace
+from services.config import StudyConfig
+from services.sampling import SamplingTask, samplers
+from services.study import Ledger, Proposal, TrialRecord
+from trials.config import TrialState
+from trials.precision import DTYPES
+
+MOST_CHANGES = 20  # from a candidate that was trained to one that was not
+
+
+class Candidates:
+    """The candidates of one study from ``space``, judged for ``device``.
+
+    Raises ``ConfigError`` when the study's sampler does not suit the space.
+    """
+
+    def __init__(self, ledger: Ledger, config: StudyConfig, space: SearchSpace, device: torch.device) -> None:
+        self._ledger = ledger
+        self._device = device
+        self._trained: Counter[Candidate] = Counter()
+        self._completed: dict[Candidate, None] = {}  # in the order of their first completion
+        self.change(config, space)
+
+    def change(self, config: StudyConfig, space: SearchSpace) -> None:
+        """From now on propose under another configuration, from another space; raises as the constructor does."""
+        self._sampler = samplers.get(config.sampler)(SamplingTask.of(config, space)).fresh
+        self._config, self._space, self._limits = config, space, config.limits
+
+    @property
+    def trained(self) -> int:
+        """How many were committed, repeats included."""
+        return self._trained.total()
+
+    def count(self, record: TrialRecord) -> None:
+        """Take into account a trial that was committed, now or by an earlier run."""
+        if record.trained and record.config:
+            self._trained[_identity(record.config.architecture, record.config.recipe)] += 1
+        self.note_completion(record)
+
+    def note_completion(self, record: TrialRecord) -> None:
+        """If the trial is completed, its configuration may be repeated."""
+        if record.state is TrialState.COMPLETED and record.config:
+            self._completed[_identity(record.config.architecture, record.config.recipe)] = None
+
+    def queue_portfolio(self) -> None:
+        """Queue the proven networks of the families that were not proposed yet, the cheapest first."""
+        if not self._config.portfolio:
+            return
+        known = self._ledger.proposed_families()
+        fresh = [candidate for candidate in self._space.portfolio() if candidate[0].name not in known]
+        for candidate in self._cheapest_first(fresh):
+            self._ledger.enqueue(self._space.parameters(candidate))
+
+    def propose(self) -> Proposal:
+        """The next candidate; raises ``ExhaustedError`` when the sampler has nothing left to propose."""
+        self._queue_repeat()
+        return self._ledger.propose(self._space, self._sampler)
+
+    def queue_neighbour(self, proposal: Proposal) -> None:
+        """Queue one that was not trained yet, a few changes away from a candidate that was, if any can be found.
+
+        A sampler that proposes the same again means that it is there that it wants to look.
+        """
+        rng, found = random.Random(self._config.seed * 100_003 + proposal.number), proposal.candidate
+        for _ in range(MOST_CHANGES):
+            found = neighbour(self._space, found, rng)
+            if not self._trained[_identity(*found)]:
+                self._ledger.enqueue(self._space.parameters(found))
+                return
+
+    def cost(self, candidate: Candidate) -> tuple[Complexity, dict[str, float]]:
+        """What ``candidate`` costs: its complexity, and the costs that the study makes small, by objective.
+
+        Raises ``DuplicateError`` when it was trained as often as the study wants, ``LimitExceededError`` when it
+        exceeds a limit, and ``UnbuildableError``.
+        """
+        architecture, _ = candidate
+        self._refuse_duplicate(candidate)
+        complexity = self._complexity(candidate)
+        self._limits.check(complexity)
+        if self._limits.max_latency is not None:
+            latency_s = measure_latency(architecture, self._space.image, self._device)
+            self._limits.check(complexity, latency_s=latency_s)
+        costs = self._config.objectives.costs(architecture, complexity, self._space.image, self._device)
+        return complexity, costs
+
+    def _queue_repeat(self) -> None:
+        """After what waits already, the next is a configuration that is to be trained again by another seed."""
+        repeats = self._config.repeats
+        if repeats == 1:
+            return
+        due = (candidate for candidate in self._completed if self._trained[candidate] < repeats)
+        if (repeat := next(due, None)) and not self._ledger.queued:
+            self._ledger.enqueue(self._space.parameters(repeat), again=True)
+
+    def _refuse_duplicate(self, candidate: Candidate) -> None:
+        repeats = self._config.repeats
+        if self._trained[_identity(*candidate)] >= repeats:
+            times = "once" if repeats == 1 else f"{repeats} times"
+            raise DuplicateError(f"this configuration was trained {times} already")
+
+    def _cheapest_first(self, candidates: Iterable[Candidate]) -> list[Candidate]:
+        """``candidates`` by rising cost, so that the first results come soon; without what cannot be built.
+
+        Cost is told by activations, as in ``Pace``.
+        """
+        costs: list[tuple[int, Candidate]] = []
+        for candidate in candidates:
+            try:
+                costs.append((self._complexity(candidate).activations, candidate))
+            except UnbuildableError:
+                continue
+        return [candidate for _, candidate in sorted(costs, key=lambda pair: pair[0])]
+
+    def _complexity(self, candidate: Candidate) -> Complexity:
+        architecture, recipe = candidate
+        # "auto" is decided by its worker; of the formats it may choose, float32 takes the most memory
+        dtype = DTYPES.get(recipe.precision, torch.float32)
+        return measure(architecture, recipe, self._space.image, dtype=dtype)
+
+
+def _identity(architecture: ArchitectureConfig, recipe: TrainingRecipe) -> Candidate:
+    """What makes two configurations the same: everything but the epochs, which depend on the time left."""
+    return architecture, recipe.with_epochs(1)

@@ -1,0 +1,36 @@
+"""``--set KNOB=VALUE``, as often as one likes."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from typing import Annotated, TypeAlias
+
+import typer
+
+from search_space.errors import UserError
+from search_space.knobs import Scalar
+
+SetOption: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KNOB=VALUE", help="Set a knob, such as resnet.width=32; repeatable."),
+]
+
+
+def overrides(settings: Sequence[str] | None) -> dict[str, Scalar]:
+    """The values by full name of a knob. Raises ``UserError`` for what is not ``KNOB=VALUE``."""
+    values = {}
+    for setting in settings or ():
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise UserError(f"--set {setting}: must be KNOB=VALUE, such as resnet.width=32")
+        values[name.strip()] = _read(text.strip())
+    return values
+
+
+def _read(text: str) -> Scalar:
+    try:
+        value: Scalar = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text  # a name without quotes
+    return value

@@ -1,0 +1,69 @@
+"""Inbox: what other commands ask of the process that runs a study, as files in the study's directory.
+
+A message is written under a temporary name and renamed, so it is seen whole or not at all. It is taken away
+after it was acted on: a crash in between repeats it, so acting twice must come to the same.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.home import Home
+from trials.checkpoint import atomic_write
+from trials.kill_points import Write, durable
+
+CHANGE = "change"  # settings, by field name
+ENQUEUE = "enqueue"  # the parameters of a trial
+RETRY = "retry"  # {"number": of a trial that was stopped or failed}
+PAUSE = "pause"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """``kind`` says what is asked for, ``content`` the rest, in JSON types."""
+
+    kind: str
+    content: dict[str, Any] = field(default_factory=dict)
+
+
+class Inbox:
+    """The messages to whoever runs the study called ``name``."""
+
+    def __init__(self, home: Home, name: str) -> None:
+        self._directory = home.study(name) / "inbox"
+
+    def put(self, message: Message) -> None:
+        """Leave ``message`` to be acted on."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        content = json.dumps({"kind": message.kind, "content": message.content})
+        atomic_write(self._directory / f"{time.time_ns():020d}.json", content.encode())
+
+    def take(self) -> Iterator[Message]:
+        """The messages in the order they came; each is gone once the next is asked for."""
+        for path in sorted(self._directory.glob("*.json")):
+            yield Message(**json.loads(path.read_text()))
+            with durable(Write.OBEY):
+                path.unlink(missing_ok=True)
+
+    def discard(self, kind: str) -> None:
+        """Take away what was asked of an earlier run, and no longer makes sense."""
+        for path in self._directory.glob("*.json"):
+            if json.loads(path.read_text())["kind"] == kind:
+                path.unlink(missing_ok=True)
+
+    def __bool__(self) -> bool:
+        return any(self._directory.glob("*.json"))
+
+
+def wait_until_empty(inbox: Inbox, patience_s: float) -> bool:
+    """Whether all messages were acted on within ``patience_s`` seconds."""
+    give_up = time.monotonic() + patience_s
+    while inbox:
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(0.1)
+    return True

@@ -1,0 +1,99 @@
+"""Retention: the checkpoints that stay on disk are those that a resume, a revival or the ensemble can still need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+from search_space.complexity import Complexity
+from services.ensemble import LIBRARY
+from services.events import Spending
+from services.study import Ledger, TrialRecord
+from services.units import format_bytes
+from trials.config import TrialState
+
+RESUMABLE = 10  # stopped trials whose epoch states stay; only the best of them are ever revived
+# A trial keeps its best epoch, for a moment two, and two epoch states: weights, their average and up to two
+# tensors of the optimizer each. In float32.
+TRIAL_BYTES_A_PARAM = 4 * (2 + 2 * 4)
+
+
+class Retention:
+    """The checkpoints of one study, which take no more than ``limit`` bytes, if there is one.
+
+    A running trial's are never touched. The first to go are the epoch states of stopped trials, then the best
+    epochs of those that rank last.
+    """
+
+    def __init__(self, ledger: Ledger, limit: int | None, *, most_members: int) -> None:
+        self._ledger = ledger
+        self._limit = limit
+        self._most_members = most_members
+        self._bytes: dict[int, int] = {}  # of trials that ended and have any
+        self._records: dict[int, TrialRecord] = {}
+        self._resumable: set[int] = set()
+
+    def ended(self, record: TrialRecord) -> None:
+        """Take a trial that ended into account, and drop what nobody can need any more."""
+        directory = self._ledger.directory(record.number)
+        self._records[record.number] = record
+        if record.state is TrialState.STOPPED and directory.resumable:
+            self._resumable.add(record.number)
+        if taken := directory.num_bytes:
+            self._bytes[record.number] = taken
+        for number in list(self._worst_first(self._resumable))[:-RESUMABLE]:
+            self._discard_epochs(number)
+        for number in list(self._worst_first(self._bytes))[:-LIBRARY]:
+            self._discard(number)
+
+    def reopened(self, number: int) -> None:
+        """A trial that had ended goes on."""
+        self._resumable.discard(number)
+        self._bytes.pop(number, None)
+
+    @property
+    def resumable(self) -> list[TrialRecord]:
+        """The stopped trials that can go on, best first."""
+        return [self._records[number] for number in self._worst_first(self._resumable)][::-1]
+
+    @property
+    def used(self) -> int:
+        """Bytes of the trials that ended."""
+        return sum(self._bytes.values())
+
+    def makes_room(self, candidates: Iterable[Complexity]) -> bool:
+        """Whether trials of such networks fit beside what is kept, once all that can be spared is dropped."""
+        if self._limit is None:
+            return True
+        allowed = self._limit - sum(TRIAL_BYTES_A_PARAM * each.params for each in candidates)
+        for drop in self._spare():
+            if self.used <= allowed:
+                return True
+            drop()
+        return self.used <= allowed
+
+    def spendings(self) -> Iterator[Spending]:
+        """How the budget of the disk stands, if there is one."""
+        if self._limit is not None:
+            yield Spending(name="disk", text=f"{format_bytes(self.used)} of {format_bytes(self._limit)}")
+
+    def _spare(self) -> Iterator[Callable[[], None]]:
+        """What can go, what is needed least first."""
+        for number in list(self._worst_first(self._resumable)):
+            yield partial(self._discard_epochs, number)
+        for number in list(self._worst_first(self._bytes))[: -self._most_members]:
+            yield partial(self._discard, number)
+
+    def _worst_first(self, numbers: Iterable[int]) -> Iterator[int]:
+        return iter(sorted(numbers, key=lambda number: (self._records[number].goodness, -number)))
+
+    def _discard_epochs(self, number: int) -> None:
+        directory = self._ledger.directory(number)
+        directory.discard_epochs()
+        self._resumable.discard(number)
+        self._bytes[number] = directory.num_bytes
+
+    def _discard(self, number: int) -> None:
+        self._resumable.discard(number)
+        self._bytes.pop(number, None)
+        self._ledger.directory(number).discard()

@@ -1,0 +1,108 @@
+"""Budgets beside time are counted from the ledger's records, and end the search when they are used up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from services.allowance import Allowance
+from services.study import TrialRecord
+from tests.services.records import EPOCHS, record
+from tests.services.studies import tiny_config
+from trials.config import TrialState
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def _ended(number: int, *accuracies: float, state: TrialState = TrialState.COMPLETED) -> TrialRecord:
+    return record(number, *accuracies, state=state)
+
+
+def _allowance(clock: Clock, gpu_share: float = 0.0, **options: object) -> Allowance:
+    return Allowance(tiny_config(**options), gpu_share=gpu_share, images=1_000, clock=clock)
+
+
+def test_epochs_are_reserved_by_who_runs_and_freed_by_who_stops(clock: Clock) -> None:
+    allowance = _allowance(clock, epochs_total=25)
+    allowance.count(record(0, 0.5))
+    allowance.count(record(1))
+    assert allowance.epochs_left == 25 - 2 * EPOCHS
+    allowance.count(_ended(0, 0.5, 0.5, state=TrialState.STOPPED))
+    assert allowance.epochs_left == 25 - EPOCHS - 2
+    assert not allowance.used_up
+
+
+def test_the_search_ends_when_all_epochs_are_trained(clock: Clock) -> None:
+    allowance = _allowance(clock, epochs_total=3)
+    allowance.count(_ended(0, 0.1, 0.2))
+    assert not allowance.used_up
+    allowance.count(_ended(1, 0.1))
+    assert allowance.used_up == "all 3 epochs are trained"
+    allowance.grant(tiny_config(epochs_total=5))
+    assert not allowance.used_up and allowance.epochs_left == 2
+
+
+def test_rejected_proposals_cost_nothing(clock: Clock) -> None:
+    allowance = _allowance(clock, epochs_total=3)
+    allowance.count(_ended(0, state=TrialState.REJECTED))
+    assert allowance.epochs_left == 3
+
+
+def test_gpu_time_goes_on_between_two_epochs(clock: Clock) -> None:
+    allowance = _allowance(clock, gpu_share=0.5, gpu_hours="10s")
+    allowance.count(_ended(0, 0.1, 0.2, 0.3, 0.4))  # a second an epoch, on half a GPU
+    allowance.count(record(1, 0.1))
+    clock.now = 14.0
+    assert not allowance.used_up
+    clock.now = 15.1
+    assert allowance.used_up == "all 10s of GPU time are used"
+
+
+def test_the_target_ends_the_search(clock: Clock) -> None:
+    allowance = _allowance(clock, target_accuracy=0.8)
+    allowance.count(record(0, 0.79))
+    assert not allowance.used_up
+    allowance.count(_ended(1, 0.99, state=TrialState.FAILED))
+    assert not allowance.used_up
+    allowance.count(record(0, 0.79, 0.8))
+    assert allowance.used_up == "the target accuracy of 80.00% is reached: 80.00%"
+
+
+def test_convergence_ends_the_search_and_says_the_numbers(clock: Clock) -> None:
+    allowance = _allowance(clock, until_converged=True)
+    for number in range(19):
+        allowance.count(_ended(number, 0.9 - 0.0001 * number))
+    assert not allowance.used_up
+    allowance.count(_ended(19, 0.89))
+    assert "converged: as many trials again are expected to gain 0.0" in allowance.used_up
+
+
+def test_each_budget_has_an_eta(clock: Clock) -> None:
+    allowance = _allowance(clock, epochs_total=20, target_accuracy=0.95)
+    allowance.count(_ended(0, 0.1, 0.2))
+    allowance.begin()  # what earlier runs did tells nothing of this one's pace
+    clock.now = 30.0
+    assert [spending.eta_s for spending in allowance.spendings()] == [None, None]
+    allowance.count(_ended(1, 0.1, 0.2, 0.3))
+    epochs, target = allowance.spendings()
+    assert epochs.text == "5 of 20" and epochs.eta_s == pytest.approx(30.0 / 3 * 15)
+    assert target.text == "30.00% of 95.00%"
+
+
+def test_a_trial_that_goes_on_is_counted_once(clock: Clock) -> None:
+    allowance = _allowance(clock, epochs_total=30)
+    stopped = _ended(0, 0.1, 0.2, state=TrialState.STOPPED)
+    allowance.count(stopped)
+    allowance.count(replace(stopped, state=TrialState.RUNNING, reopened=1))
+    assert allowance.epochs_left == 30 - EPOCHS

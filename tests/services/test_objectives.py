@@ -1,0 +1,84 @@
+"""A study makes best what it is told to, and finds the front of several objectives."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.study import StudyDirection
+
+from search_space.errors import ConfigError
+from services import runner
+from services.home import Home
+from services.objectives import Objectives, pareto_front
+from services.study import Ledger
+from tests.services.studies import quiet, tiny_config
+from trials.config import TrialState
+
+POINTS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=20)
+
+
+@given(POINTS)
+def test_nothing_dominates_the_front_and_the_front_dominates_the_rest(points: list[tuple[int, int]]) -> None:
+    front = set(pareto_front(points))
+    assert front
+
+    def beats(one: tuple[int, int], other: tuple[int, int]) -> bool:
+        return one != other and one[0] >= other[0] and one[1] >= other[1]
+
+    for index, point in enumerate(points):
+        assert (index in front) == (not any(beats(other, point) for other in points))
+
+
+def test_directions() -> None:
+    assert Objectives(("nll", "latency")).directions == [StudyDirection.MINIMIZE] * 2
+    assert Objectives(("accuracy",)).directions == [StudyDirection.MAXIMIZE]
+
+
+@pytest.mark.parametrize(
+    "names", ["params", "accuracy,nll", "latency,accuracy", "accuracy,params,params", "speed"]
+)
+def test_a_quality_comes_first_and_costs_follow(names: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        tiny_config(objective=names)
+    [problem] = caught.value.problems
+    assert problem.field == "study.objective"
+
+
+def test_a_study_of_accuracy_and_costs_has_a_front(tmp_path: Path) -> None:
+    config = tiny_config(
+        objective="accuracy,params,latency",
+        sampler="tpe",
+        trials=4,
+        epochs=3,
+        pruner="median",
+        space={"recipe.batch_size": 256, "lenet.width": {"low": 4, "high": 16}},
+    )
+    outcome = runner.search(config, Home(tmp_path), quiet, time.time())
+    ledger = Ledger.open(Home(tmp_path), "tiny")
+    judged = [record for record in ledger.trials() if record.state.judged]
+    assert len(judged) == 4
+    for record in judged:
+        assert record.complexity and record.costs["params"] == record.complexity.params
+        assert 0 < record.costs["latency"] < 1
+    front = {record.number for record in ledger.front()}
+    assert outcome.best in front  # nothing is more accurate than the best, or as accurate and cheaper
+
+
+def test_the_objective_decides_which_epoch_and_which_trial_is_best(tmp_path: Path) -> None:
+    config = tiny_config(objective="nll", epochs=3)
+    outcome = runner.search(config, Home(tmp_path), quiet, time.time())
+    completed = [
+        record
+        for record in Ledger.open(Home(tmp_path), "tiny").trials()
+        if record.state is TrialState.COMPLETED
+    ]
+    for record in completed:
+        assert record.best and record.best.val_loss == min(m.val_loss for m in record.measurements)
+        assert f"best-{record.best.epoch:04d}" in str(
+            Ledger.open(Home(tmp_path), "tiny").directory(record.number).best_file()
+        )
+    assert outcome.best == min(completed, key=lambda record: record.score or 0.0).number

@@ -1,0 +1,78 @@
+"""Checkpoints stay where a resume, a revival or the ensemble needs them, and within the budget of the disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from search_space.complexity import Complexity
+from services.home import Home
+from services.retention import RESUMABLE, TRIAL_BYTES_A_PARAM, Retention
+from services.study import Ledger, TrialRecord
+from tests.services.records import record
+from tests.services.studies import tiny_config
+from trials.config import TrialState
+
+KILOBYTE = 256  # float32 numbers
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger.create(Home(tmp_path), tiny_config(), fingerprint="f" * 64)
+
+
+def _trained(ledger: Ledger, number: int, accuracy: float, state: TrialState) -> TrialRecord:
+    """A trial that ended, with a best epoch of 2 KB and, if it was stopped, an epoch state of 1 KB."""
+    directory = ledger.directory(number)
+    directory.claim(1)
+    directory.save_best(1, {"weight": torch.rand(KILOBYTE)}, torch.rand(KILOBYTE, 1))
+    directory.save_epoch(1, {"weight": torch.rand(KILOBYTE)})
+    directory.close(resumable=state is TrialState.STOPPED)
+    return record(number, accuracy, state=state)
+
+
+def _network(params: int) -> Complexity:
+    return Complexity(params=params, flops=1, activations=1, peak_train_bytes=1)
+
+
+def test_only_the_best_stopped_trials_can_go_on(ledger: Ledger) -> None:
+    retention = Retention(ledger, None, most_members=5)
+    for number in range(RESUMABLE + 3):
+        retention.ended(_trained(ledger, number, number / 100, TrialState.STOPPED))
+    best_first = list(range(RESUMABLE + 2, 2, -1))
+    assert [each.number for each in retention.resumable] == best_first
+    assert not ledger.directory(0).resumable and ledger.directory(0).best_file()
+    retention.reopened(best_first[0])
+    assert [each.number for each in retention.resumable] == best_first[1:]
+
+
+def test_a_completed_trial_keeps_its_best_epoch_alone(ledger: Ledger) -> None:
+    retention = Retention(ledger, None, most_members=5)
+    retention.ended(_trained(ledger, 0, 0.5, TrialState.COMPLETED))
+    assert retention.resumable == []
+    assert ledger.directory(0).load_best() and ledger.directory(0).load_epoch() is None
+
+
+def test_room_is_made_from_what_is_needed_least(ledger: Ledger) -> None:
+    retention = Retention(ledger, 2**20, most_members=1)
+    for number, accuracy in enumerate((0.5, 0.9, 0.7)):
+        retention.ended(_trained(ledger, number, accuracy, TrialState.STOPPED))
+    used = retention.used
+    # as much as is free, and half a kilobyte more: one epoch state has to go
+    beyond = (2**20 - used + 512) // TRIAL_BYTES_A_PARAM
+    assert retention.makes_room([_network(beyond)])
+    assert [each.number for each in retention.resumable] == [1, 2]
+    assert retention.used < used <= 2**20
+    # nearly everything: all states and all bests go but the one that an ensemble of one needs
+    assert retention.makes_room([_network((2**20 - 4096) // TRIAL_BYTES_A_PARAM)])
+    assert [bool(ledger.directory(number).best_file()) for number in range(3)] == [False, True, False]
+
+
+def test_a_trial_that_cannot_fit_is_refused(ledger: Ledger) -> None:
+    retention = Retention(ledger, 2**20, most_members=1)
+    assert retention.makes_room([_network(20_000)])
+    assert not retention.makes_room([_network(20_000), _network(20_000)])
+    [spending] = retention.spendings()
+    assert spending.text == "0 B of 1 MiB"
