@@ -3,6 +3,7 @@
 A real study through Ray is started, killed and resumed until it ends by itself; then the invariants hold:
 I1 no finished trial is lost or changed, I2 each trial finishes once and trains few epochs twice, I3 every
 trial is final, I4 ledger and MLflow agree, I5 published files match their hashes, I7 nothing is left running.
+Row 6: the same when Ray alone dies, and the search says what to type.
 """
 
 from __future__ import annotations
@@ -18,12 +19,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from services import checksums
+from services.check import check
 from services.finish import OPENINGS_NOTE, stored_outcome
 from services.home import Home
 from services.study import Ledger
-from services.tracking.audit import differences
-from services.tracking.store import TrackingStore
 from tests.faults.controller import EPOCHS, STUDY, TRIALS
 from tests.services.studies import essence
 from trials.config import TrialState
@@ -86,10 +85,8 @@ def test_nothing_is_lost_however_often_a_study_is_killed(tmp_path: Path) -> None
     assert len(records) == TRIALS, "I2: the budget was not kept"
     assert all(record.state is TrialState.COMPLETED for record in records), "I3"
     assert all([m.epoch for m in r.measurements] == list(range(1, EPOCHS + 1)) for r in records), "I2"
-    assert differences(ledger, TrackingStore.at(Home(home))) == [], "I4"
-    outcome = stored_outcome(ledger)
-    assert outcome is not None
-    checksums.verify(outcome.export, required="model.onnx")  # I5
+    assert stored_outcome(ledger) is not None
+    assert check(Home(home), STUDY) == [], "I3, I4, I5"
     assert len(ledger.note(OPENINGS_NOTE)) >= 1
     assert not _left_running(home), "I7"
 
@@ -108,6 +105,33 @@ def test_ray_goes_when_its_controller_is_killed_alone(tmp_path: Path) -> None:
     # its agents report the death to a server that is dead too, and give that up after a minute
     _, alive = psutil.wait_procs(family, timeout=180)
     assert not alive, f"I7: {[member.name() for member in alive]} outlived their controller"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_search_whose_ray_dies_says_what_to_type_and_goes_on(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    process = _start(home)
+    patience = time.monotonic() + 240
+    while not _finished(home) and time.monotonic() < patience:
+        time.sleep(0.2)
+    known = _finished(home)
+    assert known, (tmp_path / "log").read_text()[-3000:]
+    family = psutil.Process(process.pid).children(recursive=True)
+    servers = [member for member in family if member.name() in ("raylet", "gcs_server")]
+    assert len(servers) == 2
+    for server in servers:
+        server.kill()
+    assert process.wait(timeout=300) not in (0, None), "I6"
+    _, alive = psutil.wait_procs(family, timeout=180)
+    assert not alive, f"I7: {[member.name() for member in alive]}"
+    assert known.items() <= _finished(home).items(), "I1"
+    assert _start(home).wait(timeout=300) == 0, (tmp_path / "log").read_text()[-3000:]
+    assert check(Home(home), STUDY) == []
+    assert known.items() <= _finished(home).items(), "I1"
+    assert len([record for record in Ledger.open(Home(home), STUDY).trials() if record.trained]) == TRIALS, (
+        "I2"
+    )
 
 
 def _left_running(home: Path) -> list[str]:

@@ -1,0 +1,33 @@
+"""The export of a study: whether it is complete, whole, and that of the ensemble in the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from search_space.errors import ConvscoutError
+from services.audits.finding import Finding, Remedy
+from services.checksums import listed_files
+from services.exported_model import MODEL_FILE
+from services.exporters.bundle import load_bundle
+from services.finish import Outcome
+
+
+def audit_export(outcome: Outcome) -> Iterator[Finding]:
+    """What is wrong with the export of what a study came to."""
+    try:
+        exported = load_bundle(outcome.export)
+        missing = MODEL_FILE not in listed_files(outcome.export)
+    except ConvscoutError as error:
+        yield Finding(where="export", what=error.message.partition(";")[0], remedy=Remedy.EXPORT)
+        return
+    if missing:
+        yield Finding(where="export", what=f"has no {MODEL_FILE}", remedy=Remedy.EXPORT)
+    members = {member.number: member.weight for member in exported.members}
+    expected = {member.number: member.weight for member in outcome.ensemble.members}
+    if members != expected:
+        what = f"holds the trials {_listed(members)}, but the ledger's ensemble is {_listed(expected)}"
+        yield Finding(where="export", what=what, remedy=Remedy.EXPORT)
+
+
+def _listed(members: dict[int, float]) -> str:
+    return ", ".join(f"{number} ({weight:.0%})" for number, weight in members.items())

@@ -1,0 +1,92 @@
+"""Repair: mends what ``check`` finds. Only who holds the study may."""
+
+from __future__ import annotations
+
+from search_space.errors import ConvscoutError
+from services import runner
+from services.audits.finding import Finding, Remedy
+from services.check import audit, audit_tracking, trial_directories
+from services.directories import replacing
+from services.events import Listener, Notice
+from services.finish import Finish, stored_outcome
+from services.home import Home
+from services.leftovers import remove, sweep
+from services.study import Ledger
+from services.tracking.rebuild import rebuild
+from services.tracking.source import ValidationLabels
+from services.tracking.store import TrackingStore
+from trials.config import TrialState
+from trials.splits import DataSplits
+
+
+def repair(home: Home, name: str, listener: Listener) -> list[Finding]:
+    """Mend what is wrong with the study called ``name``; returns what was found and has a remedy.
+
+    A trial whose best epoch is lost becomes unfinished: the next resume trains it again from its beginning, under
+    its number, and what it reported stays. Raises ``StudyLockedError`` while a process runs the study.
+    """
+    Ledger.require(home, name)
+    with runner.owned(home, name, listener) as ledger:
+        directories = trial_directories(home, name)
+        found = [each for each in audit(ledger, directories, running=False) if each.remedy is not Remedy.NONE]
+        _Repair(ledger, listener).mend(found)
+    return found
+
+
+class _Repair:
+    """Does what the remedies say, for one study."""
+
+    def __init__(self, ledger: Ledger, listener: Listener) -> None:
+        self._ledger = ledger
+        self._listener = listener
+        self._splits: DataSplits | None = None
+
+    def mend(self, found: list[Finding]) -> None:
+        """All of ``found``, remedy by remedy; MLflow last, which follows the ledger."""
+        sweep(self._ledger.home.study(self._ledger.name))  # which puts an export back that was being replaced
+        needed = {each.remedy for each in found}
+        for finding in found:
+            self._mend_one(finding)
+        if Remedy.EXPORT in needed:
+            self._export()
+        if list(audit_tracking(self._ledger)):
+            self._sync()
+
+    def _mend_one(self, finding: Finding) -> None:
+        ledger, number = self._ledger, finding.trial
+        match finding.remedy:
+            case Remedy.REMOVE:
+                assert finding.path is not None
+                remove(finding.path)
+            case Remedy.CLOSE:
+                assert number is not None
+                stopped = ledger.trial(number).state is TrialState.STOPPED
+                ledger.directory(number).close(resumable=stopped)
+            case Remedy.REJECT:
+                assert number is not None
+                ledger.reject(number, "was never committed")
+            case Remedy.RETRAIN:
+                assert number is not None
+                ledger.directory(number).discard_epochs()
+                ledger.retrain(number)
+
+    def _export(self) -> None:
+        outcome = stored_outcome(self._ledger)
+        assert outcome is not None
+        finish = Finish(self._ledger, self._data, self._listener)
+        try:
+            with replacing(outcome.export) as fresh:
+                finish.export(fresh)
+        except ConvscoutError as error:
+            self._listener(Notice(text=f"the export waits for the next resume: {error.message}"))
+
+    def _sync(self) -> None:
+        splits = self._data
+        validation = ValidationLabels(labels=splits.validation.labels, class_names=splits.class_names)
+        rebuild(self._ledger, TrackingStore.at(self._ledger.home), validation)
+
+    @property
+    def _data(self) -> DataSplits:
+        if self._splits is None:
+            self._splits = runner.same_data(self._ledger, self._ledger.config, self._listener)
+        return self._splits

@@ -1,0 +1,50 @@
+"""Row 25 of the faults: Ctrl-C and SIGTERM, once and twice.
+
+Exit code 130, the next command, and nothing lost: the resumed study ends as one that ran undisturbed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.victim import Victim
+
+OPTIONS = {"trials": 2, "epochs": 15}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Victim:
+    victim = Victim(tmp_path_factory.mktemp("undisturbed") / "home", OPTIONS)
+    assert victim.live() == 0, victim.log
+    return victim
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    "signals", [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGINT, signal.SIGINT)], ids=str
+)
+def test_a_signal_ends_the_search_and_a_resume_goes_on(
+    signals: tuple[signal.Signals, ...], undisturbed: Victim, tmp_path: Path
+) -> None:
+    victim = Victim(tmp_path / "home", OPTIONS)
+    process = victim.start()
+    assert process.pid is not None
+    while not list(victim.home.glob("studies/*/trials/*/epoch-*")):
+        assert process.is_alive(), victim.log
+        time.sleep(0.02)
+    for number in signals:
+        os.kill(process.pid, number)
+        time.sleep(0.1)
+    process.join(100)
+    assert process.exitcode == 130, victim.log
+    if len(signals) == 1:
+        assert "was interrupted; every finished epoch is kept" in victim.log
+        assert f"next: convscout resume tiny --home {victim.home}" in victim.log
+    assert victim.live() == 0, victim.log
+    assert victim.complaints(undisturbed) == []
