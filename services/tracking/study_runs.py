@@ -30,7 +30,7 @@ from services.tracking.store import TrackingStore
 from trials.checkpoint import TrialDirectory
 from trials.config import TrialState
 
-_PAGE = 1000
+_PAGE = 100  # of 1,000, a busy server took longer than a call may
 _METRICS_A_CALL = 800  # MLflow takes 1,000 entities a call, params and tags included
 _COUNTERS = (EPOCH_METRIC, FINISHED_METRIC)
 

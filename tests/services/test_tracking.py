@@ -269,6 +269,16 @@ class TestSync:
         assert differences(study, store) == differences(other, store) == []
         assert not set(run_ids(study, store).values()) & set(run_ids(other, store).values())
 
+    def test_more_trials_than_one_page_holds(self, study, store, monkeypatch):
+        monkeypatch.setattr("services.tracking.study_runs._PAGE", 2)
+        for number in range(5):
+            study.train(number, epochs=1)
+        sync(study, store)
+        before = run_ids(study, store)
+        assert before.keys() == {None, *range(5)}
+        sync(study, store)
+        assert run_ids(study, store) == before
+
     def test_more_epochs_than_one_call_takes(self, study, store):
         study.train(0, epochs=200, state=TrialState.COMPLETED)
         sync(study, store)
