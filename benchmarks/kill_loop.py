@@ -2,7 +2,7 @@
 
     python -m benchmarks.kill_loop --seeds 200
 
-A seed is a study of four small networks on digits, in one process, killed at moments drawn uniformly from the time
+A seed is a study of five small networks on digits, in one process, killed at moments drawn uniformly from the time
 that an undisturbed one takes, up to four times. It survives if ``convscout check`` finds nothing afterwards and its
 trials and ensemble are those of the undisturbed study, bit for bit. Exits with 1 if one does not.
 """
@@ -22,7 +22,7 @@ from services.placement import num_cores
 from tests.faults.random_kills import Survival, survive
 from tests.faults.victim import Victim
 
-OPTIONS = {"trials": 4, "epochs": 3, "pruner": "median", "ensemble_size": 2}
+OPTIONS = {"trials": 5, "epochs": 3, "pruner": "asha", "ensemble_size": 2}
 MOST = 4
 
 

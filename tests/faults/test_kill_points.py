@@ -17,7 +17,7 @@ from tests.faults.victim import STUDY, Victim, complaints_of
 from trials.config import TrialState
 from trials.kill_points import EXIT_CODE, Write
 
-OPTIONS = {"trials": 4, "epochs": 3, "pruner": "median", "ensemble_size": 2}
+OPTIONS = {"trials": 5, "epochs": 3, "pruner": "asha", "ensemble_size": 2}
 SIDES = ("before", "after")
 # Where several of a kind differ in what they are: a claim, a best epoch, an epoch state; what is noted at the end.
 COUNTS = {Write.RENAME: (1, 2, 3), Write.NOTE: (1, 2, 3, 4), Write.CLOCK: (1, 2)}
