@@ -325,7 +325,7 @@ class Ledger:
         try:
             return Proposal(number=trial.number, candidate=space.suggest(trial))
         except BaseException:
-            self._study.tell(trial.number, state=OptunaState.FAIL)
+            self._end(trial.number, TrialState.REJECTED, "it could not be made from what was sampled")
             raise
 
     def commit(

@@ -3,7 +3,7 @@
 A real study through Ray is started, killed and resumed until it ends by itself; then the invariants hold:
 I1 no finished trial is lost or changed, I2 each trial finishes once and trains few epochs twice, I3 every
 trial is final, I4 ledger and MLflow agree, I5 published files match their hashes, I7 nothing is left running.
-Row 6: the same when Ray alone dies, and the search says what to type.
+Row 6: the same when Ray alone dies.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def test_ray_goes_when_its_controller_is_killed_alone(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_search_whose_ray_dies_says_what_to_type_and_goes_on(tmp_path: Path) -> None:
+def test_a_search_whose_ray_dies_ends_and_goes_on(tmp_path: Path) -> None:
     home = tmp_path / "home"
     process = _start(home)
     patience = time.monotonic() + 240

@@ -11,7 +11,8 @@ import pytest
 from search_space.architecture import ImageSpec
 from search_space.complexity import measure
 from search_space.errors import StaleAttemptError, StudyExistsError, StudyNotFoundError, UnknownNameError
-from search_space.space import SearchSpace
+from search_space.knobs import Suggester
+from search_space.space import Candidate, SearchSpace
 from services.home import Home
 from services.pruning import pruners
 from services.sampling import SamplerFactory, SamplingTask, samplers
@@ -148,3 +149,16 @@ def test_processes_that_open_a_fresh_home_at_once_do_not_break_it(tmp_path: Path
     )
     children = [subprocess.Popen([sys.executable, "-c", look, str(tmp_path / "home")]) for _ in range(3)]
     assert [child.wait(timeout=100) for child in children] == [0, 0, 0]
+
+
+def test_a_proposal_that_cannot_be_made_is_rejected_and_not_left_running(ledger: Ledger) -> None:
+    class Broken(SearchSpace):
+        def suggest(self, suggester: Suggester) -> Candidate:
+            raise RuntimeError("a plug-in broke")
+
+    broken = Broken(image=SPACE.image, families=SPACE.families)
+    with pytest.raises(RuntimeError, match="a plug-in broke"):
+        ledger.propose(broken, samplers.get("random")(SamplingTask(space=SPACE)).fresh)
+    again = Ledger.open(ledger.home, ledger.name)
+    assert [record.state for record in again.trials()] == [TrialState.REJECTED]
+    assert again.unfinished() == []
