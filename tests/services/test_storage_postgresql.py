@@ -151,9 +151,8 @@ def test_who_freezes_within_a_transaction_does_not_lock_out_who_takes_over(
         assert seen.holder is not None
         its = (STUDY_SYSTEM.c.study_id == 1) & (STUDY_SYSTEM.c.key == LEASE_KEY)
         connection.execute(update(STUDY_SYSTEM).where(its).values(value_json="half done"))
-        Fence(engine, NAME, 1, seen).claim(
-            replace(seen.holder, mark="another")
-        )  # once the server has had enough
+        another = replace(seen.holder, mark="another")
+        Fence(engine, NAME, 1, seen).claim(another, seen.files)  # once the server has had enough
         connection.invalidate()
         with pytest.raises(LeaseLostError):
             tables(home, frozen).save()
