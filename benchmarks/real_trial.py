@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from search_space.errors import ConvscoutError
-from search_space.knobs import Override
+from search_space.knobs import Override, read_scalar
 from trials.batches import TrainingData
 from trials.checkpoint import TrialDirectory
 from trials.config import Measurement, TrialConfig
@@ -37,11 +35,4 @@ def add_set_option(parser: argparse.ArgumentParser) -> None:
 
 def overrides(asked: argparse.Namespace) -> dict[str, Override]:
     """What ``--set`` fixes, for a ``SearchSpace``."""
-    return {knob: _value(text) for knob, _, text in (each.partition("=") for each in asked.set)}
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+    return {knob: read_scalar(text) for knob, _, text in (each.partition("=") for each in asked.set)}

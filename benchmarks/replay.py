@@ -20,9 +20,8 @@ from optuna.trial import TrialState
 
 from benchmarks.tabulate import TABLE, tabulated_space, trained
 from search_space.architecture import ImageSpec
-from search_space.neighbours import neighbour
-from search_space.space import SearchSpace
-from services.candidates import MOST_CHANGES
+from search_space.neighbours import unknown_neighbour
+from search_space.space import Candidate, SearchSpace
 
 MOST_REJECTIONS = 100  # in a row, as in ``services/search.py``
 IMAGE = ImageSpec(in_channels=3, image_size=16, num_classes=10, symmetries=("horizontal_flip",))
@@ -197,13 +196,13 @@ class Replay:
     def _queue_neighbour(self, asked: optuna.Trial) -> None:
         """As ``Candidates.queue_neighbour``."""
         space, rng = self.table.space, random.Random(self.seed * 100_003 + asked.number)
-        found = space.suggest(optuna.trial.FixedTrial(asked.params))
-        for _ in range(MOST_CHANGES):
-            found = neighbour(space, found, rng)
-            parameters = space.parameters(found)
-            if key_of(parameters) not in self._proposed:
-                self._study.enqueue_trial(parameters)
-                return
+
+        def is_proposed(candidate: Candidate) -> bool:
+            return key_of(space.parameters(candidate)) in self._proposed
+
+        known = space.suggest(optuna.trial.FixedTrial(asked.params))
+        if found := unknown_neighbour(space, known, rng, is_proposed):
+            self._study.enqueue_trial(space.parameters(found))
 
     def _train(self, trial: ReplayedTrial) -> None:
         for epoch in range(len(trial.seen) + 1, self.table.epochs + 1):

@@ -12,6 +12,7 @@ same line. ``low`` and ``high`` bound what is *sampled*; ``minimum`` and ``maxim
 from __future__ import annotations
 
 import math
+import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,15 @@ Scalar: TypeAlias = bool | int | float | str | None
 Override: TypeAlias = Scalar | Mapping[str, Any]
 
 UNBOUNDED = 1e9  # the maximum of a real knob that names none
+
+
+def read_scalar(text: str) -> Scalar:
+    """The value that ``text`` means in TOML; what is none there is a text itself, so that it needs no quotes."""
+    try:
+        value: Scalar = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+    return value
 
 
 class Suggester(Protocol):

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from search_space.space import Candidate, SearchSpace
+
+MOST_CHANGES = 20  # from a candidate that is known to one that is not
+
+
+def unknown_neighbour(
+    space: SearchSpace, candidate: Candidate, rng: random.Random, is_known: Callable[[Candidate], bool]
+) -> Candidate | None:
+    """The first that is not known on a walk from neighbour to neighbour, or None when that is a long one."""
+    for _ in range(MOST_CHANGES):
+        candidate = neighbour(space, candidate, rng)
+        if not is_known(candidate):
+            return candidate
+    return None
 
 
 def neighbour(space: SearchSpace, candidate: Candidate, rng: random.Random) -> Candidate:

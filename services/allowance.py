@@ -51,7 +51,8 @@ class Allowance:
         self._spent: dict[int, _Spent] = {}
         self._running: dict[int, float] = {}  # since when they were last heard of
         self._accuracies: dict[int, float] = {}
-        self._outlook: Outlook | None = None
+        self._known_outlook: Outlook | None = None
+        self._outlook_due = False
         # sums, as there may be thousands of trials and executors ask after every step
         self._epochs = self._planned = 0
         self._ended_gpu_s = 0.0
@@ -80,12 +81,11 @@ class Allowance:
         if record.state is not TrialState.FAILED and record.best:
             self._accuracies[record.number] = max(m.val_accuracy for m in record.measurements)
             self._best = max(self._best, self._accuracies[record.number])
-        self._look_ahead()
+            self._outlook_due = True
 
     def grant(self, config: StudyConfig) -> None:
         """From now on the budgets are those of ``config``."""
         self._config = config
-        self._look_ahead()
 
     def begin(self) -> None:
         """The search begins now; what was spent before says nothing of its pace."""
@@ -139,9 +139,13 @@ class Allowance:
             text = str(self._outlook) if self._outlook else "too few trials to tell"
             yield Spending(name="convergence", text=text)
 
-    def _look_ahead(self) -> None:
-        if self._config.until_converged or self._config.target_accuracy is not None:
-            self._outlook = outlook(list(self._accuracies.values()), self._images)
+    @property
+    def _outlook(self) -> Outlook | None:
+        """What more trials may bring; worked out when it is asked for, as thousands are counted at a resume."""
+        if self._outlook_due:
+            self._known_outlook = outlook(list(self._accuracies.values()), self._images)
+            self._outlook_due = False
+        return self._known_outlook
 
     @property
     def _gpu_s(self) -> float:

@@ -12,7 +12,7 @@ from search_space.architecture import ArchitectureConfig
 from search_space.complexity import Complexity, measure
 from search_space.errors import DuplicateError, UnbuildableError
 from search_space.latency import measure_latency
-from search_space.neighbours import neighbour
+from search_space.neighbours import unknown_neighbour
 from search_space.recipe import TrainingRecipe
 from search_space.space import Candidate, SearchSpace
 from services.config import StudyConfig
@@ -20,8 +20,6 @@ from services.sampling import SamplingTask, samplers
 from services.study import Ledger, Proposal, TrialRecord
 from trials.config import TrialState
 from trials.precision import DTYPES
-
-MOST_CHANGES = 20  # from a candidate that was trained to one that was not
 
 
 class Candidates:
@@ -77,12 +75,13 @@ class Candidates:
 
         A sampler that proposes the same again means that it is there that it wants to look.
         """
-        rng, found = random.Random(self._config.seed * 100_003 + proposal.number), proposal.candidate
-        for _ in range(MOST_CHANGES):
-            found = neighbour(self._space, found, rng)
-            if not self._trained[_identity(*found)]:
-                self._ledger.enqueue(self._space.parameters(found))
-                return
+        rng = random.Random(self._config.seed * 100_003 + proposal.number)
+
+        def is_trained(candidate: Candidate) -> bool:
+            return self._trained[_identity(*candidate)] > 0
+
+        if found := unknown_neighbour(self._space, proposal.candidate, rng, is_trained):
+            self._ledger.enqueue(self._space.parameters(found))
 
     def cost(self, candidate: Candidate) -> tuple[Complexity, dict[str, float]]:
         """What ``candidate`` costs: its complexity, and the costs that the study makes small, by objective.

@@ -81,9 +81,7 @@ class _Repair:
             self._listener(Notice(text=f"the export waits for the next resume: {error.message}"))
 
     def _sync(self) -> None:
-        splits = self._data
-        validation = ValidationLabels(labels=splits.validation.labels, class_names=splits.class_names)
-        rebuild(self._ledger, TrackingStore.at(self._ledger.home), validation)
+        rebuild(self._ledger, TrackingStore.at(self._ledger.home), ValidationLabels.of(self._data))
 
     @property
     def _data(self) -> DataSplits:

@@ -31,19 +31,21 @@ class Retention:
         self._most_members = most_members
         self._bytes: dict[int, int] = {}  # of trials that ended and have any
         self._records: dict[int, TrialRecord] = {}
+        self._ranks: dict[int, tuple[float, int]] = {}  # goodness; of equals the first is better
         self._resumable: set[int] = set()
 
     def ended(self, record: TrialRecord) -> None:
         """Take a trial that ended into account, and drop what nobody can need any more."""
         directory = self._ledger.directory(record.number)
         self._records[record.number] = record
+        self._ranks[record.number] = record.goodness, -record.number
         if record.state is TrialState.STOPPED and directory.resumable:
             self._resumable.add(record.number)
         if taken := directory.num_bytes:
             self._bytes[record.number] = taken
-        for number in list(self._worst_first(self._resumable))[:-RESUMABLE]:
+        for number in self._worst_first(self._resumable)[:-RESUMABLE]:
             self._discard_epochs(number)
-        for number in list(self._worst_first(self._bytes))[:-LIBRARY]:
+        for number in self._worst_first(self._bytes)[:-LIBRARY]:
             self._discard(number)
 
     def reopened(self, number: int) -> None:
@@ -79,13 +81,13 @@ class Retention:
 
     def _spare(self) -> Iterator[Callable[[], None]]:
         """What can go, what is needed least first."""
-        for number in list(self._worst_first(self._resumable)):
+        for number in self._worst_first(self._resumable):
             yield partial(self._discard_epochs, number)
-        for number in list(self._worst_first(self._bytes))[: -self._most_members]:
+        for number in self._worst_first(self._bytes)[: -self._most_members]:
             yield partial(self._discard, number)
 
-    def _worst_first(self, numbers: Iterable[int]) -> Iterator[int]:
-        return iter(sorted(numbers, key=lambda number: (self._records[number].goodness, -number)))
+    def _worst_first(self, numbers: Iterable[int]) -> list[int]:
+        return sorted(numbers, key=self._ranks.__getitem__)
 
     def _discard_epochs(self, number: int) -> None:
         directory = self._ledger.directory(number)

@@ -134,7 +134,7 @@ def sync(home: Home, name: str, listener: Listener) -> int:
     Ledger.require(home, name)
     with owned(home, name, listener) as ledger:
         splits = same_data(ledger, ledger.config, listener)
-        return mirror.sync(ledger, TrackingStore.at(home), _validation_labels(splits))
+        return mirror.sync(ledger, TrackingStore.at(home), ValidationLabels.of(splits))
 
 
 @contextmanager
@@ -260,7 +260,7 @@ def _run(
 ) -> Outcome:
     """Search until the budget is spent, then select, test and export; MLflow follows in its own thread."""
     store = TrackingStore.at(ledger.home)
-    projection = Mirror(ledger, store, _validation_labels(splits))
+    projection = Mirror(ledger, store, ValidationLabels.of(splits))
     with Interrupts() as interrupts:
         try:
             projection.start()
@@ -335,10 +335,6 @@ def _train(
         executor.run(search)
     search.close()
     return search.affordable_members, search.paused
-
-
-def _validation_labels(splits: DataSplits) -> ValidationLabels:
-    return ValidationLabels(labels=splits.validation.labels, class_names=splits.class_names)
 
 
 def _close(name: str, projection: Mirror, listener: Listener, patience_s: float) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from optuna.study import Study
+from optuna.trial import FrozenTrial
 
 from search_space.registry import Registry
 from search_space.space import SearchSpace
@@ -45,6 +47,18 @@ class Sampling:
 
     fresh: SamplerFactory
     notice: str = ""
+
+
+class IndependentSampler(BaseSampler):
+    """A sampler that proposes each knob by itself, when it is asked for: ``sample_independent`` is all it has."""
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return {}
 
 
 samplers: Registry[Callable[[SamplingTask], Sampling]] = Registry(

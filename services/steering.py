@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from search_space.architecture import families
 from search_space.errors import ConfigError, ConvscoutError, Problem, UserError
 from search_space.knobs import Override
-from search_space.recipe import TrainingRecipe
 from search_space.space import Candidate, SearchSpace
 from services.config import SETTINGS
 from services.distributions import contains, distributions_of
@@ -114,17 +113,8 @@ def _by_hand(space: SearchSpace, settings: Mapping[str, Override]) -> Candidate:
     if family not in space.families:
         rule = f"must be one of the study's families: {', '.join(space.families)}"
         raise ConfigError([Problem(field="family", value=family, rule=rule)])
-    whole = SearchSpace(
-        image=space.image,
-        families=(family,),
-        epochs=space.epochs,
-        precision=space.precision,
-        overrides={**space.overrides, **knobs},
-    )
-    recipe = TrainingRecipe.proven_for(
-        whole.image, epochs=whole.epochs, precision=whole.precision, overrides=whole.overrides
-    )
-    candidate = families.get(family).proven(whole.overrides), recipe
+    fixed = replace(space, overrides={**space.overrides, **knobs})
+    candidate = next(each for each in fixed.portfolio() if each[0].name == family)
     _refuse_unsampled(space, candidate, knobs)
     return candidate
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from typing import Annotated, TypeAlias
 
 import typer
 
 from search_space.errors import UserError
-from search_space.knobs import Scalar
+from search_space.knobs import Scalar, read_scalar
 
 SetOption: TypeAlias = Annotated[
     list[str] | None,
@@ -24,13 +23,5 @@ def overrides(settings: Sequence[str] | None) -> dict[str, Scalar]:
         name, equals, text = setting.partition("=")
         if not equals:
             raise UserError(f"--set {setting}: must be KNOB=VALUE, such as resnet.width=32")
-        values[name.strip()] = _read(text.strip())
+        values[name.strip()] = read_scalar(text.strip())
     return values
-
-
-def _read(text: str) -> Scalar:
-    try:
-        value: Scalar = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text  # a name without quotes
-    return value

@@ -16,7 +16,7 @@ from search_space.enumeration import every
 from search_space.errors import ExhaustedError
 from search_space.space import SearchSpace
 from services.common_knobs import some_of, unsuitable
-from services.sampling import Sampling, SamplingTask, samplers
+from services.sampling import IndependentSampler, Sampling, SamplingTask, samplers
 from services.units import format_combinations
 
 LISTED = 10_000  # candidates of a grid that is gone through; from a larger one they are drawn
@@ -59,19 +59,11 @@ class _Grid:
         raise ExhaustedError(f"all {len(self._candidates):,} candidates of the grid were proposed")
 
 
-class _Given(BaseSampler):
+class _Given(IndependentSampler):
     """Proposes ``parameters``."""
 
     def __init__(self, parameters: Parameters) -> None:
         self._parameters = parameters
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return {}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

@@ -12,12 +12,11 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from search_space.conditions import conditions
-from services.sampling import Sampling, SamplingTask, samplers
+from services.sampling import IndependentSampler, Sampling, SamplingTask, samplers
 from services.scale import Array, Scale
 
 
@@ -43,19 +42,11 @@ def qmc(task: SamplingTask) -> Sampling:
     return Sampling(fresh=lambda study, seed: SobolSampler(dimensions, point))
 
 
-class SobolSampler(BaseSampler):
+class SobolSampler(IndependentSampler):
     """Reads each knob off the ``point`` of a trial; ``dimensions`` says where."""
 
     def __init__(self, dimensions: Mapping[str, int], point: Callable[[int], Array]) -> None:
         self._dimensions, self._point = dimensions, point
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return {}
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution

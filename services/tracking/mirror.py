@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from mlflow.exceptions import MlflowException
 
@@ -64,41 +66,38 @@ class Projector:
 
     def is_current(self, record: TrialRecord) -> bool:
         """Whether MLflow has the trial in its final form."""
-        return self._open().is_current(record)
+        with self._opened() as runs:
+            return runs.is_current(record)
 
     def update_trial(self, number: int) -> bool:
         """Bring one trial's run up to date; returns whether the trial is final."""
         record = self._source.trial(number)
         if not is_projected(record):
             return False
-        try:
-            self._open().update_trial(record)
-        except Exception:
-            self._runs = None  # what it believes of MLflow may be wrong now
-            raise
+        with self._opened() as runs:
+            runs.update_trial(record)
         self._remember(record)
         return record.number in self._finished
 
     def update_study(self, *, active: bool) -> None:
         """Bring the study's own run up to date; ``active`` says whether a search is under way."""
-        try:
-            self._open().update_study(self._finished, active=active)
-        except Exception:
-            self._runs = None
-            raise
+        with self._opened() as runs:
+            runs.update_study(self._finished, active=active)
 
     def update_plots(self) -> None:
         """Bring the study's plots and its table up to date."""
-        try:
-            self._open().update_plots()
-        except Exception:
-            self._runs = None
-            raise
+        with self._opened() as runs:
+            runs.update_plots()
 
-    def _open(self) -> StudyRuns:
+    @contextmanager
+    def _opened(self) -> Iterator[StudyRuns]:
         if self._runs is None:
             self._runs = StudyRuns(self._source, self._store, self._validation)
-        return self._runs
+        try:
+            yield self._runs
+        except BaseException:
+            self._runs = None  # what it believes of MLflow may be wrong now
+            raise
 
     def _remember(self, record: TrialRecord) -> None:
         if record.state is not TrialState.RUNNING:

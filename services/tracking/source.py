@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from services.config import StudyConfig
 from services.home import Home
 from services.study import TrialRecord
-from trials.splits import Labels
+from trials.splits import DataSplits, Labels
 
 # {"ensemble.val_accuracy": 0.97, "test.accuracy": 0.96, …}; its presence says the study is finished
 METRICS_NOTE = "tracking.metrics"
@@ -41,3 +41,8 @@ class ValidationLabels:
 
     labels: Labels
     class_names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, splits: DataSplits) -> Self:
+        """Those of the validation split."""
+        return cls(labels=splits.validation.labels, class_names=splits.class_names)

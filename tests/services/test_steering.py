@@ -72,6 +72,14 @@ def unstopped(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, ..
     return essences(home, "tiny")
 
 
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A study of one trial, to be looked at and refused."""
+    home = tmp_path_factory.mktemp("home")
+    _search(home, trials=1)
+    return Home(home)
+
+
 def test_a_pause_ends_the_epoch_and_a_resume_goes_on(
     tmp_path: Path, uninterrupted: list[tuple[object, ...]]
 ) -> None:
@@ -125,6 +133,14 @@ def test_a_trial_made_by_hand_is_the_next(tmp_path: Path) -> None:
     assert config is not None and settings.items() <= config.flat().items()
 
 
+def test_a_knob_fixed_in_one_family_leaves_the_others_to_be_queued(tmp_path: Path) -> None:
+    space = {"lenet.width": 4, "mlp.width": 32, "recipe.batch_size": 256}
+    _search(tmp_path, trials=1, families=("lenet", "mlp"), space=space)
+    searched = runner.space_of(Home(tmp_path), "tiny", quiet)
+    parameters = steering.enqueue(Home(tmp_path), "tiny", {"family": "mlp", "mlp.depth": 2}, searched)
+    assert {"family": "mlp", "mlp.depth": 2}.items() <= parameters.items()
+
+
 @pytest.mark.parametrize(
     ("settings", "rule"),
     [
@@ -136,12 +152,11 @@ def test_a_trial_made_by_hand_is_the_next(tmp_path: Path) -> None:
     ],
 )
 def test_a_trial_that_the_study_does_not_sample_is_refused(
-    settings: dict[str, Any], rule: str, tmp_path: Path
+    settings: dict[str, Any], rule: str, searched: Home
 ) -> None:
-    _search(tmp_path, trials=1)
-    space = runner.space_of(Home(tmp_path), "tiny", quiet)
+    space = runner.space_of(searched, "tiny", quiet)
     with pytest.raises(ConfigError, match=r".") as caught:
-        steering.enqueue(Home(tmp_path), "tiny", settings, space)
+        steering.enqueue(searched, "tiny", settings, space)
     assert rule in caught.value.message
 
 
