@@ -1,4 +1,4 @@
-"""A real controller in one process: ``python -m tests.faults.owner HOME search|resume|take-over``.
+"""A real controller: ``python -m tests.faults.owner HOME search|search-through-ray|resume|take-over``.
 
 It ends as the command line does: with one line of cause and the exit code of the error.
 """
@@ -13,15 +13,22 @@ from search_space.errors import ConvscoutError
 from services import runner
 from services.config import StudyConfig
 from services.home import Home
-from tests.services.studies import quiet, tiny_config
+from tests.services.studies import TINY_SPACE, quiet, tiny_config
 
 STUDY = "owned"
 TRIALS = 3
 EPOCHS = 16
+RAY_EPOCHS = 100
 
 
 def config() -> StudyConfig:
     return tiny_config(STUDY, trials=TRIALS, epochs=EPOCHS)
+
+
+def config_through_ray() -> StudyConfig:
+    """With small batches, so that there is the time to find and freeze a worker twice."""
+    space = {**TINY_SPACE, "recipe.batch_size": 16}
+    return tiny_config(STUDY, executor="ray", workers=1, trials=TRIALS, epochs=RAY_EPOCHS, space=space)
 
 
 def main() -> None:
@@ -29,6 +36,8 @@ def main() -> None:
     match sys.argv[2]:
         case "search":
             runner.search(config(), home, quiet, began)
+        case "search-through-ray":
+            runner.search(config_through_ray(), home, quiet, began)
         case word:
             runner.resume(STUDY, home, quiet, began, take_over=word == "take-over")
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,8 +19,7 @@ from services import runner
 from services.home import Home
 from services.lease import holder
 from services.study import Ledger
-from tests.faults import controller
-from tests.faults.owner import EPOCHS, STUDY, TRIALS, config
+from tests.faults.owner import EPOCHS, RAY_EPOCHS, STUDY, TRIALS, config
 from tests.services.postgresql import wait_until
 from tests.services.studies import essences, quiet
 from trials.config import TrialState
@@ -30,9 +30,28 @@ PATIENCE_S = 300.0
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE_S)]
 
 
-def start(home: Path, what: str, module: str = "owner") -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", f"tests.faults.{module}", str(home), what]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True)
+Start = Callable[[str], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a controller that does as it is told; whatever of them is left after the test is killed."""
+    started = []
+
+    def start(what: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.faults.owner", str(tmp_path), what]
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            for member in [*psutil.Process(process.pid).children(recursive=True), process]:
+                member.kill()
+        process.communicate()
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -41,17 +60,17 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, said
 
 
-def epochs_reported(home: Path, name: str = STUDY) -> int:
-    if name not in Ledger.names(Home(home)):
+def epochs_reported(home: Path) -> int:
+    if STUDY not in Ledger.names(Home(home)):
         return 0
-    return sum(len(record.measurements) for record in Ledger.open(Home(home), name).trials())
+    return sum(len(record.measurements) for record in Ledger.open(Home(home), STUDY).trials())
 
 
-def check(home: Path, name: str, trials: int, epochs: int) -> None:
+def check(home: Path, epochs: int = EPOCHS) -> None:
     """I2 and I3: as many trials as were asked for, each of them final, each epoch reported once."""
-    records = [record for record in Ledger.open(Home(home), name).trials() if record.trained]
-    assert [record.state for record in records] == [TrialState.COMPLETED] * trials
-    assert [[m.epoch for m in r.measurements] for r in records] == [list(range(1, epochs + 1))] * trials
+    records = [record for record in Ledger.open(Home(home), STUDY).trials() if record.trained]
+    assert [record.state for record in records] == [TrialState.COMPLETED] * TRIALS
+    assert [[m.epoch for m in r.measurements] for r in records] == [list(range(1, epochs + 1))] * TRIALS
 
 
 @pytest.fixture(scope="module")
@@ -63,65 +82,63 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, 
 
 
 def test_a_frozen_controller_that_wakes_undoes_nothing(
-    tmp_path: Path, undisturbed: list[tuple[object, ...]]
+    tmp_path: Path, start: Start, undisturbed: list[tuple[object, ...]]
 ) -> None:
     """Row 5: it is taken over while it sleeps, and ends with one line when it finds out."""
-    frozen = start(tmp_path, "search")
+    frozen = start("search")
     wait_until(lambda: epochs_reported(tmp_path) > EPOCHS // 4, PATIENCE_S)
     frozen.send_signal(signal.SIGSTOP)
     known = epochs_reported(tmp_path)
-    code, said = ended(start(tmp_path, "resume"))
+    code, said = ended(start("resume"))
     assert code == 1 and "has shown no sign of life" in said and f"resume {STUDY} --take-over" in said
-    taker = start(tmp_path, "take-over")
+    taker = start("take-over")
     wait_until(lambda: epochs_reported(tmp_path) > known, PATIENCE_S)
     frozen.send_signal(signal.SIGCONT)
     code, said = ended(frozen)
     assert code == 1 and f"was taken over by process {taker.pid}" in said
     assert ended(taker)[0] == 0
-    check(tmp_path, STUDY, TRIALS, EPOCHS)
+    check(tmp_path)
     assert essences(tmp_path, STUDY) == undisturbed, "I1"
     assert holder(Home(tmp_path), STUDY) is None, "I7"
 
 
 def test_of_controllers_that_start_at_once_one_runs_the_study(
-    tmp_path: Path, undisturbed: list[tuple[object, ...]]
+    tmp_path: Path, start: Start, undisturbed: list[tuple[object, ...]]
 ) -> None:
     """Row 7."""
-    ends = [ended(process) for process in [start(tmp_path, "search") for _ in range(3)]]
+    ends = [ended(process) for process in [start("search") for _ in range(3)]]
     assert sorted(code for code, _ in ends) == [0, 2, 2]
     assert sum("exists already" in said for _, said in ends) == 2
-    check(tmp_path, STUDY, TRIALS, EPOCHS)
+    check(tmp_path)
     assert essences(tmp_path, STUDY) == undisturbed
 
 
 @pytest.mark.parametrize("locked_s", [30, 70])
 def test_a_database_that_is_locked_is_waited_for(
-    tmp_path: Path, locked_s: float, undisturbed: list[tuple[object, ...]]
+    tmp_path: Path, start: Start, locked_s: float, undisturbed: list[tuple[object, ...]]
 ) -> None:
     """Row 8: for less and for more time than SQLite itself would wait."""
-    process = start(tmp_path, "search")
+    process = start("search")
     wait_until(lambda: epochs_reported(tmp_path) > 0, PATIENCE_S)
     with closing(sqlite3.connect(Home(tmp_path).database, timeout=60, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         time.sleep(locked_s)
         other.execute("COMMIT")
     assert ended(process)[0] == 0
-    check(tmp_path, STUDY, TRIALS, EPOCHS)
+    check(tmp_path)
     assert essences(tmp_path, STUDY) == undisturbed
 
 
-def test_a_worker_that_was_frozen_goes_on_or_is_replaced(tmp_path: Path) -> None:
+def test_a_worker_that_was_frozen_goes_on_or_is_replaced(tmp_path: Path, start: Start) -> None:
     """Row 4: frozen under its controller; then frozen while that is killed, so that its late words find nobody."""
-    process = start(tmp_path, "", "controller")
-    wait_until(lambda: epochs_reported(tmp_path, controller.STUDY) > 0, PATIENCE_S)
+    process = start("search-through-ray")
+    wait_until(lambda: epochs_reported(tmp_path) > 0, PATIENCE_S)
     worker = _worker(process.pid)
     worker.suspend()
     time.sleep(5)
     worker.resume()
-    known = epochs_reported(tmp_path, controller.STUDY)
-    wait_until(
-        lambda: epochs_reported(tmp_path, controller.STUDY) > known or process.poll() is not None, PATIENCE_S
-    )
+    known = epochs_reported(tmp_path)
+    wait_until(lambda: epochs_reported(tmp_path) > known or process.poll() is not None, PATIENCE_S)
     assert process.poll() is None, "the study ended before the worker could be frozen again"
     worker = _worker(process.pid)
     worker.suspend()
@@ -129,9 +146,9 @@ def test_a_worker_that_was_frozen_goes_on_or_is_replaced(tmp_path: Path) -> None
     ended(process)
     waker = threading.Timer(10, _wake, [worker])
     waker.start()
-    assert ended(start(tmp_path, "", "controller"))[0] == 0
+    assert ended(start("resume"))[0] == 0
     waker.join()
-    check(tmp_path, controller.STUDY, controller.TRIALS, controller.EPOCHS)
+    check(tmp_path, RAY_EPOCHS)
     _, alive = psutil.wait_procs([worker], timeout=180)
     assert not alive, "I7"
 
@@ -139,7 +156,7 @@ def test_a_worker_that_was_frozen_goes_on_or_is_replaced(tmp_path: Path) -> None
 def _worker(pid: int) -> psutil.Process:
     """A process that trains below the controller."""
     family = psutil.Process(pid).children(recursive=True)
-    return next(each for each in family if "TrialTrainable" in " ".join(each.cmdline()))
+    return next(each for each in family if "Trainable" in " ".join(each.cmdline()))
 
 
 def _wake(process: psutil.Process) -> None:
