@@ -65,8 +65,12 @@ def run(root: Path, first: int, seeds: int, at_a_time: int) -> list[Survival]:
             print(f"seed {seed}: {complaint}", file=sys.stderr, flush=True)
         return survival
 
+    survivals = []
     with ThreadPoolExecutor(at_a_time) as threads:
-        return list(threads.map(of, range(first, first + seeds)))
+        for survival in threads.map(of, range(first, first + seeds)):
+            survivals.append(survival)
+            print(f"seed {survival.seed}: {survival.kills} kills", file=sys.stderr, flush=True)
+    return survivals
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from services.config import StudyConfig
 from services.convergence import Outlook, outlook
 from services.events import Spending
-from services.study import TrialRecord
+from services.trial_record import TrialRecord
 from services.units import format_clock
 from trials.config import TrialState
 

@@ -20,7 +20,7 @@ from services.events import (
     TrialEstimated,
     TrialStarted,
 )
-from services.study import TrialRecord
+from services.trial_record import TrialRecord
 from trials.config import Measurement, TrialState
 
 NUM_NOTICES = 3

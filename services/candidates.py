@@ -17,7 +17,8 @@ from search_space.recipe import TrainingRecipe
 from search_space.space import Candidate, SearchSpace
 from services.config import StudyConfig
 from services.sampling import SamplingTask, samplers
-from services.study import Ledger, Proposal, TrialRecord
+from services.study import Ledger, Proposal
+from services.trial_record import TrialRecord
 from trials.config import TrialState
 from trials.precision import DTYPES
 

@@ -192,7 +192,9 @@ class StudyConfig:
         "budget.gpu_hours", Hours(), "of all trials together; two that share a GPU use half of it each"
     )
     disk: int | None = _setting(
-        "budget.disk", Bytes(2**20, 2**60), "what checkpoints may take on disk: 500MB, 20GiB"
+        "budget.disk",
+        Bytes(2**20, 2**60),
+        "what checkpoints may take on disk: 500MB, 20GiB; MLflow then keeps no copies",
     )
     target_accuracy: float | None = _setting(
         "budget.target_accuracy", Share(1, zero=False), "validation accuracy that ends the search"

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from services.board import Board
 from services.events import Event, Loading, Notice, PhaseStarted, SearchStarted, Spending, TrialEnded
-from services.study import TrialRecord
+from services.trial_record import TrialRecord
 from services.units import format_bytes, format_clock, format_count
 from trials.config import TrialState
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from services.study import TrialRecord
+from services.trial_record import TrialRecord
 from trials.config import Measurement
 
 

@@ -13,9 +13,10 @@ from search_space.errors import ConvscoutError, CorruptCheckpointError
 from services.ensemble import Ensemble, EnsembleMember, Member, select
 from services.events import Listener, Notice, PhaseStarted
 from services.exporting import export
-from services.study import Ledger, TrialRecord
+from services.study import Ledger
 from services.tracking.source import DESCRIPTION_NOTE, METRICS_NOTE
 from services.trained_ensemble import TrainedEnsemble, TrainedMember
+from services.trial_record import TrialRecord
 from trials.metrics import accuracy, wilson_interval
 from trials.splits import DataSplits
 

@@ -8,7 +8,8 @@ from functools import partial
 from search_space.complexity import Complexity
 from services.ensemble import LIBRARY
 from services.events import Spending
-from services.study import Ledger, TrialRecord
+from services.study import Ledger
+from services.trial_record import TrialRecord
 from services.units import format_bytes
 from trials.config import TrialState
 
@@ -37,6 +38,9 @@ class Retention:
     def ended(self, record: TrialRecord) -> None:
         """Take a trial that ended into account, and drop what nobody can need any more."""
         directory = self._ledger.directory(record.number)
+        if not record.state.judged:  # no ensemble uses it, and a retry begins anew
+            directory.discard()
+            return
         self._records[record.number] = record
         self._ranks[record.number] = record.goodness, -record.number
         if record.state is TrialState.STOPPED and directory.resumable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import signal
 import time
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ from services.extension import extended
 from services.finish import Finish, Outcome, stored_outcome, tell_tracking
 from services.home import Home
 from services.interrupts import Interrupts
+from services.last_words import last_words
 from services.lease import holder, lease, refuse_elsewhere
 from services.placement import Machine, Placement, num_cores, place
 from services.provenance import CODE_NOTE, code_version, difference
@@ -261,7 +263,7 @@ def _run(
     """Search until the budget is spent, then select, test and export; MLflow follows in its own thread."""
     store = TrackingStore.at(ledger.home)
     projection = Mirror(ledger, store, ValidationLabels.of(splits))
-    with Interrupts() as interrupts:
+    with Interrupts() as interrupts, last_words(*_words(ledger)):
         try:
             projection.start()
             max_members, paused = _train(ledger, splits, budget, listener, projection, interrupts, cluster)
@@ -283,6 +285,15 @@ def _run(
             _close(ledger.name, projection, listener, patience_s)
     _register(ledger, store, outcome, splits, listener)
     return outcome
+
+
+def _words(ledger: Ledger) -> tuple[str, str]:
+    """What to say of this process if it is killed, and the next command then."""
+    home = shlex.quote(str(ledger.home.root))
+    return (
+        f"the process that ran study {ledger.name!r} was killed, or Ray ended it; every finished epoch is kept",
+        f"convscout resume {ledger.name} --home {home}",
+    )
 
 
 def _train(

@@ -39,7 +39,8 @@ from services.inbox import CHANGE, ENQUEUE, PAUSE, RETRY, Inbox, Message
 from services.leftovers import sweep
 from services.pace import Pace
 from services.retention import Retention
-from services.study import Ledger, Proposal, TrialRecord
+from services.study import Ledger, Proposal
+from services.trial_record import TrialRecord
 from trials.config import Measurement, TrialConfig, TrialResult, TrialState
 from trials.run import Dispatch
 
@@ -119,7 +120,7 @@ class Search:
             self._candidates.count(record)
             self._allowance.count(record)
             self._close(record)
-            if record.state.judged:
+            if record.trained and record.state is not TrialState.RUNNING:
                 self._retention.ended(record)
         self._allowance.begin()
         self._candidates.queue_portfolio()
@@ -449,8 +450,7 @@ class Search:
         self._judged += record.state.judged
         self._close(record)
         self._allowance.count(record)
-        if state.judged:
-            self._retention.ended(record)
+        self._retention.ended(record)
         self._touch(number)
         self._listener(TrialEnded(trial=record))
         self._tell_spending()

@@ -56,7 +56,10 @@ def enqueue(home: Home, name: str, settings: Mapping[str, Any], space: SearchSpa
 
 
 def retry(home: Home, name: str, number: int) -> None:
-    """Let a trial that was stopped or failed go on from its last checkpoint. Raises ``UserError`` for any other."""
+    """Let a stopped trial go on from its last checkpoint, or a failed one begin anew.
+
+    Raises ``UserError`` for any other.
+    """
     if is_running(home, name):
         Ledger.open(home, name).check_reopenable(number)
         Inbox(home, name).put(Message(kind=RETRY, content={"number": number}))

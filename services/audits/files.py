@@ -7,7 +7,7 @@ from pathlib import Path
 
 from services.audits.finding import Finding, Remedy
 from services.leftovers import leftovers
-from services.study import TrialRecord
+from services.trial_record import TrialRecord
 from trials.checkpoint import TrialDirectory
 from trials.config import TrialState
 

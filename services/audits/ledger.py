@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from search_space.errors import ConvscoutError
 from services.audits.finding import Finding, Remedy
-from services.study import Ledger, TrialRecord
+from services.study import Ledger
+from services.trial_record import TrialRecord
 from trials.config import TrialState
 
 _UNREADABLE = (ConvscoutError, KeyError, TypeError, ValueError)

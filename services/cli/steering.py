@@ -71,7 +71,7 @@ def retry(
     storage: StorageOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Let a trial that was stopped or failed go on from its last checkpoint, to its end.
+    """Let a stopped trial go on from its last checkpoint, or a failed one begin anew, to its end.
 
     Example: convscout retry quickstart 7
     """

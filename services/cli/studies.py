@@ -17,7 +17,8 @@ from services.home import Home
 from services.units import format_count
 
 if TYPE_CHECKING:
-    from services.study import Ledger, TrialRecord
+    from services.study import Ledger
+    from services.trial_record import TrialRecord
 
 PANEL = "Look at studies"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from services.objectives import pareto_front
 from services.plotting.style import score_label
-from services.study import TrialRecord
+from services.trial_record import TrialRecord
 from trials.qualities import Quality
 
 Point = tuple[float, float]

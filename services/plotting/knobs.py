@@ -18,7 +18,7 @@ from optuna.importance import PedAnovaImportanceEvaluator
 
 from search_space.knobs import Scalar
 from search_space.recipe import REGISTRIES
-from services.study import TrialRecord
+from services.trial_record import TrialRecord
 from trials.config import TrialConfig
 
 LEAST_TRIALS = 10

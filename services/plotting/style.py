@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from services.study import TrialRecord
+from services.trial_record import TrialRecord
 from services.units import format_count
 from trials.config import TrialState
 from trials.qualities import Quality

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from services.study import TrialRecord
+from services.trial_record import TrialRecord
 
 FACTS = (
     "number",

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from services.plotting.knobs import ObservedKnob, importances, observed_knobs
 from services.plotting.style import Colour, SearchTime, family_colours
-from services.study import TrialRecord
+from services.trial_record import TrialRecord
 from trials.qualities import QUALITIES, Quality
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from services.plotting.registry import study_plots
 from services.plotting.table import write_trials
 from services.plotting.view import StudyView
-from services.study import TrialRecord
+from services.trial_record import TrialRecord
 
 TABLE = "trials.csv"
 _DPI = 100

@@ -19,7 +19,7 @@ from services.plotting.knobs import ObservedKnob
 from services.plotting.registry import study_plots
 from services.plotting.style import score_label
 from services.plotting.view import StudyView
-from services.study import TrialRecord
+from services.trial_record import TrialRecord
 
 _MOST = 6  # knobs
 _MISSING = -0.14  # where the lines of trials pass that have no such knob

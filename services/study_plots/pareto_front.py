@@ -12,7 +12,7 @@ from services.plotting.columns import PARAMS, TRAINING_TIME, Column, Point, cost
 from services.plotting.registry import study_plots
 from services.plotting.style import BEST_COLOUR, Colour, mark_logarithmic, mark_score
 from services.plotting.view import StudyView
-from services.study import TrialRecord
+from services.trial_record import TrialRecord
 
 
 @study_plots.register("pareto-front")

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from services.plotting.writing import write_plots, write_table
-from services.study import TrialRecord
 from services.tracking import plots
 from services.tracking.source import ValidationLabels
+from services.trial_record import TrialRecord
 from trials.checkpoint import TrialDirectory
 
 

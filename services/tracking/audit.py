@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from mlflow.entities import Metric, Run
 from mlflow.tracking.client import MlflowClient
 
-from services.study import TrialRecord
 from services.tracking import projection
 from services.tracking.projection import FINAL_METRICS, PLOTS_TAG, STATUS, TERMINAL_TAG
 from services.tracking.source import METRICS_NOTE, Source
 from services.tracking.store import EXPERIMENT, TrackingStore
 from services.tracking.study_runs import find_runs
+from services.trial_record import TrialRecord
 from trials.config import TrialState
 
 

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from mlflow.exceptions import MlflowException
 
 from search_space.errors import ConvscoutError
-from services.study import TrialRecord
 from services.tracking.projection import is_projected
 from services.tracking.source import Source, ValidationLabels
 from services.tracking.store import TrackingStore
 from services.tracking.study_runs import StudyRuns
+from services.trial_record import TrialRecord
 from trials.config import TrialState
 
 _PACE_S = 0.5  # words that come closer together are answered in one go

@@ -22,8 +22,8 @@ from mlflow.utils.mlflow_tags import (
 
 from services.config import StudyConfig
 from services.extension import FIXED
-from services.study import TrialRecord
 from services.tracking.source import DESCRIPTION_NOTE, Source
+from services.trial_record import TrialRecord
 from trials.config import TrialState
 
 STUDY_TAG, TRIAL_TAG, TERMINAL_TAG = "convscout.study", "convscout.trial", "convscout.terminal"

@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 
 from services.config import StudyConfig
 from services.home import Home
-from services.study import TrialRecord
+from services.trial_record import TrialRecord
 from trials.splits import DataSplits, Labels
 
 # {"ensemble.val_accuracy": 0.97, "test.accuracy": 0.96, …}; its presence says the study is finished

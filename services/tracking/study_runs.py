@@ -13,7 +13,6 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.tracking.client import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from services.study import TrialRecord
 from services.tracking import projection
 from services.tracking.artifacts import write_artifacts, write_study_artifacts
 from services.tracking.projection import (
@@ -27,6 +26,7 @@ from services.tracking.projection import (
 )
 from services.tracking.source import METRICS_NOTE, Source, ValidationLabels
 from services.tracking.store import TrackingStore
+from services.trial_record import TrialRecord
 from trials.checkpoint import TrialDirectory
 from trials.config import TrialState
 
@@ -218,7 +218,7 @@ class StudyRuns:
             write_artifacts(record, trial, self._validation, Path(directory))
             self._client.log_artifacts(run.run_id, directory)
         best = trial.best_file()
-        if best is not None:
+        if best is not None and self._source.config.disk is None:  # else copies would exceed what was granted
             self._client.log_artifact(run.run_id, str(best), "checkpoint")
         run.status, ended = STATUS[record.state], projection.milliseconds(record.finished_at)
         self._client.set_terminated(run.run_id, run.status, end_time=ended or None)

@@ -3,7 +3,7 @@
 A real study through Ray is started, killed and resumed until it ends by itself; then the invariants hold:
 I1 no finished trial is lost or changed, I2 each trial finishes once and trains few epochs twice, I3 every
 trial is final, I4 ledger and MLflow agree, I5 published files match their hashes, I7 nothing is left running.
-Row 6: the same when Ray alone dies.
+Row 2: killed as it counts a worker that was killed. Row 6: the same when Ray alone dies.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -26,15 +27,23 @@ from services.study import Ledger
 from tests.faults.controller import EPOCHS, STUDY, TRIALS
 from tests.services.studies import essence
 from trials.config import TrialState
+from trials.kill_points import EXIT_CODE, VARIABLE, Write
 
 KILLS = 5
 ROOT = Path(__file__).parents[2]
 
 
-def _start(home: Path) -> subprocess.Popen[bytes]:
+def _start(home: Path, **environment: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tests.faults.controller", str(home)]
     with (home.parent / "log").open("ab") as log:
-        return subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=log, stderr=log)
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            start_new_session=True,
+            stdout=log,
+            stderr=log,
+        )
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -123,6 +132,7 @@ def test_a_search_whose_ray_dies_ends_and_goes_on(tmp_path: Path) -> None:
     for server in servers:
         server.kill()
     assert process.wait(timeout=300) not in (0, None), "I6"
+    assert f"next: convscout resume {STUDY}" in (tmp_path / "log").read_text(), "I6"
     _, alive = psutil.wait_procs(family, timeout=180)
     assert not alive, f"I7: {[member.name() for member in alive]}"
     assert known.items() <= _finished(home).items(), "I1"
@@ -132,6 +142,28 @@ def test_a_search_whose_ray_dies_ends_and_goes_on(tmp_path: Path) -> None:
     assert len([record for record in Ledger.open(Home(home), STUDY).trials() if record.trained]) == TRIALS, (
         "I2"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_a_controller_that_dies_as_it_counts_a_lost_worker_goes_on(side: str, tmp_path: Path) -> None:
+    """Row 2 for the one write that takes a worker to be lost: a trial is not given up for it."""
+    home = tmp_path / "home"
+    process = _start(home, **{VARIABLE: f"{side}-{Write.LOSE}:1"})
+    patience = time.monotonic() + 240
+    while process.poll() is None and time.monotonic() < patience:
+        for member in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if "Trainable" in " ".join(member.cmdline()):
+                    member.kill()
+        time.sleep(0.2)
+    assert process.wait() == EXIT_CODE, (tmp_path / "log").read_text()[-3000:]
+    assert _start(home).wait(timeout=300) == 0, (tmp_path / "log").read_text()[-3000:]
+    assert check(Home(home), STUDY) == []
+    records = [record for record in Ledger.open(Home(home), STUDY).trials() if record.trained]
+    assert [record.state for record in records] == [TrialState.COMPLETED] * TRIALS
+    assert max(record.losses for record in records) <= 1
 
 
 def _left_running(home: Path) -> list[str]:

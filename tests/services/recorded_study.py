@@ -17,9 +17,9 @@ from search_space.complexity import Complexity
 from search_space.recipe import TrainingRecipe
 from services.config import StudyConfig
 from services.home import Home
-from services.study import TrialRecord
 from services.tracking.source import ValidationLabels
 from services.tracking.store import TrackingStore
+from services.trial_record import TrialRecord
 from trials.checkpoint import TrialDirectory
 from trials.config import Measurement, TrialConfig, TrialState
 

@@ -6,7 +6,7 @@ from search_space.architecture import ImageSpec, families
 from search_space.complexity import Complexity
 from search_space.recipe import TrainingRecipe
 from services.events import EpochEnded, Event, SearchStarted, TrialEnded, TrialStarted
-from services.study import TrialRecord
+from services.trial_record import TrialRecord
 from trials.config import Measurement, TrialConfig, TrialState
 
 EPOCHS = 10

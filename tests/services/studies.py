@@ -8,7 +8,8 @@ from typing import Any
 from services.config import StudyConfig
 from services.events import Event
 from services.home import Home
-from services.study import Ledger, TrialRecord
+from services.study import Ledger
+from services.trial_record import TrialRecord
 
 TINY_SPACE = {"lenet.width": 4, "recipe.batch_size": 256}
 

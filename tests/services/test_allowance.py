@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from services.allowance import Allowance
-from services.study import TrialRecord
+from services.trial_record import TrialRecord
 from tests.services.records import EPOCHS, record
 from tests.services.studies import tiny_config
 from trials.config import TrialState

@@ -10,7 +10,8 @@ import torch
 from search_space.complexity import Complexity
 from services.home import Home
 from services.retention import RESUMABLE, TRIAL_BYTES_A_PARAM, Retention
-from services.study import Ledger, TrialRecord
+from services.study import Ledger
+from services.trial_record import TrialRecord
 from tests.services.records import record
 from tests.services.studies import tiny_config
 from trials.config import TrialState
@@ -53,6 +54,13 @@ def test_a_completed_trial_keeps_its_best_epoch_alone(ledger: Ledger) -> None:
     retention.ended(_trained(ledger, 0, 0.5, TrialState.COMPLETED))
     assert retention.resumable == []
     assert ledger.directory(0).load_best() and ledger.directory(0).load_epoch() is None
+
+
+def test_of_a_failed_trial_nothing_is_kept(ledger: Ledger) -> None:
+    retention = Retention(ledger, None, most_members=5)
+    retention.ended(_trained(ledger, 0, 0.9, TrialState.FAILED))
+    directory = ledger.directory(0)
+    assert (directory.num_bytes, directory.discarded, retention.used, retention.resumable) == (0, True, 0, [])
 
 
 def test_room_is_made_from_what_is_needed_least(ledger: Ledger) -> None:

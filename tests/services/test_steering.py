@@ -15,7 +15,8 @@ from services.events import EpochEnded, Event, Listener, Notice, TrialEnded
 from services.home import Home
 from services.inbox import CHANGE, ENQUEUE, PAUSE, RETRY, Inbox, Message
 from services.provenance import CODE_NOTE, code_version, difference
-from services.study import Ledger, TrialRecord
+from services.study import Ledger
+from services.trial_record import TrialRecord
 from tests.services.studies import essence, essences, quiet, tiny_config
 from trials.config import TrialState
 

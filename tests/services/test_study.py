@@ -16,7 +16,8 @@ from search_space.space import Candidate, SearchSpace
 from services.home import Home
 from services.pruning import pruners
 from services.sampling import SamplerFactory, SamplingTask, samplers
-from services.study import Ledger, TrialRecord
+from services.study import Ledger
+from services.trial_record import TrialRecord
 from tests.services.records import measurement
 from tests.services.studies import tiny_config
 from trials.config import TrialConfig, TrialState

@@ -27,12 +27,12 @@ from services.plotting.registry import study_plots
 from services.plotting.style import SearchTime
 from services.plotting.view import StudyView
 from services.plotting.writing import TABLE, write_plots, write_table
-from services.study import TrialRecord
 from services.study_plots.timeline import assign_rows
 from services.tracking import mirror as mirror_module
 from services.tracking.audit import differences
 from services.tracking.mirror import Mirror, sync
 from services.tracking.store import TrackingStore
+from services.trial_record import TrialRecord
 from tests.services.recorded_study import BEGAN, recorded_study
 from tests.services.records import record
 from tests.services.studies import quiet, tiny_config

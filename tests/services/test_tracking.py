@@ -122,6 +122,14 @@ class TestMirror:
         best = next(study.home.trial(study.name, 0).glob("best-*"))
         assert (kept / "checkpoint" / best.name).read_bytes() == best.read_bytes()
 
+    def test_copies_no_checkpoint_where_the_disk_is_a_budget(self, study, store):
+        study.config = replace(study.config, disk=2**30)
+        study.train(0, state=TrialState.COMPLETED)
+        sync(study, store, VALIDATION)
+        kept = study.home.artifacts / run_ids(study, store)[0] / "artifacts"
+        assert "learning_curve.png" in {file.name for file in kept.iterdir()}
+        assert not (kept / "checkpoint").exists()
+
     def test_the_best_accuracy_rises_as_trials_finish(self, study, store):
         study.train(1, state=TrialState.COMPLETED)
         study.train(4, epochs=1, state=TrialState.STOPPED)
