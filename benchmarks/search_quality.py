@@ -24,6 +24,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from benchmarks.common import markdown, write
 from benchmarks.replay import MakeSampler, Replay, ReplayedTrial, Stopper, Strategy, Table
+from services.config import StudyConfig
 from services.curves import Curve, Curves
 from services.fairness import Fair
 from services.pruning import pruners
@@ -135,7 +136,7 @@ STRATEGIES = (
     Strategy(
         name="convscout",  # its defaults: all of it
         sampler=ours("tpe"),
-        stopper=pruner("asha"),
+        stopper=pruner(StudyConfig(name="any", data="digits").pruner),
         portfolio=True,
         revives=revives,
     ),

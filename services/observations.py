@@ -18,6 +18,8 @@ from optuna.distributions import (
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from services.replaced import replaced
+
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
@@ -43,10 +45,8 @@ class Observations:
         self._kinds.extend([_IGNORED] * fresh)
         self._first.extend([0.0] * fresh)
         self._second.extend([0.0] * fresh)
-        for number, trial in enumerate(trials):
-            before = self._trials[number] if number < known else None
-            if trial is before:  # Optuna replaces what it changes
-                continue
+        for number in replaced(self._trials, trials):
+            trial, before = trials[number], self._trials[number] if number < known else None
             kind, first, second = _rank(trial, self._sign)
             self._kinds[number], self._first[number], self._second[number] = kind, first, second
             if before is None or before.state is TrialState.WAITING:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,12 +148,13 @@ class ParzenEstimator:
         With more than ``most`` trials, that many stand for all: evenly chosen, those of more weight more often.
         """
         count = len(next(iter(columns.values())))
-        weights = recency(count)
-        total = weights.sum()
         if most is not None and count > most:
-            kept = np.searchsorted(np.cumsum(weights), (np.arange(most) + 0.5) * total / most)
+            kept, total = _representatives(count, most)
             columns = {name: values[kept] for name, values in columns.items()}
             weights = np.full(most, total / most)
+        else:
+            weights = recency(count)
+            total = weights.sum()
         knobs = {name: _kernels(columns[name], each, count) for name, each in distributions.items()}
         return cls(knobs=knobs, weights=np.append(weights, 1.0) / (total + 1))
 
@@ -169,6 +171,14 @@ class ParzenEstimator:
         top = parts.max(axis=1)
         density: Array = np.log(np.exp(parts - top[:, None]).sum(axis=1)) + top
         return density
+
+
+@lru_cache(maxsize=256)  # of knobs of which all trials have one, the same is asked again and again
+def _representatives(count: int, most: int) -> tuple[Indices, float]:
+    """Which ``most`` of ``count`` trials stand for all, and the sum of the weights of all."""
+    weights = recency(count)
+    total = float(weights.sum())
+    return np.searchsorted(np.cumsum(weights), (np.arange(most) + 0.5) * total / most), total
 
 
 def _kernels(values: Array, distribution: BaseDistribution, count: int) -> Kernels:

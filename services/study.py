@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 import optuna
@@ -39,10 +38,12 @@ from services.objectives import pareto_front
 from services.optuna_tables import SCHEMA_KEY, schemas
 from services.provenance import CODE_NOTE
 from services.pruning import Pruner
+from services.replaced import replaced
 from services.sampling import SamplerFactory
 from services.storage import open_storage
 from services.study_tables import StudyTables
 from services.trial_record import TrialRecord, measurement_key
+from services.uncollected import uncollected
 from trials.checkpoint import TrialDirectory
 from trials.config import Measurement, TrialConfig, TrialState
 from trials.kill_points import Write, durable
@@ -358,7 +359,8 @@ class Ledger:
     def trials(self) -> list[TrialRecord]:
         """Every trial that was proposed, by number; waiting ones are left out."""
         saved = self._tables.saved.values()
-        return [self._record(trial) for trial in saved if trial.state is not OptunaState.WAITING]
+        with uncollected():
+            return [self._record(trial) for trial in saved if trial.state is not OptunaState.WAITING]
 
     def front(self) -> list[TrialRecord]:
         """The judged trials that no other one beats in every objective."""
@@ -392,9 +394,8 @@ class Ledger:
     def _current_curves(self) -> Curves:
         """The curves of all trials; those that changed since they were last asked for are drawn anew."""
         trials = self._memory.get_all_trials(self._memory.STUDY, deepcopy=False)
-        for drawn, frozen in zip_longest(self._drawn, trials):
-            if drawn is not frozen:  # Optuna replaces what it changes
-                self._curves.set(frozen.number, self._record(frozen).curve)
+        for number in replaced(self._drawn, trials):
+            self._curves.set(number, self._record(trials[number]).curve)
         self._drawn = trials
         return self._curves
 

@@ -17,8 +17,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import chain, compress, count
-from operator import is_not
 from typing import Any, Self
 
 from optuna.distributions import (
@@ -30,7 +28,7 @@ from optuna.storages import InMemoryStorage
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Engine, Row, Table, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
 
 from services.distributions import contains
 from services.fence import LEASE_KEY, Fence, Lease
@@ -47,9 +45,13 @@ from services.optuna_tables import (
     VALUES,
     study_row,
 )
+from services.replaced import replaced
 from services.storage import snapshot
+from services.uncollected import uncollected
 
 _distribution = cache(json_to_distribution)  # there are few, in the rows of many trials
+_value = models.TrialValueModel.stored_repr_to_value
+_step_value = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
 
 
 class StudyMemory(InMemoryStorage):
@@ -127,7 +129,7 @@ class StudyTables:
 
         ``fence`` is that of its holder; without one, the study is saved only while nobody holds it.
         """
-        with snapshot(engine) as connection:
+        with uncollected(), snapshot(engine) as connection:
             self._row = study_row(connection, name)
             self._user_attrs = _study_attributes(connection, STUDY_USER, self._row)
             self._system_attrs = _study_attributes(connection, STUDY_SYSTEM, self._row)
@@ -196,8 +198,7 @@ class StudyTables:
     def _write_trials(self, connection: Connection, trials: Sequence[FrozenTrial]) -> dict[int, _Saved]:
         """Write those ``trials`` that changed; returns what the tables then have of them."""
         saved = {}
-        replaced = map(is_not, self._trials.values(), trials)  # Optuna replaces what it changes
-        for number in chain(compress(count(), replaced), range(len(self._trials), len(trials))):
+        for number in replaced(list(self._trials.values()), trials):
             trial = trials[number]
             known = self._saved.get(number)
             if known is None:
@@ -215,41 +216,40 @@ def _load_trials(connection: Connection, study: int) -> dict[int, FrozenTrial]:
     rows = connection.execute(
         select(TRIALS).where(TRIALS.c.study_id == study).order_by(TRIALS.c.number)
     ).all()
-    params, values, steps, user_attrs, system_attrs = (
-        _rows_by_trial(connection, table, study)
-        for table in (PARAMS, VALUES, STEPS, TRIAL_USER, TRIAL_SYSTEM)
-    )
+    params = _by_trial(connection, study, PARAMS, "param_name", "param_value", "distribution_json")
+    values = _by_trial(connection, study, VALUES, "objective", "value", "value_type")
+    steps = _by_trial(connection, study, STEPS, "step", "intermediate_value", "intermediate_value_type")
+    user_attrs = _by_trial(connection, study, TRIAL_USER, "key", "value_json")
+    system_attrs = _by_trial(connection, study, TRIAL_SYSTEM, "key", "value_json")
     trials = {}
     for row in rows:
         own = row.trial_id
-        distributions = {each.param_name: _distribution(each.distribution_json) for each in params[own]}
+        distributions = {name: _distribution(stored) for name, _, stored in params[own]}
         trials[int(own)] = FrozenTrial(
             number=row.number,
             trial_id=row.number,
             state=row.state,
             value=None,
-            values=[_value(each) for each in sorted(values[own], key=lambda each: each.objective)] or None,
+            values=[_value(*stored) for _, *stored in sorted(values[own])] or None,
             datetime_start=_from_utc(row.datetime_start),
             datetime_complete=_from_utc(row.datetime_complete),
-            params={
-                each.param_name: distributions[each.param_name].to_external_repr(each.param_value)
-                for each in params[own]
-            },
+            params={name: distributions[name].to_external_repr(value) for name, value, _ in params[own]},
             distributions=distributions,
-            user_attrs={each.key: json.loads(each.value_json) for each in user_attrs[own]},
-            system_attrs={each.key: json.loads(each.value_json) for each in system_attrs[own]},
-            intermediate_values={each.step: _step_value(each) for each in steps[own]},
+            user_attrs={key: json.loads(stored) for key, stored in user_attrs[own]},
+            system_attrs={key: json.loads(stored) for key, stored in system_attrs[own]},
+            intermediate_values={step: _step_value(*stored) for step, *stored in steps[own]},
         )
     return trials
 
 
-def _rows_by_trial(connection: Connection, table: Table, study: int) -> dict[int, list[Row[Any]]]:
-    """The rows that each trial has in ``table``, in the order they were written."""
+def _by_trial(connection: Connection, study: int, table: Table, *columns: str) -> dict[int, list[Any]]:
+    """The ``columns`` of the rows that each trial has in ``table``, in the order they were written."""
     of_study = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study)
     [key] = table.primary_key
-    found: dict[int, list[Row[Any]]] = defaultdict(list)
-    for row in connection.execute(select(table).where(table.c.trial_id.in_(of_study)).order_by(key)):
-        found[row.trial_id].append(row)
+    wanted = select(table.c.trial_id, *(table.c[name] for name in columns))
+    found: dict[int, list[Any]] = defaultdict(list)
+    for trial, *row in connection.execute(wanted.where(table.c.trial_id.in_(of_study)).order_by(key)).all():
+        found[trial].append(row)
     return found
 
 
@@ -262,15 +262,6 @@ def _directions(connection: Connection, study: int) -> list[StudyDirection]:
 def _study_attributes(connection: Connection, table: Table, study: int) -> dict[str, Any]:
     rows = connection.execute(select(table).where(table.c.study_id == study))
     return {row.key: json.loads(row.value_json) for row in rows}
-
-
-def _value(row: Row[Any]) -> float:
-    return models.TrialValueModel.stored_repr_to_value(row.value, row.value_type)
-
-
-def _step_value(row: Row[Any]) -> float:
-    stored = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
-    return stored(row.intermediate_value, row.intermediate_value_type)
 
 
 def _from_utc(moment: datetime.datetime | None) -> datetime.datetime | None:
