@@ -133,6 +133,7 @@ def test_whatever_the_server_does_one_sync_mends_it(
         mirror.close(15)
         assert proxy.struck
         proxy.heal()
+        mirror.close(60)  # its thread, which would have ended with the process, must not meet the sync
         time.sleep(4.5 if fault is Fault.DELAY else 0)  # what is under way still arrives
         sync(study, store, VALIDATION)
         assert differences(study, store) == []
