@@ -38,6 +38,7 @@ from services.rules import (
 if TYPE_CHECKING:
     from search_space.constraints import Limits
     from search_space.space import SearchSpace
+    from services.library import EnsembleLimits
     from services.objectives import Objectives
     from services.placement import Machine
     from trials.sources import DataRequest
@@ -69,6 +70,12 @@ def _pruners() -> tuple[str, ...]:
     from services.pruning import pruners
 
     return pruners.names()
+
+
+def _strategies() -> tuple[str, ...]:
+    from services.selection import strategies
+
+    return strategies()
 
 
 def _objectives() -> tuple[str, ...]:
@@ -259,6 +266,31 @@ class StudyConfig:
     ensemble_size: int = _setting(
         "ensemble.size", Whole(1, 100), "most distinct members", default=5, flag="ensemble-size"
     )
+    ensemble_strategy: str = _setting(
+        "ensemble.strategy",
+        OneOf(_strategies),
+        "how members are selected: auto, greedy, bagged, weighted, diverse, top-k",
+        default=AUTO,
+        flag="ensemble-strategy",
+    )
+    ensemble_max_params: int | None = _setting(
+        "ensemble.max_params",
+        Whole(1, 10**12),
+        "of all members together: 300k, 1.5M",
+        flag="ensemble-max-params",
+    )
+    ensemble_max_bytes: int | None = _setting(
+        "ensemble.max_bytes",
+        Bytes(2**10, 2**50),
+        "of all members' weights: 5MB",
+        flag="ensemble-max-bytes",
+    )
+    ensemble_max_latency: float | None = _setting(
+        "ensemble.max_latency",
+        Duration(1e-5, 60),
+        "of all members for one image: 5ms",
+        flag="ensemble-max-latency",
+    )
     space: Mapping[str, Override] = field(
         default_factory=dict,
         metadata={
@@ -314,6 +346,18 @@ class StudyConfig:
         if problems:
             raise ConfigError(problems)
         return cls(**known)
+
+    @property
+    def ensemble_limits(self) -> EnsembleLimits:
+        """What all members of the ensemble together may be."""
+        from services.library import EnsembleLimits
+
+        return EnsembleLimits(
+            size=self.ensemble_size,
+            params=self.ensemble_max_params,
+            bytes=self.ensemble_max_bytes,
+            latency=self.ensemble_max_latency,
+        )
 
     def check_environment(self, cluster: Machine | None = None) -> None:
         """Raise ``ConfigError`` when ``cluster``, or else this machine, cannot do what is asked."""

@@ -132,11 +132,15 @@ class LiveDisplay:
 def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
     """What a study came to: the scores, where the export lies, and what to type next."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("", "split", "accuracy", "95 % interval", "images"):
+    for heading in ("", "split", "accuracy", "95 % interval", "log loss", "ECE", "images"):
         table.add_column(heading, justify="left" if heading in ("", "split") else "right", no_wrap=True)
     for row in outcome.report:
         interval = f"{row.low:.2%} – {row.high:.2%}"
-        table.add_row(row.name, row.split, f"{row.accuracy:.2%}", interval, f"{row.images:,}")
+        log_loss = "" if row.nll is None else f"{row.nll:.4f}"
+        error = "" if row.calibration_error is None else f"{row.calibration_error:.2%}"
+        table.add_row(
+            row.name, row.split, f"{row.accuracy:.2%}", interval, log_loss, error, f"{row.images:,}"
+        )
     console.print()
     console.print(table)
     members = ", ".join(f"trial {member.number} ({member.weight:.0%})" for member in outcome.ensemble.members)
@@ -144,6 +148,7 @@ def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
         "",
         f"trials: {_counted(outcome.state_counts.items())}",
         f"ensemble: {members}",
+        f"selected by {outcome.ensemble.strategy}{': ' if outcome.ensemble.reason else ''}{outcome.ensemble.reason}",
         f"export: {outcome.export}",
         f"browse: convscout ui --home {shlex.quote(str(home.root))}",
         f"predict: convscout predict {shlex.quote(str(outcome.export))} IMAGE.png",

@@ -5,20 +5,26 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from search_space.errors import ConvscoutError, CorruptCheckpointError
-from services.ensemble import Ensemble, EnsembleMember, Member, select
+from search_space.latency import measure_latency
+from services.ensemble import Ensemble, EnsembleMember
 from services.events import Listener, Notice, PhaseStarted
 from services.exporting import export
+from services.library import EnsembleLimits, Library, Member, shortlist
+from services.selection import select
 from services.study import Ledger
 from services.tracking.source import DESCRIPTION_NOTE, METRICS_NOTE
 from services.trained_ensemble import TrainedEnsemble, TrainedMember
 from services.trial_record import TrialRecord
-from trials.metrics import accuracy, wilson_interval
-from trials.splits import DataSplits
+from trials.metrics import Probabilities, accuracy, calibration_error, nll, wilson_interval
+from trials.splits import DataSplits, Labels
 
 OUTCOME_NOTE = "outcome"
 OPENINGS_NOTE = "test_openings"  # seconds since 1970 of every look at the test split
@@ -26,7 +32,10 @@ OPENINGS_NOTE = "test_openings"  # seconds since 1970 of every look at the test 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreRow:
-    """``accuracy`` of ``name`` on a ``split`` of ``images`` images, with its 95 % Wilson interval."""
+    """``accuracy`` of ``name`` on a ``split`` of ``images`` images, with its 95 % Wilson interval.
+
+    ``nll`` is the mean log loss in nats; it and ``calibration_error`` are None in studies that did not keep them.
+    """
 
     name: str
     split: str
@@ -34,12 +43,20 @@ class ScoreRow:
     low: float
     high: float
     images: int
+    nll: float | None = None
+    calibration_error: float | None = None
 
     @classmethod
-    def of(cls, name: str, split: str, share: float, images: int) -> ScoreRow:
-        """The row for ``share`` of ``images`` answered rightly."""
+    def of(cls, name: str, split: str, share: float, images: int, **other: float) -> ScoreRow:
+        """The row for ``share`` of ``images`` answered rightly, and ``other`` scores."""
         low, high = wilson_interval(round(share * images), images)
-        return cls(name=name, split=split, accuracy=share, low=low, high=high, images=images)
+        return cls(name=name, split=split, accuracy=share, low=low, high=high, images=images, **other)
+
+    @classmethod
+    def measured(cls, name: str, split: str, answers: Probabilities, labels: Labels) -> ScoreRow:
+        """The row for ``answers`` (N, K) to the images of a ``split``."""
+        other = {"nll": nll(answers, labels), "calibration_error": calibration_error(answers, labels)}
+        return cls.of(name, split, accuracy(answers, labels), len(labels), **other)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +120,13 @@ class Finish:
 
     def run(self, max_members: int) -> Outcome:
         """Select, test and export. Raises ``ConvscoutError`` when no trial was finished."""
-        selected, best = self.select(max_members)
+        judged = self._judged()
+        limits = self._ledger.config.ensemble_limits
+        limits = replace(limits, size=min(limits.size, max_members))
+        selected, best = (
+            select(self.library(limits), self._ledger.config.ensemble_strategy),
+            max(judged, key=_rank),
+        )
         earlier = stored_outcome(self._ledger)
         if earlier and earlier.ensemble == selected and earlier.export.exists():
             return earlier  # nothing new was found, so the test split stays closed
@@ -120,35 +143,47 @@ class Finish:
         self._ledger.set_note(OUTCOME_NOTE, outcome.to_dict())
         return outcome
 
-    def select(self, max_members: int) -> tuple[Ensemble, TrialRecord]:
-        """The ensemble of what was trained, and the best single trial.
+    def library(self, limits: EnsembleLimits, *, timed: bool = False) -> Library:
+        """What an ensemble within ``limits`` may be made of; ``timed`` also measures what each takes for an image.
 
-        Raises ``ConvscoutError`` when no trial was finished.
+        Raises ``ConvscoutError`` when no trial was finished, and ``UserError`` when none is within the limits.
         """
-        judged = [
-            record
-            for record in self._ledger.trials()
-            if record.state.judged and record.best and self._saw_these_images(record)
-        ]
+        judged = sorted(self._judged(), key=_rank, reverse=True)
         self._listener(PhaseStarted(phase="ensemble", detail=f"from {len(judged)} trials"))
-        return self._select(judged, max_members), max(judged, key=_rank)
+        able = [record for record in judged if limits.allow([_unloaded(record)])] or judged
+        timed = timed or limits.latency is not None
+        found = [
+            self._candidate(able[place], timed=timed)
+            for place in shortlist([record.family for record in able])
+        ]
+        candidates = [candidate for candidate in found if candidate]
+        return Library.of(
+            candidates, self._splits.validation.labels, limits, self._ledger.config.objective[0]
+        )
 
     def report(self, selected: Ensemble, best: TrialRecord) -> tuple[ScoreRow, ...]:
         """What both are worth. Opens the test split, which the ledger keeps in mind."""
         assert best.best is not None
         images = len(self._splits.validation)
         rows = [
-            ScoreRow.of("best single", "validation", best.best.val_accuracy, images),
-            ScoreRow.of("ensemble", "validation", selected.score.accuracy, images),
+            ScoreRow.of(
+                "best single",
+                "validation",
+                best.best.val_accuracy,
+                images,
+                nll=best.best.val_loss,
+                calibration_error=best.best.val_calibration_error,
+            ),
+            ScoreRow.of("ensemble", "validation", selected.score.accuracy, images, nll=selected.score.nll),
         ]
-        alone = (EnsembleMember(number=best.number, weight=1.0),)
+        alone = replace(selected, members=(EnsembleMember(number=best.number, weight=1.0),), temperature=1.0)
         self._listener(PhaseStarted(phase="test", detail=f"{self._splits.num_test} images, opened once"))
         openings = self._ledger.note(OPENINGS_NOTE) or []
         self._ledger.set_note(OPENINGS_NOTE, [*openings, time.time()])
         test = self._splits.open_test()
-        for name, members in (("best single", alone), ("ensemble", selected.members)):
-            answers = self._trained(members, {}).build_module().answer(test.images)
-            rows.append(ScoreRow.of(name, "test", accuracy(answers, test.labels), len(test)))
+        for name, ensemble in (("best single", alone), ("ensemble", selected)):
+            answers = self._trained(ensemble, {}).build_module().answer(test.images)
+            rows.append(ScoreRow.measured(name, "test", answers, test.labels))
         return tuple(rows)
 
     def export(self, directory: Path | None) -> Path:
@@ -163,31 +198,49 @@ class Finish:
         self._export(outcome, target)
         return target
 
+    def write(self, ensemble: Ensemble, directory: Path) -> None:
+        """Export another ``ensemble`` of the study; the test split stays closed, so it tells its validation score."""
+        metrics = {"validation.ensemble.accuracy": ensemble.score.accuracy}
+        self._listener(PhaseStarted(phase="export", detail=str(directory)))
+        export(self._trained(ensemble, metrics), directory, self._splits.validation.images)
+
+    def _judged(self) -> list[TrialRecord]:
+        return [
+            record
+            for record in self._ledger.trials()
+            if record.state.judged and record.best and self._saw_these_images(record)
+        ]
+
     def _saw_these_images(self, record: TrialRecord) -> bool:
         """Whether its answers are those to the present validation images."""
         return record.config is not None and record.config.dataset == self._splits.fingerprint
 
-    def _select(self, judged: list[TrialRecord], max_members: int) -> Ensemble:
-        candidates = []
-        for record in judged:
-            kept = self._ledger.directory(record.number).load_best()
-            if kept is None:
+    def _candidate(self, record: TrialRecord, *, timed: bool) -> Member | None:
+        """The trial with what it answers to the validation images; None if that is lost."""
+        directory = self._ledger.directory(record.number)
+        kept = directory.load_best()
+        if kept is None:
+            if not directory.discarded:
                 self._listener(
                     Notice(text=f"trial {record.number} is left out: its best epoch is missing or damaged")
                 )
-                continue
-            candidates.append(Member(number=record.number, probabilities=kept.probabilities.numpy()))
-        return select(candidates, self._splits.validation.labels, max_members=max_members)
+            return None
+        candidate = replace(_unloaded(record), probabilities=kept.probabilities.numpy())
+        if not timed:
+            return candidate
+        assert record.config is not None
+        latency_s = measure_latency(record.config.architecture, self._splits.image, torch.device("cpu"))
+        return replace(candidate, latency_s=latency_s)
 
     def _export(self, outcome: Outcome, directory: Path) -> None:
         self._listener(PhaseStarted(phase="export", detail=str(directory)))
         metrics = {
             f"{row.split}.{row.name.replace(' ', '_')}.accuracy": row.accuracy for row in outcome.report
         }
-        trained = self._trained(outcome.ensemble.members, metrics)
+        trained = self._trained(outcome.ensemble, metrics)
         export(trained, directory, self._splits.validation.images)
 
-    def _trained(self, members: tuple[EnsembleMember, ...], metrics: Mapping[str, float]) -> TrainedEnsemble:
+    def _trained(self, ensemble: Ensemble, metrics: Mapping[str, float]) -> TrainedEnsemble:
         return TrainedEnsemble(
             study=self._ledger.name,
             data=self._splits.name,
@@ -195,8 +248,9 @@ class Finish:
             class_names=self._splits.class_names,
             image=self._splits.image,
             normalization=self._splits.normalization,
-            members=tuple(self._member(member) for member in members),
+            members=tuple(self._member(member) for member in ensemble.members),
             metrics=metrics,
+            temperature=ensemble.temperature,
         )
 
     def _member(self, member: EnsembleMember) -> TrainedMember:
@@ -205,8 +259,21 @@ class Finish:
         if config is None or kept is None:
             raise CorruptCheckpointError(f"the best epoch of trial {member.number} is missing or damaged")
         return TrainedMember(
-            number=member.number, weight=member.weight, architecture=config.architecture, weights=kept.weights
+            number=member.number,
+            weight=member.weight,
+            temperature=member.temperature,
+            architecture=config.architecture,
+            weights=kept.weights,
         )
+
+
+def _unloaded(record: TrialRecord) -> Member:
+    """The trial as a candidate whose answers are not read yet."""
+    assert record.complexity is not None
+    nothing = np.empty((0, 0), np.float32)
+    return Member(
+        number=record.number, probabilities=nothing, family=record.family, params=record.complexity.params
+    )
 
 
 def _rank(record: TrialRecord) -> tuple[float, float, int]:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from search_space.complexity import Complexity
-from services.ensemble import LIBRARY
 from services.events import Spending
+from services.library import shortlist
 from services.study import Ledger
 from services.trial_record import TrialRecord
 from services.units import format_bytes
@@ -49,8 +49,11 @@ class Retention:
             self._bytes[record.number] = taken
         for number in self._worst_first(self._resumable)[:-RESUMABLE]:
             self._discard_epochs(number)
-        for number in self._worst_first(self._bytes)[:-LIBRARY]:
-            self._discard(number)
+        best_first = self._worst_first(self._bytes)[::-1]
+        kept = set(shortlist([self._records[number].family for number in best_first]))
+        for place, number in enumerate(best_first):
+            if place not in kept:
+                self._discard(number)
 
     def reopened(self, number: int) -> None:
         """A trial that had ended goes on."""

@@ -22,6 +22,8 @@ from services.budget import FIXED_S, Budget
 from services.config import StudyConfig
 from services.data_placement import shared_out, told, told_of_gpu
 from services.defaults import settled, with_sampler
+from services.ensemble import Ensemble
+from services.ensemble_front import COSTS, EnsembleCost, FrontPoint, front
 from services.events import Listener, Loading, Notice, PhaseStarted, SearchStarted
 from services.executors.base import Executor
 from services.executors.cluster import surveyed
@@ -36,6 +38,7 @@ from services.placement import Machine, Placement, num_cores, place
 from services.provenance import CODE_NOTE, code_version, difference
 from services.retrying import cause
 from services.search import Search, Setting
+from services.selection import select
 from services.study import Ledger
 from services.tracking import mirror
 from services.tracking.champion import register_champion
@@ -129,6 +132,38 @@ def export(
     """Write the study's ensemble to ``directory`` (default: its own), verified; returns where it lies."""
     ledger = Ledger.open(home, name)
     return Finish(ledger, same_data(ledger, ledger.config, listener), listener).export(directory)
+
+
+def ensemble(
+    home: Home, name: str, changes: Mapping[str, Any], to: Path | None, listener: Listener
+) -> Ensemble:
+    """Another ensemble of the study, under its settings with ``changes``; exported to the directory ``to``, if any.
+
+    Raises ``ConfigError``, and ``UserError`` when no trial is within the limits.
+    """
+    ledger = Ledger.open(home, name)
+    config = extended(ledger.config, changes)
+    finish = Finish(ledger, same_data(ledger, ledger.config, listener), listener)
+    found = select(finish.library(config.ensemble_limits), config.ensemble_strategy)
+    if to:
+        finish.write(found, to)
+    return found
+
+
+def ensemble_front(
+    home: Home, name: str, changes: Mapping[str, Any], cost: str, listener: Listener
+) -> tuple[list[FrontPoint], Path, EnsembleCost]:
+    """The best ensembles at each ``cost``, and where they were drawn; raises as ``ensemble`` does."""
+    from services.plotting.ensemble_front import write_front  # matplotlib, which nothing else here needs
+
+    ledger = Ledger.open(home, name)
+    config = extended(ledger.config, changes)
+    finish = Finish(ledger, same_data(ledger, ledger.config, listener), listener)
+    library = finish.library(config.ensemble_limits, timed=cost == "latency")
+    found = front(library, COSTS[cost])
+    path = home.study(name) / "plots" / f"ensemble-front-{cost}.png"
+    write_front(name, library, found, COSTS[cost], path)
+    return found, path, COSTS[cost]
 
 
 def sync(home: Home, name: str, listener: Listener) -> int:

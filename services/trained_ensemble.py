@@ -20,12 +20,16 @@ _BATCH = 64  # images; bounds the memory that large images take
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainedMember:
-    """A trained network: trial ``number``, share ``weight`` of the answer, and its state dict ``weights``."""
+    """A trained network: trial ``number``, share ``weight`` of the answer, and its state dict ``weights``.
+
+    Its logits are divided by ``temperature``.
+    """
 
     number: int
     weight: float
     architecture: ArchitectureConfig
     weights: dict[str, Tensor]
+    temperature: float = 1.0
 
     def build(self, image: ImageSpec) -> Classifier:
         """The network with its weights, in eval mode. Raises ``ExportError`` when they do not fit."""
@@ -44,7 +48,8 @@ class TrainedEnsemble:
     """The selected networks with all that is needed to use them, and to say where they come from.
 
     ``study`` and ``data`` are names, ``fingerprint`` identifies the images; the members' weights sum
-    to 1. ``metrics`` maps a name (``test.accuracy``) to its value, for the model card.
+    to 1, and their mean is brought to ``temperature``. ``metrics`` maps a name (``test.accuracy``) to its value,
+    for the model card.
     """
 
     study: str
@@ -55,6 +60,7 @@ class TrainedEnsemble:
     normalization: Normalization
     members: tuple[TrainedMember, ...]
     metrics: Mapping[str, float]
+    temperature: float = 1.0
 
     def build_module(self) -> EnsembleModule:
         """The ensemble on the CPU, in eval mode."""
@@ -62,7 +68,7 @@ class TrainedEnsemble:
 
 
 class EnsembleModule(nn.Module):
-    """From pixels to probabilities: normalisation, members, softmax and weighted mean.
+    """From pixels to calibrated probabilities: normalisation, members, softmax and weighted mean.
 
     Takes (N, H, W, C) uint8 images, gives (N, K) float32 probabilities.
     """
@@ -74,6 +80,8 @@ class EnsembleModule(nn.Module):
         super().__init__()
         self.members = nn.ModuleList([member.build(ensemble.image) for member in ensemble.members])
         self.weights = tuple(member.weight for member in ensemble.members)
+        self.temperatures = tuple(member.temperature for member in ensemble.members)
+        self.temperature = ensemble.temperature
         # (x / 255 - mean) / std as one multiply-add on bytes, as in training
         mean, std = torch.tensor(ensemble.normalization.mean), torch.tensor(ensemble.normalization.std)
         self.register_buffer("scale", (1 / (255 * std)).view(1, -1, 1, 1))  # (1, C, 1, 1)
@@ -82,9 +90,14 @@ class EnsembleModule(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         normalised = images.permute(0, 3, 1, 2).float() * self.scale + self.shift  # (N, C, H, W)
-        answers = [member(normalised).softmax(dim=1) for member in self.members]  # each (N, K)
-        weighted = [weight * answer for weight, answer in zip(self.weights, answers, strict=True)]
-        return torch.stack(weighted).sum(dim=0)  # (N, K)
+        weighted = [
+            weight * (member(normalised) / temperature).softmax(dim=1)
+            for member, weight, temperature in zip(self.members, self.weights, self.temperatures, strict=True)
+        ]  # each (N, K)
+        mean = torch.stack(weighted).sum(dim=0)  # (N, K)
+        if self.temperature == 1:
+            return mean
+        return (mean.clamp_min(torch.finfo(mean.dtype).tiny).log() / self.temperature).softmax(dim=1)
 
     @torch.inference_mode()
     def answer(self, images: Images) -> Probabilities:

@@ -24,7 +24,7 @@ def audit_export(outcome: Outcome) -> Iterator[Finding]:
         yield Finding(where="export", what=f"has no {MODEL_FILE}", remedy=Remedy.EXPORT)
     members = {member.number: member.weight for member in exported.members}
     expected = {member.number: member.weight for member in outcome.ensemble.members}
-    if members != expected:
+    if members != expected or exported.temperature != outcome.ensemble.temperature:
         what = f"holds the trials {_listed(members)}, but the ledger's ensemble is {_listed(expected)}"
         yield Finding(where="export", what=what, remedy=Remedy.EXPORT)
 

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from services.cli import checking, data, export, families, plots, service, space, steering, studies, study
+from services.cli import (
+    checking,
+    data,
+    ensemble,
+    export,
+    families,
+    plots,
+    service,
+    space,
+    steering,
+    studies,
+    study,
+)
 
 EPILOG = "A newcomer's two lines: convscout search --data digits --time 2m, then convscout ui."
 
@@ -34,5 +46,5 @@ def options(
     """Search the design space of convolutional image classifiers; get one verified ensemble."""
 
 
-for group in (study, steering, studies, plots, checking, export, data, families, space, service):
+for group in (study, steering, studies, plots, checking, ensemble, export, data, families, space, service):
     group.add_to(app)

@@ -19,7 +19,7 @@ from services.trained_ensemble import TrainedEnsemble, TrainedMember
 from trials.splits import Normalization
 
 CONFIG_FILE, LABELS_FILE = "config.json", "labels.json"
-SCHEMA = 1  # of config.json; raise it when an older reader would misread a newer file
+SCHEMA = 2  # of config.json; raise it when an older reader would misread a newer file
 
 
 @exporters.register("bundle")
@@ -57,9 +57,15 @@ def _describe(ensemble: TrainedEnsemble) -> dict[str, Any]:
         "image": asdict(ensemble.image),
         "normalization": asdict(ensemble.normalization),
         "members": [
-            {"number": m.number, "weight": m.weight, "architecture": m.architecture.to_dict()}
+            {
+                "number": m.number,
+                "weight": m.weight,
+                "temperature": m.temperature,
+                "architecture": m.architecture.to_dict(),
+            }
             for m in ensemble.members
         ],
+        "temperature": ensemble.temperature,
         "metrics": dict(ensemble.metrics),
     }
 
@@ -83,6 +89,7 @@ def _read(directory: Path) -> TrainedEnsemble:
         ),
         members=tuple(_read_member(directory, member) for member in values["members"]),
         metrics=values["metrics"],
+        temperature=values["temperature"],
     )
 
 
@@ -90,6 +97,7 @@ def _read_member(directory: Path, values: dict[str, Any]) -> TrainedMember:
     return TrainedMember(
         number=values["number"],
         weight=values["weight"],
+        temperature=values["temperature"],
         architecture=architecture_from_dict(values["architecture"]),
         weights=load_safetensors((directory / _weights_file(values["number"])).read_bytes()),
     )

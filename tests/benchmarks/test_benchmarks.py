@@ -22,6 +22,7 @@ PART_OF_RESULT = {
     "gpu_checks": "state",
     "kill_loop": "kills",
     "sampler_latency": "ours_ms",
+    "ensemble_selection": "seconds",
 }
 ON_DIGITS = {
     "time_to_accuracy": ("--threads", "1"),

@@ -49,6 +49,10 @@ FULL: dict[str, Any] = {
     "precision": "float32",
     "deterministic": True,
     "ensemble_size": 3,
+    "ensemble_strategy": "weighted",
+    "ensemble_max_params": 1_500_000,
+    "ensemble_max_bytes": 5_000_000,
+    "ensemble_max_latency": 0.005,
     "space": {
         "resnet.width": {"low": 16, "high": 32},
         "recipe.optimizer": "sgd",

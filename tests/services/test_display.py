@@ -171,19 +171,24 @@ def test_the_outcome_shows_scores_intervals_and_what_to_type_next() -> None:
             members=(EnsembleMember(number=3, weight=0.6), EnsembleMember(number=7, weight=0.4)),
             score=score,
             single=score,
+            strategy="weighted",
+            reason="the best of three",
         ),
         report=(
             ScoreRow.of("best single", "test", 0.95, 400),
-            ScoreRow.of("ensemble", "test", 0.97, 400),
+            ScoreRow.of("ensemble", "test", 0.97, 400, nll=0.1, calibration_error=0.015),
         ),
         export=Path("/runs/my studies/export"),
     )
     print_outcome(target, outcome, Home(Path("/runs")))
     lines = written(target).splitlines()
-    assert ["ensemble", "test", "97.00%", "94.83%", "–", "98.28%", "400"] in [line.split() for line in lines]
-    assert lines[-5:] == [
+    assert ["ensemble", "test", "97.00%", "94.83%", "–", "98.28%", "0.1000", "1.50%", "400"] in [
+        line.split() for line in lines
+    ]
+    assert lines[-6:] == [
         "trials: 4 completed, 8 stopped",
         "ensemble: trial 3 (60%), trial 7 (40%)",
+        "selected by weighted: the best of three",
         "export: /runs/my studies/export",
         "browse: convscout ui --home /runs",
         "predict: convscout predict '/runs/my studies/export' IMAGE.png",

@@ -71,17 +71,20 @@ def _small(number: int = 2) -> TrainedEnsemble:
 # what an export answers
 
 
-def test_the_module_is_the_weighted_mean_of_its_members(ensemble: TrainedEnsemble) -> None:
+def test_the_module_is_the_calibrated_weighted_mean_of_its_members(ensemble: TrainedEnsemble) -> None:
     images = random_images(5, ensemble)
     mean, std = np.array(ensemble.normalization.mean), np.array(ensemble.normalization.std)
     inputs = torch.tensor(((images / 255 - mean) / std).transpose(0, 3, 1, 2), dtype=torch.float32)
     with torch.inference_mode():
         answers = [
-            member.weight * member.build(ensemble.image)(inputs).softmax(1) for member in ensemble.members
+            member.weight * (member.build(ensemble.image)(inputs) / member.temperature).softmax(1)
+            for member in ensemble.members
         ]
+        expected = (torch.stack(answers).sum(dim=0).log() / ensemble.temperature).softmax(1)
+    assert ensemble.temperature != 1 and all(member.temperature != 1 for member in ensemble.members)
     module = ensemble.build_module()
     assert not module.training
-    torch.testing.assert_close(module(torch.from_numpy(images)), sum(answers), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(module(torch.from_numpy(images)), expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("count", [1, 2, 33, 300])
@@ -200,10 +203,10 @@ def test_a_bundle_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     small = _small()
     export(small, tmp_path / "export", random_images(4, small), formats=BUNDLE)
     config = tmp_path / "export" / "config.json"
-    config.write_text(config.read_text().replace('"schema": 1', '"schema": 2'))
+    config.write_text(config.read_text().replace('"schema": 2', '"schema": 3'))
     (tmp_path / "export" / "SHA256SUMS").unlink()
     exporting.write_checksums(tmp_path / "export")
-    with pytest.raises(ExportError, match="has schema 2, but this version of convscout reads 1"):
+    with pytest.raises(ExportError, match="has schema 3, but this version of convscout reads 2"):
         load_bundle(tmp_path / "export")
 
 

@@ -28,6 +28,7 @@ def trained_ensemble(*family_names: str, channels: int = 3, image_size: int = 16
             for number, (name, weight) in enumerate(zip(family_names, weights, strict=True))
         ),
         metrics={"test.accuracy": 0.9375},
+        temperature=1.25,
     )
 
 
@@ -49,4 +50,10 @@ def _member(number: int, weight: float, architecture: ArchitectureConfig, image:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return TrainedMember(number=number, weight=weight, architecture=architecture, weights=model.state_dict())
+    return TrainedMember(
+        number=number,
+        weight=weight,
+        temperature=0.8,
+        architecture=architecture,
+        weights=model.state_dict(),
+    )

@@ -1,0 +1,65 @@
+"""Which strategy of selection to use: by cross-validation on the validation images, so that none is believed blindly.
+
+Each strategy selects on four fifths of the images and answers the fifth that it has not seen, five times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from services.library import Library, selectors
+from trials.metrics import Probabilities, log_losses
+from trials.qualities import QUALITIES
+
+FOLDS = 5
+SIMPLEST = "top-k"  # where there are too few images to tell
+
+
+def choose(library: Library) -> tuple[str, str]:
+    """The name of a strategy, and why it: that of the best answers to images that it did not select on.
+
+    Those that are not significantly worse, by one standard error of the difference, count as equally good, and of them
+    the one of the least log loss is chosen.
+    """
+    if len(library) == 1:
+        return SIMPLEST, "there is one candidate"
+    if len(library.labels) < 2 * FOLDS:
+        return SIMPLEST, f"{len(library.labels)} validation images are too few to compare strategies"
+    answers = _held_out(library)
+    ranks = {name: library.rank(answer) for name, answer in answers.items()}
+    best = max(ranks, key=lambda name: ranks[name])
+    equals = [name for name in ranks if not _is_worse(library, answers[name], answers[best])]
+    chosen = max(equals, key=lambda name: ranks[name][1])
+    quality = QUALITIES[library.objective]
+    told = [
+        f"{name} {quality.text(abs(rank[0]))}"
+        for name, rank in sorted(ranks.items(), key=lambda each: each[1])
+    ]
+    why = "the best" if chosen == best else f"the lowest log loss of those within a standard error of {best}"
+    return chosen, f"{why} in {FOLDS}-fold cross-validation of the selection: {', '.join(reversed(told))}"
+
+
+def _held_out(library: Library) -> Mapping[str, Probabilities]:
+    """What each strategy answers (N, K) to images that it did not select on."""
+    names = selectors.names()
+    found = {name: np.empty_like(library.candidates[0].probabilities) for name in names}
+    images = np.random.default_rng(0).permutation(len(library.labels))
+    for fold in np.array_split(images, FOLDS):
+        seen = library.of_images(np.setdiff1d(images, fold))
+        unseen = library.of_images(fold)
+        for name in names:
+            found[name][fold] = unseen.answer(selectors.get(name)(seen))
+    return found
+
+
+def _is_worse(library: Library, answer: Probabilities, best: Probabilities) -> bool:
+    """Whether ``answer`` is worse than ``best`` by more than a standard error: image by image, as most are the same."""
+    images = np.arange(len(library.labels))
+    if library.objective in ("nll", "calibration_error"):
+        losses = [log_losses(each[images, library.labels]) for each in (answer, best)]
+    else:
+        losses = [(each.argmax(axis=1) != library.labels).astype(float) for each in (answer, best)]
+    difference = library.image_weights * (losses[0] - losses[1])
+    return bool(difference.mean() > difference.std() / np.sqrt(len(difference)))

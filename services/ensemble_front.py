@@ -1,0 +1,68 @@
+"""The front of ensembles: the best one at each cost, from the cheapest candidate to where more brings nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from services.ensemble import Ensemble
+from services.library import EnsembleLimits, Library, Member
+from services.selection import select
+from services.units import format_count
+
+STEPS = 16  # limits that are tried, evenly spaced on a logarithmic scale
+STRATEGY = "greedy"  # the only one for which a limit is part of every step
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleCost:
+    """Something that the members of an ensemble add up to: ``of`` one, and as a limit."""
+
+    label: str
+    of: Callable[[Member], float]
+    limit: Callable[[EnsembleLimits, float], EnsembleLimits]
+    text: Callable[[float], str]
+
+
+COSTS: Mapping[str, EnsembleCost] = {
+    "params": EnsembleCost(
+        label="parameters",
+        of=lambda member: float(member.params),
+        limit=lambda limits, most: replace(limits, params=int(most)),
+        text=format_count,
+    ),
+    "latency": EnsembleCost(
+        label="latency of one image (ms)",
+        of=lambda member: 1000 * member.latency_s,
+        limit=lambda limits, most: replace(limits, latency=most / 1000),
+        text=lambda ms: f"{ms:.3g} ms",
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontPoint:
+    """An ensemble and what it costs."""
+
+    cost: float
+    ensemble: Ensemble
+
+
+def front(library: Library, cost: EnsembleCost) -> list[FrontPoint]:
+    """Ensembles of rising cost, each better on the validation images than all cheaper ones."""
+    costs = {member.number: cost.of(member) for member in library.candidates}
+    dearest = sum(sorted(costs.values())[-library.limits.size :])
+    found: list[FrontPoint] = []
+    for most in np.geomspace(min(costs.values()), dearest, STEPS):
+        affordable = library.within(cost.limit(library.limits, most * (1 + 1e-9)))
+        ensemble = select(affordable, STRATEGY)
+        spent = sum(costs[member.number] for member in ensemble.members)
+        if not found or _rank(ensemble) > _rank(found[-1].ensemble):
+            found.append(FrontPoint(cost=spent, ensemble=ensemble))
+    return found
+
+
+def _rank(ensemble: Ensemble) -> tuple[float, float]:
+    return ensemble.score.accuracy, -ensemble.score.nll

@@ -1,0 +1,42 @@
+"""Selection: the ensemble that a strategy makes of a library, calibrated."""
+
+from __future__ import annotations
+
+from services.cross_validation import choose
+from services.ensemble import Ensemble, EnsembleMember, Score
+from services.library import Library, Weights, selectors
+from services.temperature import fitted_temperature, tempered
+
+AUTO = "auto"
+
+
+def strategies() -> tuple[str, ...]:
+    """All there are, and ``auto``, which compares them."""
+    return (AUTO, *selectors.names())
+
+
+def select(library: Library, strategy: str) -> Ensemble:
+    """The calibrated ensemble that ``strategy`` makes of ``library``, never worth less there than the best alone."""
+    reason = ""
+    if strategy == AUTO:
+        strategy, reason = choose(library)
+    alone: Weights = {0: 1.0}
+    found = library.best([alone, selectors.get(strategy)(library)])
+    answer = library.answer(found)
+    temperature = fitted_temperature(answer, library.labels)
+    members = [
+        EnsembleMember(
+            number=library.candidates[index].number,
+            weight=weight,
+            temperature=library.candidates[index].temperature,
+        )
+        for index, weight in sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    return Ensemble(
+        members=tuple(members),
+        score=Score.of(tempered(answer, temperature), library.labels),
+        single=library.single,
+        temperature=temperature,
+        strategy=strategy,
+        reason=reason,
+    )

@@ -1,0 +1,1 @@
+"""Strategies of selection, one file each; a file registers itself with ``@selectors.register(NAME)``."""

@@ -1,0 +1,14 @@
+"""The best few, with equal weights: the ensemble that most people make by hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from services.library import Library, Weights, selectors
+from services.votes import shares
+
+
+@selectors.register("top-k")
+def top_k(library: Library) -> Weights:
+    """The mean of the best k, with the best k of those that the limits allow."""
+    return library.best(shares(Counter(head)) for head in library.heads(library.limits.size))
