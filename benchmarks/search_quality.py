@@ -210,6 +210,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the first seed")
     parser.add_argument("--epochs", type=int, default=1_200, help="of a search")
     parser.add_argument("--points", default="150,300,600,1200", help="epochs at which regret is told")
     parser.add_argument("--only", help="strategies whose names hold one of these, comma-separated")
@@ -225,15 +226,15 @@ def main() -> None:
         if not asked.only or any(part in strategy.name for part in asked.only.split(","))
     ]
     runs: dict[str, list[list[float]]] = {strategy.name: [] for strategy in chosen} | {CONTROL: []}
-    for seed in range(asked.seeds):
+    for seed in range(asked.first, asked.first + asked.seeds):
         for strategy in chosen:
             runs[strategy.name].append(Replay(table, strategy, seed, asked.epochs).run())
         runs[CONTROL].append(control(table, seed, asked.epochs))
-        print(f"seed {seed + 1} of {asked.seeds}", file=sys.stderr, flush=True)
+        print(f"seed {seed}", file=sys.stderr, flush=True)
     results = [summarize(name, values, table, points) for name, values in runs.items()]
     # the control divides each budget anew, so its regret at a smaller one is that of another run
     for epochs in points:
-        values = [control(table, seed, epochs)[-1] for seed in range(asked.seeds)]
+        values = [control(table, seed, epochs)[-1] for seed in range(asked.first, asked.first + asked.seeds)]
         results[-1][f"regret_at_{epochs}"] = round(table.best - statistics.median(values), 5)
     facts = {"configurations": len(table.rows), "best": table.best, "seeds": asked.seeds}
     path = write("search_quality", results, **facts)

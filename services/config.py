@@ -158,7 +158,7 @@ class StudyConfig:
         "study.pruner",
         OneOf(_pruners),
         "which trials stop early: median, asha, hyperband, percentile, wilcoxon, patient, none",
-        default="median",  # docs/performance.md: asha misses what begins slowly
+        default="median",  # asha misses what begins slowly: docs/performance.md
     )
     fair: str = _setting(
         "study.fair",
