@@ -20,6 +20,7 @@ from services.events import Event, Loading, Notice, PhaseStarted, SearchStarted,
 from services.trial_record import TrialRecord
 from services.units import format_bytes, format_clock, format_count
 from trials.config import TrialState
+from trials.metrics import PairedDifference
 
 if TYPE_CHECKING:
     from services.finish import Outcome
@@ -143,9 +144,11 @@ def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
         )
     console.print()
     console.print(table)
+    report = home.study(outcome.study) / "report"
     members = ", ".join(f"trial {member.number} ({member.weight:.0%})" for member in outcome.ensemble.members)
     lines = [
         "",
+        *([f"gain: {_gain(outcome.gain)}", f"report: {report}"] if outcome.gain else []),
         f"trials: {_counted(outcome.state_counts.items())}",
         f"ensemble: {members}",
         f"selected by {outcome.ensemble.strategy}{': ' if outcome.ensemble.reason else ''}{outcome.ensemble.reason}",
@@ -154,6 +157,13 @@ def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
         f"predict: convscout predict {shlex.quote(str(outcome.export))} IMAGE.png",
     ]
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def _gain(gain: PairedDifference) -> str:
+    return (
+        f"{100 * gain.difference:+.2f} points over the best single on the test images "
+        f"(95 %: {100 * gain.low:+.2f} to {100 * gain.high:+.2f}; McNemar p = {gain.p_value:.2g})"
+    )
 
 
 def _title(search: SearchStarted) -> str:

@@ -24,6 +24,7 @@ class ExportedModel:
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.class_names: tuple[str, ...] = tuple(json.loads(metadata["class_names"]))
+        self.fingerprint: str = metadata["fingerprint"]  # of the data that it was made from
         self.image_size = int(metadata["image_size"])
         self.in_channels = int(metadata["in_channels"])
 

@@ -15,6 +15,7 @@ import torch
 from search_space.errors import ConvscoutError, CorruptCheckpointError
 from search_space.latency import measure_latency
 from services.ensemble import Ensemble, EnsembleMember
+from services.evaluating import write_evaluation
 from services.events import Listener, Notice, PhaseStarted
 from services.exporting import export
 from services.library import EnsembleLimits, Library, Member, shortlist
@@ -23,7 +24,15 @@ from services.study import Ledger
 from services.tracking.source import DESCRIPTION_NOTE, METRICS_NOTE
 from services.trained_ensemble import TrainedEnsemble, TrainedMember
 from services.trial_record import TrialRecord
-from trials.metrics import Probabilities, accuracy, calibration_error, nll, wilson_interval
+from trials.metrics import (
+    PairedDifference,
+    Probabilities,
+    accuracy,
+    calibration_error,
+    nll,
+    paired_difference,
+    wilson_interval,
+)
 from trials.splits import DataSplits, Labels
 
 OUTCOME_NOTE = "outcome"
@@ -61,7 +70,10 @@ class ScoreRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a study came to. ``best`` is the number of the best single trial."""
+    """What a study came to. ``best`` is the number of the best single trial.
+
+    ``gain`` is what the ensemble answers better than it on the test images; None in studies that did not keep it.
+    """
 
     study: str
     state_counts: dict[str, int]
@@ -69,6 +81,7 @@ class Outcome:
     ensemble: Ensemble
     report: tuple[ScoreRow, ...]
     export: Path
+    gain: PairedDifference | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -81,12 +94,18 @@ class Outcome:
             "ensemble": Ensemble.from_dict(values["ensemble"]),
             "report": tuple(ScoreRow(**row) for row in values["report"]),
             "export": Path(values["export"]),
+            "gain": PairedDifference(**values["gain"]) if values.get("gain") else None,
         }
         return cls(**{**values, **parts})
 
     def score(self, name: str, split: str) -> float:
         """The accuracy in one row of the report."""
         return next(row.accuracy for row in self.report if (row.name, row.split) == (name, split))
+
+
+def report_directory(ledger: Ledger) -> Path:
+    """Where the evaluation on the test images lies."""
+    return ledger.home.study(ledger.name) / "report"
 
 
 def stored_outcome(ledger: Ledger) -> Outcome | None:
@@ -130,7 +149,7 @@ class Finish:
         earlier = stored_outcome(self._ledger)
         if earlier and earlier.ensemble == selected and earlier.export.exists():
             return earlier  # nothing new was found, so the test split stays closed
-        report = self.report(selected, best)
+        report, gain = self.report(selected, best)
         outcome = Outcome(
             study=self._ledger.name,
             state_counts=dict(Counter(str(record.state) for record in self._ledger.trials())),
@@ -138,6 +157,7 @@ class Finish:
             ensemble=selected,
             report=report,
             export=self._ledger.home.study(self._ledger.name) / "export",
+            gain=gain,
         )
         self._export(outcome, outcome.export)
         self._ledger.set_note(OUTCOME_NOTE, outcome.to_dict())
@@ -161,8 +181,11 @@ class Finish:
             candidates, self._splits.validation.labels, limits, self._ledger.config.objective[0]
         )
 
-    def report(self, selected: Ensemble, best: TrialRecord) -> tuple[ScoreRow, ...]:
-        """What both are worth. Opens the test split, which the ledger keeps in mind."""
+    def report(self, selected: Ensemble, best: TrialRecord) -> tuple[tuple[ScoreRow, ...], PairedDifference]:
+        """What both are worth, and by how much the first is worth more; the whole of it goes into ``report/``.
+
+        Opens the test split, which the ledger keeps in mind.
+        """
         assert best.best is not None
         images = len(self._splits.validation)
         rows = [
@@ -181,10 +204,19 @@ class Finish:
         openings = self._ledger.note(OPENINGS_NOTE) or []
         self._ledger.set_note(OPENINGS_NOTE, [*openings, time.time()])
         test = self._splits.open_test()
-        for name, ensemble in (("best single", alone), ("ensemble", selected)):
-            answers = self._trained(ensemble, {}).build_module().answer(test.images)
-            rows.append(ScoreRow.measured(name, "test", answers, test.labels))
-        return tuple(rows)
+        single, together = (
+            self._trained(each, {}).build_module().answer(test.images) for each in (alone, selected)
+        )
+        rows.append(ScoreRow.measured("best single", "test", single, test.labels))
+        rows.append(ScoreRow.measured("ensemble", "test", together, test.labels))
+        write_evaluation(
+            {"ensemble": together, "best single": single},
+            test,
+            self._splits.class_names,
+            f"{self._ledger.name}, test images",
+            report_directory(self._ledger),
+        )
+        return tuple(rows), paired_difference(together, single, test.labels)
 
     def export(self, directory: Path | None) -> Path:
         """Write the ensemble that was selected when the study ended once more."""

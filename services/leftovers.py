@@ -8,7 +8,7 @@ from pathlib import Path
 from services.directories import aside, recover
 from services.locked_file import is_free
 
-EXPORT = "export"
+REPLACED = ("export", "report")  # directories that are written as a whole
 
 
 def leftovers(study: Path) -> list[Path]:
@@ -16,14 +16,14 @@ def leftovers(study: Path) -> list[Path]:
     found = [*study.glob(".*.tmp"), *study.glob("inbox/.*.tmp"), *study.glob("trials/*/.*.tmp")]
     found += study.glob("convscout-ray-*")  # what a cluster's nodes share of Ray's own files
     found += [lock for lock in study.glob("controller-*.lock") if is_free(lock)]
-    if aside(study / EXPORT).exists():
-        found.append(aside(study / EXPORT))
+    found += [path for name in REPLACED if (path := aside(study / name)).exists()]
     return sorted(found)
 
 
 def sweep(study: Path) -> None:
-    """Remove the leftovers under ``study``; an export that was being replaced is put back."""
-    recover(study / EXPORT)
+    """Remove the leftovers under ``study``; an export or a report that was being replaced is put back."""
+    for name in REPLACED:
+        recover(study / name)
     for path in leftovers(study):
         remove(path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -67,11 +68,53 @@ def calibration_error(probabilities: Probabilities, labels: Labels, bins: int = 
     return float(np.abs(gaps).sum() / len(labels))
 
 
+def brier_score(probabilities: Probabilities, labels: Labels) -> float:
+    """Mean squared distance of the probabilities from the truth: (N, K), (N,) → [0, 2] (Brier, 1950)."""
+    distances = probabilities.astype(np.float64)
+    distances[np.arange(len(labels)), labels] -= 1
+    return float((distances**2).sum(axis=1).mean())
+
+
 def confusion_matrix(probabilities: Probabilities, labels: Labels) -> npt.NDArray[np.int64]:
     """How often class ``row`` was answered as class ``column``: (N, K), (N,) → (K, K) counts."""
     num_classes = probabilities.shape[1]
     cells = labels * num_classes + probabilities.argmax(axis=1)  # (N,)
     return np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes)  # (K, K)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedDifference:
+    """By how much one classifier answers a larger share of the same images rightly than another.
+
+    ``low`` and ``high`` bound ``difference`` at 95 %; ``p_value`` is of McNemar's exact test of both being as good.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def paired_difference(
+    probabilities: Probabilities, others: Probabilities, labels: Labels
+) -> PairedDifference:
+    """How much better ``probabilities`` (N, K) are than ``others`` (N, K) on images of ``labels`` (N,).
+
+    Only images count that one of them alone answers rightly. The interval is that of Agresti & Min (2005), "Simple
+    improved confidence intervals for comparing matched proportions", section 3; the test is McNemar's (1947), exact.
+    """
+    right, other = probabilities.argmax(axis=1) == labels, others.argmax(axis=1) == labels
+    gained, lost, images = int((right & ~other).sum()), int((other & ~right).sum()), len(labels)
+    a, b, n = gained + 0.5, lost + 0.5, images + 2
+    centre = (a - b) / n
+    spread = NormalDist().inv_cdf(0.975) * math.sqrt(a + b - (a - b) ** 2 / n) / n
+    tail = sum(math.comb(gained + lost, i) for i in range(min(gained, lost) + 1)) / 2 ** (gained + lost)
+    return PairedDifference(
+        difference=(gained - lost) / images,
+        low=max(-1.0, centre - spread),
+        high=min(1.0, centre + spread),
+        p_value=min(1.0, 2 * tail),
+    )
 
 
 def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:

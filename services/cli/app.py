@@ -11,6 +11,7 @@ from services.cli import (
     checking,
     data,
     ensemble,
+    evaluate,
     export,
     families,
     plots,
@@ -46,5 +47,18 @@ def options(
     """Search the design space of convolutional image classifiers; get one verified ensemble."""
 
 
-for group in (study, steering, studies, plots, checking, ensemble, export, data, families, space, service):
+for group in (
+    study,
+    steering,
+    studies,
+    plots,
+    checking,
+    ensemble,
+    export,
+    evaluate,
+    data,
+    families,
+    space,
+    service,
+):
     group.add_to(app)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from services.plotting.answers import confusion
 from services.plotting.writing import write_plots, write_table
 from services.tracking import plots
 from services.tracking.source import ValidationLabels
@@ -27,7 +28,7 @@ def write_artifacts(
     best = trial.load_best()
     if best is not None:
         title = f"{title}: validation, epoch {best.epoch}"
-        figure = plots.confusion(best.probabilities.numpy(), validation.labels, validation.class_names, title)
+        figure = confusion(best.probabilities.numpy(), validation.labels, validation.class_names, title)
         figure.savefig(target / "confusion_matrix.png", dpi=80)
 
 

@@ -19,8 +19,14 @@ from trials.kill_points import EXIT_CODE, Write
 
 OPTIONS = {"trials": 5, "epochs": 3, "pruner": "asha", "ensemble_size": 2}
 SIDES = ("before", "after")
-# Where several of a kind differ in what they are: a claim, a best epoch, an epoch state; what is noted at the end.
-COUNTS = {Write.RENAME: (1, 2, 3), Write.NOTE: (1, 2, 3, 4), Write.CLOCK: (1, 2)}
+# Where several of a kind differ in what they are: a claim, a best epoch, an epoch state; what is noted at the end;
+# the report and the export.
+COUNTS = {
+    Write.RENAME: (1, 2, 3),
+    Write.NOTE: (1, 2, 3, 4),
+    Write.CLOCK: (1, 2),
+    Write.EXPORT: (1, 2),
+}
 IN_A_RUN = [write for write in Write if write not in (Write.ADOPT, Write.REOPEN, Write.LOSE, Write.OBEY)]
 POINTS = [f"{write}:{count}" for write in IN_A_RUN for count in COUNTS.get(write, (1,))]
 TWICE = [f"{write}:1" for write in (Write.REOPEN, Write.OBEY)]

@@ -16,6 +16,7 @@ from services.home import Home
 from tests.services.records import life, record, search_started
 from tests.services.test_board import Clock
 from trials.config import TrialState
+from trials.metrics import PairedDifference
 
 
 def console(width: int, height: int = 30, *, terminal: bool = True) -> Console:
@@ -179,13 +180,16 @@ def test_the_outcome_shows_scores_intervals_and_what_to_type_next() -> None:
             ScoreRow.of("ensemble", "test", 0.97, 400, nll=0.1, calibration_error=0.015),
         ),
         export=Path("/runs/my studies/export"),
+        gain=PairedDifference(difference=0.02, low=0.005, high=0.0351, p_value=0.012),
     )
     print_outcome(target, outcome, Home(Path("/runs")))
     lines = written(target).splitlines()
     assert ["ensemble", "test", "97.00%", "94.83%", "–", "98.28%", "0.1000", "1.50%", "400"] in [
         line.split() for line in lines
     ]
-    assert lines[-6:] == [
+    assert lines[-8:] == [
+        "gain: +2.00 points over the best single on the test images (95 %: +0.50 to +3.51; McNemar p = 0.012)",
+        "report: /runs/studies/quickstart/report",
         "trials: 4 completed, 8 stopped",
         "ensemble: trial 3 (60%), trial 7 (40%)",
         "selected by weighted: the best of three",

@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 import sklearn.metrics
 import torch
+from scipy.stats import binomtest
 
 from trials.metrics import (
     Probabilities,
     accuracy,
     balanced_accuracy,
+    brier_score,
     calibration_error,
     confusion_matrix,
     log_losses,
     macro_f1,
     nll,
+    paired_difference,
     wilson_interval,
 )
 from trials.splits import Labels
@@ -97,3 +100,42 @@ def test_the_calibration_error_by_hand() -> None:
     probabilities = np.array([[1.0, 0.0]] * 4 + [[0.55, 0.45]] * 4, dtype=np.float32)
     labels = np.array([0, 0, 0, 0, 0, 1, 1, 1])
     assert calibration_error(probabilities, labels) == pytest.approx((0.55 - 0.25) / 2, abs=1e-6)
+
+
+def test_the_brier_score_is_the_distance_from_the_truth(answers: tuple[Probabilities, Labels]) -> None:
+    probabilities, labels = answers
+    expected = ((probabilities - np.eye(5)[labels]) ** 2).sum(axis=1).mean()
+    assert brier_score(probabilities, labels) == pytest.approx(expected)
+    assert brier_score(np.eye(2, dtype=np.float32), np.array([1, 0])) == 2
+
+
+def _answering(right: list[bool]) -> Probabilities:
+    return np.eye(2, dtype=np.float32)[[int(not each) for each in right]]
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "same"), [(12, 3, 100), (3, 12, 100), (0, 0, 50), (40, 40, 20), (900, 700, 8400)]
+)
+def test_a_difference_of_two_on_the_same_images(gained: int, lost: int, same: int) -> None:
+    ours = _answering([True] * gained + [False] * lost + [True] * same)
+    others = _answering([False] * gained + [True] * lost + [True] * same)
+    labels = np.zeros(gained + lost + same, dtype=np.int64)
+    found = paired_difference(ours, others, labels)
+    assert found.difference == pytest.approx((gained - lost) / len(labels))
+    assert found.low <= found.difference <= found.high or gained == lost == 0
+    expected = binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
+    assert found.p_value == pytest.approx(expected, rel=1e-6)
+    mirrored = paired_difference(others, ours, labels)
+    assert (mirrored.low, mirrored.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_the_interval_of_a_difference_holds_what_it_promises() -> None:
+    """Of 95 % intervals about 95 % hold the truth, also where few images differ."""
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(400):
+        kind = rng.choice(3, size=300, p=[0.06, 0.02, 0.92])  # gained, lost, the same
+        ours, others = _answering(list(kind != 1)), _answering(list(kind != 0))
+        found = paired_difference(ours, others, np.zeros(300, dtype=np.int64))
+        held += found.low <= 0.04 <= found.high
+    assert 0.92 <= held / 400 <= 0.985

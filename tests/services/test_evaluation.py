@@ -1,0 +1,135 @@
+"""What answers are worth, class by class; and an exported ensemble judged on labelled images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sklearn.metrics
+from PIL import Image
+
+from services.check import check
+from services.config import to_toml
+from services.evaluating import CONFUSION, FILE, MISTAKES, RELIABILITY
+from services.evaluation import Evaluation
+from services.finish import stored_outcome
+from services.home import Home
+from services.study import Ledger
+from tests.services.studies import tiny_config
+from tests.services.test_cli_study import Captured, run
+
+
+def test_scores_agree_with_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    answers, labels = rng.dirichlet(np.ones(4), 300).astype(np.float32), rng.integers(3, size=300)
+    predicted = answers.argmax(axis=1)
+    found = Evaluation.of(answers, labels, ("a", "b", "c", "never"))
+    recall = sklearn.metrics.recall_score(labels, predicted, average=None, labels=range(4), zero_division=0)
+    precision = sklearn.metrics.precision_score(labels, predicted, average=None, labels=range(4))
+    assert [each.recall for each in found.classes[:3]] == pytest.approx(list(recall[:3]))
+    assert [each.precision for each in found.classes] == pytest.approx(list(precision))
+    assert found.classes[3].recall is None and found.classes[3].images == 0
+    assert np.array(found.confusion).sum() == found.images == 300
+    assert found.low <= found.accuracy <= found.high
+    assert json.loads(json.dumps(found.to_dict()))["classes"][0]["name"] == "a"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home where ``tiny`` was searched to its end, by networks that make mistakes."""
+    root = tmp_path_factory.mktemp("home")
+    (root / "tiny.toml").write_text(to_toml(tiny_config(trials=2)), encoding="utf-8")
+    assert run("search", "--config", root / "tiny.toml", "--home", root) == 0
+    return root
+
+
+@pytest.fixture(scope="module")
+def export(home: Path) -> Path:
+    outcome = stored_outcome(Ledger.open(Home(home), "tiny"))
+    assert outcome is not None
+    return outcome.export
+
+
+def test_a_study_leaves_a_report_of_its_test_images(home: Path) -> None:
+    outcome = stored_outcome(Ledger.open(Home(home), "tiny"))
+    assert outcome is not None and outcome.gain is not None
+    report = json.loads((home / "studies/tiny/report" / FILE).read_text())
+    assert report["ensemble"]["accuracy"] == outcome.score("ensemble", "test")
+    assert report["best single"]["accuracy"] == outcome.score("best single", "test")
+    gain = outcome.score("ensemble", "test") - outcome.score("best single", "test")
+    assert outcome.gain.difference == pytest.approx(gain)
+    for name in (CONFUSION, RELIABILITY, MISTAKES):
+        with Image.open(home / "studies/tiny/report" / name) as picture:
+            assert picture.width > 300 and picture.height > 200
+    assert check(Home(home), "tiny") == []
+
+
+def judged(export: Path, capsys: Captured, *options: object) -> dict[str, object]:
+    capsys.readouterr()
+    assert run("evaluate", export, *options, "--json") == 0
+    found: dict[str, object] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_an_export_is_judged_as_the_study_was(home: Path, export: Path, capsys: Captured) -> None:
+    outcome = stored_outcome(Ledger.open(Home(home), "tiny"))
+    assert outcome is not None
+    found = judged(export, capsys, "--data", "digits", "--home", home)
+    assert found["accuracy"] == pytest.approx(outcome.score("ensemble", "test"), abs=1e-9)
+    assert found["seen_in_training"] is False
+
+
+def test_images_that_it_was_made_from_are_told(
+    home: Path, export: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    found = judged(export, capsys, "--data", "digits", "--split", "all", "--home", home)
+    assert found["seen_in_training"] is True and found["images"] == 1797
+    told = run(
+        "evaluate",
+        export,
+        "--data",
+        "digits",
+        "--split",
+        "train",
+        "--home",
+        home,
+        "--output",
+        tmp_path / "out",
+    )
+    assert told == 0 and "says little of others" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {FILE, CONFUSION, RELIABILITY, MISTAKES}
+
+
+def test_other_images_may_have_fewer_classes_in_another_order(
+    home: Path, export: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("7", "3"):
+        (tmp_path / "few" / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = rng.integers(256, size=(8, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "few" / name / f"{number}.png")
+    data = f"folder:{tmp_path / 'few'}"
+    found = judged(export, capsys, "--data", data, "--split", "all", "--home", home)
+    images = {each["name"]: each["images"] for each in found["classes"]}  # type: ignore[attr-defined]
+    assert (images["3"], images["7"], images["0"]) == (12, 12, 0) and found["seen_in_training"] is False
+
+
+def test_what_it_cannot_judge_is_refused_with_the_reason(
+    home: Path, export: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(12):
+            Image.new("L", (8, 8), 20 * number).save(tmp_path / "pets" / name / f"{number}.png")
+    assert run("evaluate", export, "--data", f"folder:{tmp_path / 'pets'}", "--home", home) == 2
+    assert "has the class 'cat' and 1 more, which this ensemble does not know" in capsys.readouterr().err
+    assert run("evaluate", tmp_path, "--data", "digits", "--home", home) == 2
+    assert "error: " in capsys.readouterr().err
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    assert run("evaluate", export, "--data", "digits", "--home", home, "--output", tmp_path / "mine") == 2
+    assert "holds 'thesis.txt'" in capsys.readouterr().err
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
