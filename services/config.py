@@ -72,6 +72,12 @@ def _pruners() -> tuple[str, ...]:
     return pruners.names()
 
 
+def _formats() -> tuple[str, ...]:
+    from services.exporting import exporters
+
+    return exporters.names()
+
+
 def _strategies() -> tuple[str, ...]:
     from services.selection import strategies
 
@@ -290,6 +296,12 @@ class StudyConfig:
         Duration(1e-5, 60),
         "of all members for one image: 5ms",
         flag="ensemble-max-latency",
+    )
+    formats: tuple[str, ...] = _setting(
+        "ensemble.formats",
+        SomeOf(_formats),
+        "what to export beside bundle, onnx and standalone: pt2, docker",
+        default=(),
     )
     space: Mapping[str, Override] = field(
         default_factory=dict,

@@ -23,11 +23,12 @@ PARITY_FILE = "parity.json"
 class Exporter(ABC):
     """Writes one format. An exporter is a subclass, registered with ``@exporters.register(NAME)``.
 
-    ``needs`` names the formats whose files it builds on.
+    ``needs`` names the formats whose files it builds on. One that is not ``default`` is written only when named.
     """
 
     name: ClassVar[str]
     needs: ClassVar[tuple[str, ...]] = ()
+    default: ClassVar[bool] = True
 
     @abstractmethod
     def write(self, ensemble: TrainedEnsemble, directory: Path) -> None:
@@ -49,7 +50,7 @@ def export(
     """Write ``ensemble`` into ``directory``, replacing an older export there only when all is well.
 
     ``images`` (N, H, W, C) are validation images to compare the written models with the trained one on;
-    the first 256 are used. ``formats`` are names of exporters; none means all. The answer maps each
+    the first 256 are used. ``formats`` are names of exporters; none means the default ones. The answer maps each
     format that computes to its parity, which is also in ``parity.json``; ``SHA256SUMS`` covers every
     file. Raises ``ExportError`` when ``directory`` holds something else, ``ConvscoutError`` when a
     written model answers differently.
@@ -75,9 +76,14 @@ def export(
     return parities
 
 
+def default_formats() -> tuple[str, ...]:
+    """Those that every study is exported in: what predicting, tracking and checking need."""
+    return tuple(name for name, exporter in exporters.items() if exporter.default)
+
+
 def _complete(formats: Sequence[str]) -> tuple[str, ...]:
-    """``formats``, or all of them; raises ``ConfigError`` when one lacks another that it needs."""
-    names = tuple(dict.fromkeys(formats)) or exporters.names()
+    """``formats``, or the default ones; raises ``ConfigError`` when one lacks another that it needs."""
+    names = tuple(dict.fromkeys(formats)) or default_formats()
     problems = [
         Problem(field="formats", value=", ".join(names), rule=f"{name} needs {needed} to be exported too")
         for name in names

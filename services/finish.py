@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from search_space.latency import measure_latency
 from services.ensemble import Ensemble, EnsembleMember
 from services.evaluating import write_evaluation
 from services.events import Listener, Notice, PhaseStarted
-from services.exporting import export
+from services.exporting import default_formats, export
 from services.library import EnsembleLimits, Library, Member, shortlist
 from services.selection import select
 from services.study import Ledger
@@ -159,7 +159,7 @@ class Finish:
             export=self._ledger.home.study(self._ledger.name) / "export",
             gain=gain,
         )
-        self._export(outcome, outcome.export)
+        self._export(outcome, outcome.export, self._formats)
         self._ledger.set_note(OUTCOME_NOTE, outcome.to_dict())
         return outcome
 
@@ -218,8 +218,11 @@ class Finish:
         )
         return tuple(rows), paired_difference(together, single, test.labels)
 
-    def export(self, directory: Path | None) -> Path:
-        """Write the ensemble that was selected when the study ended once more."""
+    def export(self, directory: Path | None, formats: Sequence[str] = ()) -> Path:
+        """Write the ensemble that was selected when the study ended once more.
+
+        ``formats`` are all that is written; without any, and to the study's own directory, what it asks for.
+        """
         outcome = stored_outcome(self._ledger)
         if outcome is None:
             raise ConvscoutError(
@@ -227,14 +230,16 @@ class Finish:
                 next_command=f"convscout resume {self._ledger.name}",
             )
         target = directory or outcome.export
-        self._export(outcome, target)
+        own = target.resolve() == outcome.export.resolve()
+        self._export(outcome, target, [*self._formats, *formats] if own else formats or self._formats)
         return target
 
-    def write(self, ensemble: Ensemble, directory: Path) -> None:
+    def write(self, ensemble: Ensemble, directory: Path, formats: Sequence[str] = ()) -> None:
         """Export another ``ensemble`` of the study; the test split stays closed, so it tells its validation score."""
         metrics = {"validation.ensemble.accuracy": ensemble.score.accuracy}
         self._listener(PhaseStarted(phase="export", detail=str(directory)))
-        export(self._trained(ensemble, metrics), directory, self._splits.validation.images)
+        images = self._splits.validation.images
+        export(self._trained(ensemble, metrics), directory, images, formats=formats or self._formats)
 
     def _judged(self) -> list[TrialRecord]:
         return [
@@ -264,13 +269,18 @@ class Finish:
         latency_s = measure_latency(record.config.architecture, self._splits.image, torch.device("cpu"))
         return replace(candidate, latency_s=latency_s)
 
-    def _export(self, outcome: Outcome, directory: Path) -> None:
+    @property
+    def _formats(self) -> list[str]:
+        """Those that the study is exported in."""
+        return [*default_formats(), *self._ledger.config.formats]
+
+    def _export(self, outcome: Outcome, directory: Path, formats: Sequence[str]) -> None:
         self._listener(PhaseStarted(phase="export", detail=str(directory)))
         metrics = {
             f"{row.split}.{row.name.replace(' ', '_')}.accuracy": row.accuracy for row in outcome.report
         }
         trained = self._trained(outcome.ensemble, metrics)
-        export(trained, directory, self._splits.validation.images)
+        export(trained, directory, self._splits.validation.images, formats=formats)
 
     def _trained(self, ensemble: Ensemble, metrics: Mapping[str, float]) -> TrainedEnsemble:
         return TrainedEnsemble(

@@ -7,7 +7,7 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -127,11 +127,21 @@ def stop(home: Home, name: str) -> bool:
 
 
 def export(
-    home: Home, name: str, directory: Path | None = None, listener: Listener = lambda event: None
+    home: Home,
+    name: str,
+    directory: Path | None = None,
+    listener: Listener = lambda event: None,
+    formats: Sequence[str] = (),
 ) -> Path:
-    """Write the study's ensemble to ``directory`` (default: its own), verified; returns where it lies."""
+    """Write the study's ensemble to ``directory`` (default: its own), verified; returns where it lies.
+
+    ``formats`` are those to write; to its own directory the study's come with them. Raises ``ConfigError`` for one that
+    there is not.
+    """
     ledger = Ledger.open(home, name)
-    return Finish(ledger, same_data(ledger, ledger.config, listener), listener).export(directory)
+    known = extended(ledger.config, {"formats": list(formats)}).formats if formats else ()
+    finish = Finish(ledger, same_data(ledger, ledger.config, listener), listener)
+    return finish.export(directory, known)
 
 
 def ensemble(

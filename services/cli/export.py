@@ -31,20 +31,26 @@ def export(
         Path | None,
         typer.Option("--to", metavar="DIR", help="Where to; the study's own directory unless given."),
     ] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B", help="bundle, onnx, standalone, pt2, docker; the first three unless given."
+        ),
+    ] = None,
     home: HomeOption = None,
     storage: StorageOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write the study's ensemble as one verified model: ONNX, weights, labels, hashes, README.
 
-    Example: convscout export quickstart --to model
+    Example: convscout export quickstart --to model --formats onnx,standalone,docker
     """
     from services import runner
     from services.display import display
 
     at = Home.at(home, storage)
     with display(quiet=json) as listener:
-        directory = runner.export(at, name, to, listener)
+        directory = runner.export(at, name, to, listener, formats.split(",") if formats else ())
     if json:
         print_json({"study": name, "export": str(directory)})
     else:

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import onnxruntime
@@ -19,8 +20,8 @@ MAX_PIXELS = 25_000_000  # a larger image is more likely a decompression bomb
 DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
-def read_pixels(path: Path, size: int, channels: int) -> np.ndarray:
-    """The image at ``path`` as (size, size, channels) uint8; ``channels`` is 1 (grey) or 3 (RGB)."""
+def read_pixels(path: Path | BinaryIO, size: int, channels: int) -> np.ndarray:
+    """The image at ``path`` or in a file as (size, size, channels) uint8; ``channels`` is 1 (grey) or 3 (RGB)."""
     with Image.open(path, formats=FORMATS) as image:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"more than {MAX_PIXELS / 1e6:g} megapixels")

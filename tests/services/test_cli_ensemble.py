@@ -111,3 +111,19 @@ def test_a_study_without_a_finished_trial_says_so(tmp_path: Path, capsys: Captur
     Ledger.create(Home(tmp_path), tiny_config(), fingerprint="f" * 64)
     assert run("ensemble", "tiny", "--home", tmp_path) in (1, 2)
     assert "error: " in capsys.readouterr().err
+
+
+def test_other_formats_are_exported_when_they_are_named(home: Path, tmp_path: Path, capsys: Captured) -> None:
+    asked = ("export", "tiny", "--home", home, "--to", tmp_path / "out")
+    assert run(*asked, "--formats", "bundle,pt2") == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert "model.pt2" in names and "model.onnx" not in names
+    capsys.readouterr()
+    assert run(*asked, "--formats", "onyx") == 2
+    assert (
+        "ensemble.formats: must be names out of bundle, docker, onnx, pt2, standalone (did you mean 'onnx'?)"
+        in capsys.readouterr().err
+    )
+    assert run(*asked, "--formats", "docker") == 2
+    assert "docker needs onnx to be exported too" in capsys.readouterr().err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names

@@ -22,7 +22,7 @@ from services import exporting
 from services.exported_model import ExportedModel
 from services.exporters.bundle import load_bundle
 from services.exporters.onnx import OnnxExporter
-from services.exporting import export, exporters
+from services.exporting import default_formats, export, exporters
 from services.parity import TOLERANCE, Parity
 from services.trained_ensemble import TrainedEnsemble
 from tests.services.trained_ensembles import random_images, trained_ensemble
@@ -259,11 +259,36 @@ def test_files_of_the_person_are_never_replaced(tmp_path: Path) -> None:
 
 def test_formats_that_are_unknown_or_incomplete_are_refused(tmp_path: Path) -> None:
     small = _small()
-    with pytest.raises(UnknownNameError, match="choose from bundle, onnx, standalone"):
+    with pytest.raises(UnknownNameError, match="choose from bundle, docker, onnx, pt2, standalone"):
         export(small, tmp_path / "export", random_images(4, small), formats=["onyx"])
     with pytest.raises(ConfigError, match="standalone needs onnx"):
         export(small, tmp_path / "export", random_images(4, small), formats=["standalone"])
     assert not list(tmp_path.iterdir())
+
+
+def test_pt2_answers_alike_in_a_process_that_knows_torch_alone(
+    tmp_path: Path, ensemble: TrainedEnsemble
+) -> None:
+    images = random_images(35, ensemble)
+    parities = export(ensemble, tmp_path / "export", images, formats=["pt2"])
+    assert parities["pt2"].passed and {path.name for path in (tmp_path / "export").iterdir()} == {
+        "model.pt2", "parity.json", "SHA256SUMS",
+    }  # fmt: skip
+    np.save(tmp_path / "images.npy", images)
+    program = (
+        "import numpy, sys, torch; module = torch.export.load(sys.argv[1]).module(); "
+        "images = torch.from_numpy(numpy.load('images.npy')); "
+        "numpy.save('answers.npy', torch.cat([module(images[:1]), module(images[1:])]).detach().numpy()); "
+        "assert 'services' not in sys.modules"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "export" / "model.pt2")]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=100)
+    np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), _answers(ensemble, images), atol=TOLERANCE)
+
+
+def test_what_few_want_is_written_only_when_named(exported: Path) -> None:
+    assert not (exported / "model.pt2").exists() and not (exported / "Dockerfile").exists()
+    assert default_formats() == ("bundle", "onnx", "standalone")
 
 
 # the parity gate

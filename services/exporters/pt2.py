@@ -1,0 +1,49 @@
+"""PT2: the whole ensemble as a program of torch.export, for C++ and for Python without convscout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from search_space.errors import ExportError
+from services.exporting import Exporter, exporters
+from services.parity import Predictor
+from services.trained_ensemble import TrainedEnsemble
+from trials.metrics import Probabilities
+from trials.splits import Pixels
+
+FILE = "model.pt2"
+
+
+@exporters.register("pt2")
+class Pt2Exporter(Exporter):
+    """``model.pt2``: from images (N, H, W, C) uint8, any N, to probabilities (N, K); ``torch.export.load`` reads it."""
+
+    default: ClassVar[bool] = False  # few want it, and tracing takes time
+
+    def write(self, ensemble: TrainedEnsemble, directory: Path) -> None:
+        image = ensemble.image
+        # two images, because torch takes a dimension of 1 for a constant
+        example = torch.zeros(2, image.image_size, image.image_size, image.in_channels, dtype=torch.uint8)
+        batch = torch.export.Dim("batch")
+        try:
+            program = torch.export.export(
+                ensemble.build_module(), (example,), dynamic_shapes={"images": {0: batch}}
+            )
+        except Exception as error:  # torch.export fails in many ways, of which none is a person's fault
+            cause = str(error).strip().splitlines()[0]
+            raise ExportError(f"the ensemble cannot be traced: {cause}; export it without pt2") from error
+        torch.export.save(program, directory / FILE)
+
+    def predictor(self, directory: Path) -> Predictor:
+        module = torch.export.load(directory / FILE).module()
+
+        @torch.inference_mode()
+        def answer(images: Pixels) -> Probabilities:
+            found: Probabilities = module(torch.from_numpy(np.ascontiguousarray(images))).numpy()
+            return found
+
+        return answer
