@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from services.ensemble import Ensemble
-from services.library import EnsembleLimits, Library, Member
+from services.ensemble import Ensemble, combine
+from services.library import EnsembleLimits, Library, Member, Rank
 from services.selection import select
+from services.temperature import tempered
 from services.units import format_count
 
 STEPS = 16  # limits that are tried, evenly spaced on a logarithmic scale
@@ -56,13 +57,20 @@ def front(library: Library, cost: EnsembleCost) -> list[FrontPoint]:
     dearest = sum(sorted(costs.values())[-library.limits.size :])
     found: list[FrontPoint] = []
     for most in np.geomspace(min(costs.values()), dearest, STEPS):
-        affordable = library.within(cost.limit(library.limits, most * (1 + 1e-9)))
-        ensemble = select(affordable, STRATEGY)
+        ensemble = select(library.within(cost.limit(library.limits, most * (1 + 1e-9))), STRATEGY)
         spent = sum(costs[member.number] for member in ensemble.members)
-        if not found or _rank(ensemble) > _rank(found[-1].ensemble):
+        if not found or _rank(library, ensemble) > _rank(library, found[-1].ensemble):
+            found = [
+                point for point in found if point.cost < spent
+            ]  # a higher limit may lead to a cheaper one
             found.append(FrontPoint(cost=spent, ensemble=ensemble))
     return found
 
 
-def _rank(ensemble: Ensemble) -> tuple[float, float]:
-    return ensemble.score.accuracy, -ensemble.score.nll
+def _rank(library: Library, ensemble: Ensemble) -> Rank:
+    answers = {member.number: member.probabilities for member in library.candidates}
+    mean = combine(
+        [answers[member.number] for member in ensemble.members],
+        [member.weight for member in ensemble.members],
+    )
+    return library.rank(tempered(mean, ensemble.temperature))

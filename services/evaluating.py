@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from search_space.errors import DataError, UserError
-from services.checksums import verify
 from services.directories import replacing
 from services.evaluation import Evaluation
-from services.exported_model import MODEL_FILE, ExportedModel
+from services.exported_model import ExportedModel
 from services.plotting.answers import confusion, reliability, worst_mistakes
-from services.predict import probabilities
+from services.predict import answers
+from trials.mapped_images import blocks
 from trials.metrics import Probabilities
 from trials.splits import DataSplits, LabelledImages
 
@@ -25,19 +25,19 @@ _BATCH = 1024
 
 
 def write_evaluation(
-    answers: Mapping[str, Probabilities],
+    given: Mapping[str, Probabilities],
     images: LabelledImages,
     class_names: Sequence[str],
     title: str,
     directory: Path,
 ) -> dict[str, Evaluation]:
-    """Write what ``answers`` (N, K), by the name of who gave them, are worth; pictures are of the first.
+    """Write what answers (N, K) are worth, ``given`` by the name of who gave them; pictures are of the first.
 
     An earlier evaluation in ``directory`` is replaced as a whole. Raises ``UserError`` when it holds anything else.
     """
     _check_replaceable(directory)
-    found = {name: Evaluation.of(each, images.labels, class_names) for name, each in answers.items()}
-    name, first = next(iter(answers.items()))
+    found = {name: Evaluation.of(each, images.labels, class_names) for name, each in given.items()}
+    name, first = next(iter(given.items()))
     mistakes = f"{title}: the surest mistakes of the {name}"
     figures = {
         CONFUSION: confusion(first, images.labels, class_names, f"{title}: {name}"),
@@ -53,24 +53,20 @@ def write_evaluation(
     return found
 
 
-def evaluate_export(
-    export: Path, data: DataSplits, split: str, directory: Path | None = None
-) -> tuple[Evaluation, bool]:
-    """What the exported ensemble is worth on a ``split`` of ``data``, and whether it was made from that data.
+def evaluate_model(
+    model: ExportedModel, data: DataSplits, split: str, directory: Path | None = None
+) -> Evaluation:
+    """What an exported ensemble is worth on a ``split`` of ``data``, or on ``all`` of it.
 
-    With a ``directory``, figures and pictures are written there. Raises ``ExportError`` for a damaged export, and
-    ``DataError`` where classes or colours are others than it knows.
+    With a ``directory``, figures and pictures are written there. Raises ``DataError`` where classes or colours are
+    others than it knows, and ``UserError`` as ``write_evaluation`` does.
     """
-    verify(export, required=MODEL_FILE)
-    model = ExportedModel(export / MODEL_FILE)
     known = _known(model, data, _chosen(data, split))
-    answers = probabilities(export, np.asarray(known.images[:]), batch_size=_BATCH)
-    own = data.fingerprint == model.fingerprint
-    if directory:
-        title = f"{data.name}, {split} images"
-        found = write_evaluation({"ensemble": answers}, known, model.class_names, title, directory)
-        return found["ensemble"], own
-    return Evaluation.of(answers, known.labels, model.class_names), own
+    said = np.concatenate([answers(model, block, batch_size=_BATCH) for block in blocks(known.images)])
+    if not directory:
+        return Evaluation.of(said, known.labels, model.class_names)
+    title = f"{data.name}, {split} images"
+    return write_evaluation({"ensemble": said}, known, model.class_names, title, directory)["ensemble"]
 
 
 def _check_replaceable(directory: Path) -> None:
@@ -92,11 +88,7 @@ def _chosen(data: DataSplits, split: str) -> LabelledImages:
     test = data.open_test()
     if split == "test":
         return test
-    every = [data.train, data.validation, test]
-    return LabelledImages(
-        images=np.concatenate([np.asarray(each.images[:]) for each in every]),
-        labels=np.concatenate([each.labels for each in every]),
-    )
+    return LabelledImages.joined([data.train, data.validation, test])
 
 
 def _known(model: ExportedModel, data: DataSplits, images: LabelledImages) -> LabelledImages:

@@ -116,7 +116,14 @@ def stored_outcome(ledger: Ledger) -> Outcome | None:
 
 def tell_tracking(ledger: Ledger, outcome: Outcome) -> None:
     """Leave in the ledger what the study's run in MLflow shows of its end."""
-    metrics = {f"{row.name.replace(' ', '_')}.{row.split}_accuracy": row.accuracy for row in outcome.report}
+    metrics = {
+        f"{row.name.replace(' ', '_')}.{row.split}_{field}": value
+        for row in outcome.report
+        for field in ("accuracy", "nll", "calibration_error")
+        if (value := getattr(row, field)) is not None
+    }
+    if outcome.gain:
+        metrics["gain.test_accuracy"] = outcome.gain.difference
     ledger.set_note(METRICS_NOTE, metrics)
     lines = [f"Data `{ledger.config.data}`, {sum(outcome.state_counts.values())} trials.", ""]
     lines += ["| model | split | accuracy | 95 % interval |", "|---|---|---|---|"]
@@ -142,10 +149,8 @@ class Finish:
         judged = self._judged()
         limits = self._ledger.config.ensemble_limits
         limits = replace(limits, size=min(limits.size, max_members))
-        selected, best = (
-            select(self.library(limits), self._ledger.config.ensemble_strategy),
-            max(judged, key=_rank),
-        )
+        selected = select(self.library(limits), self._ledger.config.ensemble_strategy)
+        best = max(judged, key=_rank)
         earlier = stored_outcome(self._ledger)
         if earlier and earlier.ensemble == selected and earlier.export.exists():
             return earlier  # nothing new was found, so the test split stays closed

@@ -72,7 +72,7 @@ def predict(
     Raises ``ExportError`` when the export is damaged, ``ConfigError`` for a number below 1.
     """
     _check_positive({"top": top, "batch_size": batch_size})
-    model = _load(directory)
+    model = load_model(directory)
     files = [file for path in paths for file in _files(path)]
     return [
         answer
@@ -87,20 +87,25 @@ def probabilities(directory: Path, images: Pixels, *, batch_size: int = BATCH_SI
     Raises ``ExportError`` when the export is damaged, ``DataError`` when the images are not of its shape.
     """
     _check_positive({"batch_size": batch_size})
-    model = _load(directory)
+    return answers(load_model(directory), images, batch_size=batch_size)
+
+
+def answers(model: ExportedModel, images: Pixels, *, batch_size: int = BATCH_SIZE) -> Probabilities:
+    """As ``probabilities``, by a ``model`` that was loaded before."""
     wanted = (model.image_size, model.image_size, model.in_channels)
     if images.dtype != np.uint8 or images.shape[1:] != wanted:
         raise DataError(
             f"images must be uint8 of shape (N, {', '.join(map(str, wanted))}), but are {images.dtype} of "
             f"shape {images.shape}; resize and convert them first"
         )
-    answers = np.empty((len(images), len(model.class_names)), dtype=np.float32)
+    found = np.empty((len(images), len(model.class_names)), dtype=np.float32)
     for start in range(0, len(images), batch_size):
-        answers[start : start + batch_size] = model.probabilities(images[start : start + batch_size])
-    return answers
+        found[start : start + batch_size] = model.probabilities(images[start : start + batch_size])
+    return found
 
 
-def _load(directory: Path) -> ExportedModel:
+def load_model(directory: Path) -> ExportedModel:
+    """The export in ``directory``, ready to answer. Raises ``ExportError`` when it is damaged."""
     verify(directory, required=MODEL_FILE)
     return ExportedModel(directory / MODEL_FILE)
 
@@ -118,11 +123,11 @@ def _check_positive(numbers: Mapping[str, int]) -> None:
 def _predict_batch(model: ExportedModel, files: Sequence[Path], top: int) -> list[Prediction]:
     read = [_read(path, model) for path in files]
     readable = [pixels for pixels in read if not isinstance(pixels, str)]
-    answers = iter(model.probabilities(np.stack(readable)) if readable else ())  # each (K,)
+    said = iter(model.probabilities(np.stack(readable)) if readable else ())  # each (K,)
     return [
         Prediction(path=str(path), reason=pixels)
         if isinstance(pixels, str)
-        else Prediction(path=str(path), top=_best(model, next(answers), top))
+        else Prediction(path=str(path), top=_best(model, next(said), top))
         for path, pixels in zip(files, read, strict=True)
     ]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,17 @@ class LabelledImages:
         held = self.images
         images = held.at(index) if isinstance(held, MappedImages) else held[index]
         return LabelledImages(images=images, labels=self.labels[index])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """All images of ``parts``, one after another; those that lie in one file stay there."""
+        held = [part.images for part in parts]
+        mapped = [images for images in held if isinstance(images, MappedImages)]
+        labels = np.concatenate([part.labels for part in parts])
+        if len(mapped) == len(held) and len({images.file for images in mapped}) == 1:
+            rows = np.concatenate([images.rows for images in mapped])
+            return cls(images=MappedImages(mapped[0].file, rows), labels=labels)
+        return cls(images=np.concatenate([images[:] for images in held]), labels=labels)
 
     @property
     def memory_bytes(self) -> int:

@@ -49,23 +49,20 @@ def evaluate(
 
     Example: convscout evaluate runs/studies/quickstart/export --data folder:new-pictures --split all --output judged
     """
-    from services.checksums import verify
     from services.config import StudyConfig
     from services.display import display
-    from services.evaluating import evaluate_export
-    from services.exported_model import MODEL_FILE, ExportedModel
+    from services.evaluating import evaluate_model
+    from services.predict import load_model
     from services.runner import load_data
 
-    at = Home.at(home)
-    verify(directory, required=MODEL_FILE)
-    size = ExportedModel(directory / MODEL_FILE).image_size
+    at, model = Home.at(home), load_model(directory)
     config = StudyConfig.from_options(
-        {"name": "evaluate", "data": data, "data_dir": data_dir, "image_size": size}
+        {"name": "evaluate", "data": data, "data_dir": data_dir, "image_size": model.image_size}
     )
     with display(quiet=json) as listener:
         splits = load_data(config, at, listener)
-        found, own = evaluate_export(directory, splits, split, output)
-    seen = own and split is not Split.TEST
+        found = evaluate_model(model, splits, split, output)
+    seen = split is not Split.TEST and splits.fingerprint == model.fingerprint
     if json:
         print_json({"data": data, "split": split, "seen_in_training": seen, **found.to_dict()})
         return

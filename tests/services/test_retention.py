@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from search_space.architecture import families
 from search_space.complexity import Complexity
 from services.home import Home
+from services.library import LIBRARY
 from services.retention import RESUMABLE, TRIAL_BYTES_A_PARAM, Retention
 from services.study import Ledger
 from services.trial_record import TrialRecord
@@ -54,6 +57,19 @@ def test_a_completed_trial_keeps_its_best_epoch_alone(ledger: Ledger) -> None:
     retention.ended(_trained(ledger, 0, 0.5, TrialState.COMPLETED))
     assert retention.resumable == []
     assert ledger.directory(0).load_best() and ledger.directory(0).load_epoch() is None
+
+
+def test_what_no_ensemble_looks_at_is_dropped_but_the_best_of_a_family_stays(ledger: Ledger) -> None:
+    retention = Retention(ledger, None, most_members=5)
+    other = families.get("mlp").proven()
+    for number in range(LIBRARY + 3):
+        done = _trained(ledger, number, 0.9 - number / 1000, TrialState.COMPLETED)
+        if number == LIBRARY + 2:  # the worst of all, but alone in its family
+            assert done.config is not None
+            done = replace(done, config=replace(done.config, architecture=other))
+        retention.ended(done)
+    kept = [number for number in range(LIBRARY + 3) if ledger.directory(number).best_file()]
+    assert kept == [*range(LIBRARY - 1), LIBRARY + 2]
 
 
 def test_of_a_failed_trial_nothing_is_kept(ledger: Ledger) -> None:
