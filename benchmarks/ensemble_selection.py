@@ -16,10 +16,10 @@ import time
 import numpy as np
 
 from benchmarks.common import markdown, write
-from services.ensemble import combine
-from services.library import EnsembleLimits, Library, Member
-from services.selection import select, strategies
-from services.temperature import tempered
+from services.ensembles.ensemble import combine
+from services.ensembles.library import EnsembleLimits, Library, Member
+from services.ensembles.selection import select, strategies
+from services.ensembles.temperature import tempered
 from trials.metrics import Probabilities, accuracy, calibration_error, nll
 from trials.splits import Labels
 

@@ -38,7 +38,7 @@ from services.rules import (
 if TYPE_CHECKING:
     from search_space.constraints import Limits
     from search_space.space import SearchSpace
-    from services.library import EnsembleLimits
+    from services.ensembles.library import EnsembleLimits
     from services.objectives import Objectives
     from services.placement import Machine
     from trials.sources import DataRequest
@@ -79,7 +79,7 @@ def _formats() -> tuple[str, ...]:
 
 
 def _strategies() -> tuple[str, ...]:
-    from services.selection import strategies
+    from services.ensembles.selection import strategies
 
     return strategies()
 
@@ -362,7 +362,7 @@ class StudyConfig:
     @property
     def ensemble_limits(self) -> EnsembleLimits:
         """What all members of the ensemble together may be."""
-        from services.library import EnsembleLimits
+        from services.ensembles.library import EnsembleLimits
 
         return EnsembleLimits(
             size=self.ensemble_size,

@@ -13,8 +13,8 @@ from search_space.registry import Registry
 from services import checksums
 from services.checksums import write_checksums
 from services.directories import replacing
+from services.ensembles.trained import TrainedEnsemble
 from services.parity import NUM_IMAGES, Parity, Predictor
-from services.trained_ensemble import TrainedEnsemble
 from trials.mapped_images import Images
 
 PARITY_FILE = "parity.json"

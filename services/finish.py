@@ -14,15 +14,15 @@ import torch
 
 from search_space.errors import ConvscoutError, CorruptCheckpointError
 from search_space.latency import measure_latency
-from services.ensemble import Ensemble, EnsembleMember
+from services.ensembles.ensemble import Ensemble, EnsembleMember
+from services.ensembles.library import EnsembleLimits, Library, Member, shortlist
+from services.ensembles.selection import select
+from services.ensembles.trained import TrainedEnsemble, TrainedMember
 from services.evaluating import write_evaluation
 from services.events import Listener, Notice, PhaseStarted
 from services.exporting import default_formats, export
-from services.library import EnsembleLimits, Library, Member, shortlist
-from services.selection import select
 from services.study import Ledger
 from services.tracking.source import DESCRIPTION_NOTE, METRICS_NOTE
-from services.trained_ensemble import TrainedEnsemble, TrainedMember
 from services.trial_record import TrialRecord
 from trials.metrics import (
     PairedDifference,

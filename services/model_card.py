@@ -7,7 +7,7 @@ from string import Template
 
 from torch import nn
 
-from services.trained_ensemble import TrainedEnsemble
+from services.ensembles.trained import TrainedEnsemble
 
 _CARD = Template("""\
 # $study

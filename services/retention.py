@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from search_space.complexity import Complexity
+from services.ensembles.library import shortlist
 from services.events import Spending
-from services.library import shortlist
 from services.study import Ledger
 from services.trial_record import TrialRecord
 from services.units import format_bytes

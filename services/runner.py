@@ -22,8 +22,9 @@ from services.budget import FIXED_S, Budget
 from services.config import StudyConfig
 from services.data_placement import shared_out, told, told_of_gpu
 from services.defaults import settled, with_sampler
-from services.ensemble import Ensemble
-from services.ensemble_front import COSTS, EnsembleCost, FrontPoint, front
+from services.ensembles.ensemble import Ensemble
+from services.ensembles.front import COSTS, EnsembleCost, FrontPoint, front
+from services.ensembles.selection import select
 from services.events import Listener, Loading, Notice, PhaseStarted, SearchStarted
 from services.executors.base import Executor
 from services.executors.cluster import surveyed
@@ -38,7 +39,6 @@ from services.placement import Machine, Placement, num_cores, place
 from services.provenance import CODE_NOTE, code_version, difference
 from services.retrying import cause
 from services.search import Search, Setting
-from services.selection import select
 from services.study import Ledger
 from services.tracking import mirror
 from services.tracking.champion import register_champion

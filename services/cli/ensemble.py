@@ -13,8 +13,8 @@ from services.cli.output import print_json, print_line, print_table
 from services.home import Home
 
 if TYPE_CHECKING:
-    from services.ensemble import Ensemble
-    from services.ensemble_front import EnsembleCost, FrontPoint
+    from services.ensembles.ensemble import Ensemble
+    from services.ensembles.front import EnsembleCost, FrontPoint
 
 PANEL = "Use the result"
 
@@ -27,7 +27,7 @@ class CostName(StrEnum):
 
 
 def _strategies(incomplete: str) -> list[str]:
-    from services.selection import strategies
+    from services.ensembles.selection import strategies
 
     return [name for name in strategies() if name.startswith(incomplete)]
 

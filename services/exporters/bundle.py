@@ -13,9 +13,9 @@ from safetensors.torch import save as save_safetensors
 from search_space.architecture import ImageSpec, architecture_from_dict
 from search_space.errors import ExportError
 from services.checksums import verify
+from services.ensembles.trained import TrainedEnsemble, TrainedMember
 from services.exporting import Exporter, exporters
 from services.parity import Predictor
-from services.trained_ensemble import TrainedEnsemble, TrainedMember
 from trials.splits import Normalization
 
 CONFIG_FILE, LABELS_FILE = "config.json", "labels.json"

@@ -7,8 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import ClassVar
 
+from services.ensembles.trained import TrainedEnsemble
 from services.exporting import Exporter, exporters
-from services.trained_ensemble import TrainedEnsemble
 
 SERVER_FILE, DOCKER_FILE, REQUIREMENTS_FILE = "server.py", "Dockerfile", "requirements.txt"
 PACKAGES = ("numpy", "onnxruntime", "pillow")

@@ -14,10 +14,10 @@ import torch
 from torch.onnx.errors import OnnxExporterError
 
 from search_space.errors import ConvscoutError
+from services.ensembles.trained import TrainedEnsemble
 from services.exported_model import INPUT, MODEL_FILE, OUTPUT, ExportedModel
 from services.exporting import Exporter, exporters
 from services.parity import Predictor
-from services.trained_ensemble import TrainedEnsemble
 
 _NOISY = ("torch.onnx", "onnxscript", "onnx_ir")
 

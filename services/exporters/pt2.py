@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from search_space.errors import ExportError
+from services.ensembles.trained import TrainedEnsemble
 from services.exporting import Exporter, exporters
 from services.parity import Predictor
-from services.trained_ensemble import TrainedEnsemble
 from trials.metrics import Probabilities
 from trials.splits import Pixels
 

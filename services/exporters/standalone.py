@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from services.ensembles.trained import TrainedEnsemble
 from services.exporting import Exporter, exporters
 from services.model_card import model_card
-from services.trained_ensemble import TrainedEnsemble
 
 SCRIPT_FILE, CARD_FILE = "predict.py", "README.md"
 

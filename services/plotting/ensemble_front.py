@@ -7,8 +7,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from services.ensemble_front import EnsembleCost, FrontPoint
-from services.library import Library
+from services.ensembles.front import EnsembleCost, FrontPoint
+from services.ensembles.library import Library
 from services.plotting.style import BEST_COLOUR, mark_logarithmic
 from trials.metrics import accuracy
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from services.library import Library, Weights, selectors
+from services.ensembles.library import Library, Weights, selectors
 from services.selectors.greedy import greedy
 
 BAGS = 8

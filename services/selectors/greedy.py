@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from services.library import Library, Weights, selectors
-from services.votes import Votes, shares
+from services.ensembles.library import Library, Weights, selectors
+from services.ensembles.votes import Votes, shares
 
 ROUNDS = 25  # draws with replacement, so weights are multiples of at least 1/25
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from services.library import Library, Weights, selectors
-from services.votes import shares
+from services.ensembles.library import Library, Weights, selectors
+from services.ensembles.votes import shares
 
 
 @selectors.register("top-k")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from services.library import Library, Weights, selectors
+from services.ensembles.library import Library, Weights, selectors
 
 ITERATIONS = 200
 _LEAST = 1e-3  # a smaller share changes no answer

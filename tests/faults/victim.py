@@ -25,7 +25,7 @@ from services import runner  # noqa: F401
 from services.check import check
 from services.cli import main
 from services.config import to_toml
-from services.ensemble import Ensemble
+from services.ensembles.ensemble import Ensemble
 from services.finish import stored_outcome
 from services.home import Home
 from services.lease import holder

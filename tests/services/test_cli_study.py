@@ -11,7 +11,7 @@ from PIL import Image
 
 from services.cli import main
 from services.config import to_toml
-from services.ensemble import Ensemble
+from services.ensembles.ensemble import Ensemble
 from services.finish import Outcome
 from services.home import Home
 from services.lease import lease

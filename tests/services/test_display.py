@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from services.display import Display, LiveDisplay, PlainDisplay, display, print_outcome
-from services.ensemble import Ensemble, EnsembleMember, Score
+from services.ensembles.ensemble import Ensemble, EnsembleMember, Score
 from services.events import Loading, Notice, PhaseStarted, SearchStarted
 from services.finish import Outcome, ScoreRow
 from services.home import Home

@@ -19,12 +19,12 @@ from torch import nn
 from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec
 from search_space.errors import ConfigError, ConvscoutError, ExportError, UnknownNameError
 from services import exporting
+from services.ensembles.trained import TrainedEnsemble
 from services.exported_model import ExportedModel
 from services.exporters.bundle import load_bundle
 from services.exporters.onnx import OnnxExporter
 from services.exporting import default_formats, export, exporters
 from services.parity import TOLERANCE, Parity
-from services.trained_ensemble import TrainedEnsemble
 from tests.services.trained_ensembles import random_images, trained_ensemble
 from trials.metrics import Probabilities
 from trials.splits import Pixels

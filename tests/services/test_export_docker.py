@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from services.ensembles.trained import TrainedEnsemble
 from services.exporting import export
-from services.trained_ensemble import TrainedEnsemble
 from tests.services.trained_ensembles import random_images, trained_ensemble
 
 

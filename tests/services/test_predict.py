@@ -17,9 +17,9 @@ import pytest
 from PIL import Image
 
 from search_space.errors import ConfigError, DataError, ExportError
+from services.ensembles.trained import TrainedEnsemble
 from services.exporting import export
 from services.predict import Prediction, predict, probabilities
-from services.trained_ensemble import TrainedEnsemble
 from tests.services.trained_ensembles import random_images, trained_ensemble
 from trials.image_files import read_pixels
 from trials.splits import Pixels

@@ -10,8 +10,8 @@ import torch
 
 from search_space.architecture import families
 from search_space.complexity import Complexity
+from services.ensembles.library import LIBRARY
 from services.home import Home
-from services.library import LIBRARY
 from services.retention import RESUMABLE, TRIAL_BYTES_A_PARAM, Retention
 from services.study import Ledger
 from services.trial_record import TrialRecord

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search_space.errors import ConvscoutError, UserError
-from services.cross_validation import choose
-from services.ensemble import Ensemble, Score, combine
-from services.ensemble_front import COSTS, front
-from services.library import FLOOR, LIBRARY, EnsembleLimits, Library, Member, selectors, shortlist
-from services.selection import AUTO, select, strategies
+from services.ensembles.cross_validation import choose
+from services.ensembles.ensemble import Ensemble, Score, combine
+from services.ensembles.front import COSTS, front
+from services.ensembles.library import FLOOR, LIBRARY, EnsembleLimits, Library, Member, selectors, shortlist
+from services.ensembles.selection import AUTO, select, strategies
+from services.ensembles.temperature import tempered
 from services.selectors.greedy import greedy
 from services.selectors.weighted import mixture
-from services.temperature import tempered
 from trials.metrics import Probabilities, accuracy, log_losses, nll
 from trials.qualities import QUALITIES
 from trials.splits import Labels

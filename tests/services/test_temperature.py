@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.temperature import FLATTEST, SHARPEST, fitted_temperature, tempered
+from services.ensembles.temperature import FLATTEST, SHARPEST, fitted_temperature, tempered
 from trials.metrics import Probabilities, accuracy, calibration_error, nll
 from trials.splits import Labels
 

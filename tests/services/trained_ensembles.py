@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from search_space.architecture import ArchitectureConfig, ImageSpec, families
-from services.trained_ensemble import TrainedEnsemble, TrainedMember
+from services.ensembles.trained import TrainedEnsemble, TrainedMember
 from trials.splits import Normalization, Pixels
 
 SIZES = {"lenet": {"width": 8, "depth": 2}, "resnet": {}, "vgg": {}}

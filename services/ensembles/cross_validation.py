@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from services.library import Library, selectors
+from services.ensembles.library import Library, selectors
 from trials.metrics import Probabilities, log_losses
 from trials.qualities import QUALITIES
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from services.cross_validation import choose
-from services.ensemble import Ensemble, EnsembleMember, Score
-from services.library import Library, Weights, selectors
-from services.temperature import fitted_temperature, tempered
+from services.ensembles.cross_validation import choose
+from services.ensembles.ensemble import Ensemble, EnsembleMember, Score
+from services.ensembles.library import Library, Weights, selectors
+from services.ensembles.temperature import fitted_temperature, tempered
 
 AUTO = "auto"
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from services.library import Library
+from services.ensembles.library import Library
 from trials.metrics import log_losses
 
 

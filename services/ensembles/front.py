@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from services.ensemble import Ensemble, combine
-from services.library import EnsembleLimits, Library, Member, Rank
-from services.selection import select
-from services.temperature import tempered
+from services.ensembles.ensemble import Ensemble, combine
+from services.ensembles.library import EnsembleLimits, Library, Member, Rank
+from services.ensembles.selection import select
+from services.ensembles.temperature import tempered
 from services.units import format_count
 
 STEPS = 16  # limits that are tried, evenly spaced on a logarithmic scale

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from search_space.errors import ConvscoutError, UserError
 from search_space.registry import Registry
-from services.ensemble import Score, combine
-from services.temperature import fitted_temperature, tempered
+from services.ensembles.ensemble import Score, combine
+from services.ensembles.temperature import fitted_temperature, tempered
 from services.units import format_bytes, format_count
 from trials.metrics import Probabilities, balanced_accuracy, calibration_error, macro_f1
 from trials.splits import Labels
