@@ -180,7 +180,9 @@ class TrialDirectory:
                 path.unlink(missing_ok=True)
 
     def discard(self) -> None:
-        """Free the space of all that was kept of the trial, and leave a word that this was meant."""
+        """Free the space of all that was kept of the trial, if anything was, and leave a word that this was meant."""
+        if not self.path.is_dir():
+            return
         (self.path / _DISCARDED).touch()
         for path in [*self._files("epoch"), *self._files("best")]:
             with durable(Write.DISCARD):

@@ -77,6 +77,8 @@ def test_of_a_failed_trial_nothing_is_kept(ledger: Ledger) -> None:
     retention.ended(_trained(ledger, 0, 0.9, TrialState.FAILED))
     directory = ledger.directory(0)
     assert (directory.num_bytes, directory.discarded, retention.used, retention.resumable) == (0, True, 0, [])
+    retention.ended(record(1, 0.9, state=TrialState.FAILED))  # it failed before it had a directory
+    assert not ledger.directory(1).path.exists()
 
 
 def test_room_is_made_from_what_is_needed_least(ledger: Ledger) -> None:
