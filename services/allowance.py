@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from services.config import StudyConfig
-from services.convergence import Outlook, outlook
+from services.convergence import LEAST_TRIALS, Outlook, outlook
 from services.events import Spending
 from services.trial_record import TrialRecord
 from services.units import format_clock
@@ -136,8 +136,12 @@ class Allowance:
                 eta_s=self._eta_s(needed, len(self._spent) - self._before[2]),
             )
         if config.until_converged:
-            text = str(self._outlook) if self._outlook else "too few trials to tell"
-            yield Spending(name="convergence", text=text)
+            if self._outlook:  # which may change with any trial
+                yield Spending(name="convergence", text=str(self._outlook))
+            else:
+                missing = LEAST_TRIALS - len(self._accuracies)
+                eta_s = self._eta_s(missing, len(self._spent) - self._before[2])
+                yield Spending(name="convergence", text="too few trials to tell", eta_s=eta_s)
 
     @property
     def _outlook(self) -> Outlook | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from services.allowance import Allowance
+from services.convergence import LEAST_TRIALS
 from services.trial_record import TrialRecord
 from tests.services.records import EPOCHS, record
 from tests.services.studies import tiny_config
@@ -98,6 +99,15 @@ def test_each_budget_has_an_eta(clock: Clock) -> None:
     epochs, target = allowance.spendings()
     assert epochs.text == "5 of 20" and epochs.eta_s == pytest.approx(30.0 / 3 * 15)
     assert target.text == "30.00% of 95.00%"
+
+
+def test_until_convergence_can_be_told_its_eta_is_when_it_can(clock: Clock) -> None:
+    allowance = _allowance(clock, until_converged=True)
+    for number in range(5):
+        clock.now += 10
+        allowance.count(_ended(number, 0.5 + number / 100))
+    [spending] = allowance.spendings()
+    assert (spending.text, spending.eta_s) == ("too few trials to tell", 10 * (LEAST_TRIALS - 5))
 
 
 def test_a_trial_that_goes_on_is_counted_once(clock: Clock) -> None:
