@@ -146,11 +146,7 @@ class Finish:
 
     def run(self, max_members: int) -> Outcome:
         """Select, test and export. Raises ``ConvscoutError`` when no trial was finished."""
-        judged = self._judged()
-        limits = self._ledger.config.ensemble_limits
-        limits = replace(limits, size=min(limits.size, max_members))
-        selected = select(self.library(limits), self._ledger.config.ensemble_strategy)
-        best = max(judged, key=_rank)
+        selected, best = self.select(max_members)
         earlier = stored_outcome(self._ledger)
         if earlier and earlier.ensemble == selected and earlier.export.exists():
             return earlier  # nothing new was found, so the test split stays closed
@@ -167,6 +163,15 @@ class Finish:
         self._export(outcome, outcome.export, self._formats)
         self._ledger.set_note(OUTCOME_NOTE, outcome.to_dict())
         return outcome
+
+    def select(self, max_members: int) -> tuple[Ensemble, TrialRecord]:
+        """The ensemble that the study asks for, of so many members at most, and the best single trial.
+
+        Raises as ``library`` does.
+        """
+        limits = self._ledger.config.ensemble_limits
+        library = self.library(replace(limits, size=min(limits.size, max_members)))
+        return select(library, self._ledger.config.ensemble_strategy), max(self._judged(), key=_rank)
 
     def library(self, limits: EnsembleLimits, *, timed: bool = False) -> Library:
         """What an ensemble within ``limits`` may be made of; ``timed`` also measures what each takes for an image.

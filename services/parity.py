@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from trials.metrics import Probabilities
 from trials.splits import Pixels
@@ -48,16 +49,27 @@ class Parity:
     @classmethod
     def measure(cls, predictor: Predictor, images: Pixels, expected: Probabilities) -> Self:
         """Ask ``predictor`` about (N, H, W, C) ``images`` in batches of several sizes; ``expected`` is (N, K)."""
-        parts = np.split(images, np.cumsum(_BATCH_SIZES))
-        batches = [part for part in parts if len(part)]
-        answers = np.concatenate([predictor(batch) for batch in batches])  # (N, K)
+        return cls.of(in_batches(predictor, images), expected)
+
+    @classmethod
+    def of(cls, answers: Probabilities, expected: Probabilities) -> Self:
+        """Of ``answers`` (N, K) that were given ``in_batches``, where ``expected`` (N, K) ones should have been."""
         ordered = np.sort(expected, axis=1)
         near_ties = ordered[:, -1] - ordered[:, -2] <= 2 * TOLERANCE  # (N,)
         changed = answers.argmax(axis=1) != expected.argmax(axis=1)  # (N,)
         return cls(
-            num_images=len(images),
-            batch_sizes=tuple(map(len, batches)),
+            num_images=len(answers),
+            batch_sizes=tuple(map(len, _batches(answers))),
             max_difference=float(np.abs(answers - expected).max()),
             num_changed=int((changed & ~near_ties).sum()),
             num_near_ties=int(near_ties.sum()),
         )
+
+
+def in_batches(predictor: Predictor, images: Pixels) -> Probabilities:
+    """What ``predictor`` answers (N, K) to ``images`` (N, H, W, C), asked in batches of several sizes."""
+    return np.concatenate([predictor(batch) for batch in _batches(images)])
+
+
+def _batches(whole: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+    return [part for part in np.split(whole, np.cumsum(_BATCH_SIZES)) if len(part)]

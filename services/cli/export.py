@@ -12,6 +12,7 @@ from search_space.errors import DataError
 from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
 from services.cli.output import print_json, print_line, print_table
 from services.home import Home
+from services.parity import NUM_IMAGES
 
 if TYPE_CHECKING:
     from services.predict import Prediction
@@ -22,6 +23,7 @@ PANEL = "Use the result"
 def add_to(app: typer.Typer) -> None:
     """Make the commands of this file known."""
     app.command("export", rich_help_panel=PANEL)(export)
+    app.command("verify", rich_help_panel=PANEL)(verify)
     app.command("predict", rich_help_panel=PANEL)(predict)
 
 
@@ -56,6 +58,46 @@ def export(
     else:
         print_line(f"export: {directory}")
         print_line(f"predict: convscout predict {directory} IMAGE.png")
+
+
+def verify(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory that `export` wrote.")],
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="DATA", help="Ask about these images; about noise unless given."),
+    ] = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Check an export: every file's hash, and that all its formats answer alike, each read in a fresh process.
+
+    Example: convscout verify model --data digits
+    """
+    from services.config import StudyConfig
+    from services.display import display
+    from services.predict import load_model
+    from services.runner import load_data
+    from services.verifying import verify_export
+
+    images = None
+    if data is not None:
+        size = load_model(directory).image_size
+        config = StudyConfig.from_options({"name": "verify", "data": data, "image_size": size})
+        with display(quiet=json) as listener:
+            images = load_data(config, Home.at(home), listener).validation.images[:NUM_IMAGES]
+    found = verify_export(directory, images)
+    if json:
+        print_json(
+            {"directory": str(directory), "formats": {name: each.to_dict() for name, each in found.items()}}
+        )
+        return
+    rows = [
+        [name, f"{each.num_images}", f"{each.max_difference:.1e}", f"{each.num_changed}"]
+        for name, each in found.items()
+    ]
+    columns = ["format", "images", "largest difference", "other answers"]
+    print_table(columns, rows, right=columns[1:])
+    print_line(f"{directory} is as it was written")
 
 
 def predict(
