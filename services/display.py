@@ -144,7 +144,7 @@ def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
         )
     console.print()
     console.print(table)
-    report = home.study(outcome.study) / "report"
+    report = home.report(outcome.study)
     members = ", ".join(f"trial {member.number} ({member.weight:.0%})" for member in outcome.ensemble.members)
     lines = [
         "",

@@ -10,7 +10,7 @@ import numpy as np
 
 from search_space.errors import DataError, UserError
 from services.directories import replacing
-from services.evaluation import Evaluation
+from services.evaluation import EVALUATION_FILE, Evaluation
 from services.exported_model import ExportedModel
 from services.plotting.answers import confusion, reliability, worst_mistakes
 from services.predict import answers
@@ -18,7 +18,6 @@ from trials.mapped_images import blocks
 from trials.metrics import Probabilities
 from trials.splits import DataSplits, LabelledImages
 
-FILE = "evaluation.json"
 CONFUSION, RELIABILITY, MISTAKES = "confusion.png", "reliability.png", "mistakes.png"
 _DPI = 100
 _BATCH = 1024
@@ -46,7 +45,9 @@ def write_evaluation(
     }
     with replacing(directory) as fresh:
         values = {name: each.to_dict() for name, each in found.items()}
-        (fresh / FILE).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (fresh / EVALUATION_FILE).write_text(
+            json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
         for file, figure in figures.items():
             if figure:
                 figure.savefig(fresh / file, dpi=_DPI)
@@ -73,7 +74,7 @@ def _check_replaceable(directory: Path) -> None:
     """Replacing a directory deletes it, so it must hold nothing but an earlier evaluation."""
     if not directory.is_dir():
         return
-    ours = {FILE, CONFUSION, RELIABILITY, MISTAKES}
+    ours = {EVALUATION_FILE, CONFUSION, RELIABILITY, MISTAKES}
     foreign = sorted(path.name for path in directory.iterdir() if path.name not in ours)
     if foreign:
         raise UserError(

@@ -21,6 +21,8 @@ from trials.metrics import (
 )
 from trials.splits import Labels
 
+EVALUATION_FILE = "evaluation.json"  # of evaluations by the name of who answered
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassScore:

@@ -103,11 +103,6 @@ class Outcome:
         return next(row.accuracy for row in self.report if (row.name, row.split) == (name, split))
 
 
-def report_directory(ledger: Ledger) -> Path:
-    """Where the evaluation on the test images lies."""
-    return ledger.home.study(ledger.name) / "report"
-
-
 def stored_outcome(ledger: Ledger) -> Outcome | None:
     """What the study came to, or None while it has not ended."""
     values = ledger.note(OUTCOME_NOTE)
@@ -224,7 +219,7 @@ class Finish:
             test,
             self._splits.class_names,
             f"{self._ledger.name}, test images",
-            report_directory(self._ledger),
+            self._ledger.home.report(self._ledger.name),
         )
         return tuple(rows), paired_difference(together, single, test.labels)
 

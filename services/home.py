@@ -86,6 +86,10 @@ class Home:
     def study(self, name: str) -> Path:
         return self.root / "studies" / name
 
+    def report(self, study: str) -> Path:
+        """Where the evaluation on the test images lies."""
+        return self.study(study) / "report"
+
     def trial(self, study: str, number: int) -> Path:
         return self.study(study) / "trials" / f"{number:05d}"
 

@@ -10,6 +10,12 @@ from torch import nn
 from services.ensembles.trained import TrainedEnsemble
 
 _CARD = Template("""\
+---
+pipeline_tag: image-classification
+library_name: onnx
+tags: [image-classification, ensemble, convscout]
+---
+
 # $study
 
 A convolutional image classifier found by convscout: the weighted mean of the networks below. It knows
@@ -28,14 +34,22 @@ $num_classes classes: $class_names.
 |---|---|
 $metrics
 
-The members and their weights were chosen by the validation images, so those scores are optimistic; test
+The members, their weights and temperatures were chosen by the validation images, so those scores are optimistic; test
 images took no part in any choice.
+
+## Limits of use
+
+It knows these classes alone and answers one of them whatever it is shown. Its scores hold for images like those it was
+made from; on others, judge it first: `convscout evaluate DIR --data folder:PATH`.
 
 ## Members
 
-| trial | family | parameters | weight |
-|---|---|---|---|
+| trial | family | parameters | weight | temperature |
+|---|---|---|---|---|
 $members
+
+Each member's logits are divided by its temperature; the weighted mean of their probabilities is brought to a
+temperature of $temperature.
 
 ## Use
 
@@ -79,8 +93,9 @@ def model_card(ensemble: TrainedEnsemble) -> str:
         num_params=f"{sum(sizes.values()):,}",
         class_names=", ".join(map(_plain, ensemble.class_names)),
         metrics="\n".join(f"| {_plain(name)} | {value:.4f} |" for name, value in ensemble.metrics.items()),
+        temperature=f"{ensemble.temperature:.2f}",
         members="\n".join(
-            f"| {m.number} | {m.architecture.name} | {sizes[m.number]:,} | {m.weight:.2f} |"
+            f"| {m.number} | {m.architecture.name} | {sizes[m.number]:,} | {m.weight:.2f} | {m.temperature:.2f} |"
             for m in ensemble.members
         ),
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from services.evaluation import EVALUATION_FILE
 from services.plotting.answers import confusion
 from services.plotting.writing import write_plots, write_table
 from services.tracking import plots
-from services.tracking.source import ValidationLabels
+from services.tracking.projection import plots_tag
+from services.tracking.source import Source, ValidationLabels
 from services.trial_record import TrialRecord
 from trials.checkpoint import TrialDirectory
 
@@ -32,7 +35,16 @@ def write_artifacts(
         figure.savefig(target / "confusion_matrix.png", dpi=80)
 
 
-def write_study_artifacts(study: str, records: Sequence[TrialRecord], target: Path) -> None:
-    """Write the plots of a study, as far as its trials suffice for them, and its table to ``target``."""
-    write_plots(study, records, target / "plots")
+def study_tag(source: Source, records: Sequence[TrialRecord]) -> str:
+    """What ``write_study_artifacts`` would show now."""
+    file = source.home.report(source.name) / EVALUATION_FILE
+    return plots_tag(records, file.read_bytes() if file.exists() else b"")
+
+
+def write_study_artifacts(source: Source, records: Sequence[TrialRecord], target: Path) -> None:
+    """Write the plots of a study, as far as its trials suffice, its table and its report, if any, to ``target``."""
+    write_plots(source.name, records, target / "plots")
     write_table(records, target)
+    report = source.home.report(source.name)
+    if report.is_dir():
+        shutil.copytree(report, target / "report")

@@ -9,6 +9,7 @@ from mlflow.entities import Metric, Run
 from mlflow.tracking.client import MlflowClient
 
 from services.tracking import projection
+from services.tracking.artifacts import study_tag
 from services.tracking.projection import FINAL_METRICS, PLOTS_TAG, STATUS, TERMINAL_TAG
 from services.tracking.source import METRICS_NOTE, Source
 from services.tracking.store import EXPERIMENT, TrackingStore
@@ -73,7 +74,7 @@ def _set_differences(records: Iterable[int], runs: dict[int | None, list[Run]]) 
 
 def _study_differences(source: Source, run: Run) -> Iterator[str]:
     yield from _unequal("param", projection.study_params(source.config), run.data.params)
-    tags = projection.study_tags(source) | {PLOTS_TAG: projection.plots_tag(source.trials())}
+    tags = projection.study_tags(source) | {PLOTS_TAG: study_tag(source, source.trials())}
     yield from _unequal("tag", tags, run.data.tags)
     yield from _unequal("metric", source.note(METRICS_NOTE) or {}, run.data.metrics)
 

@@ -7,6 +7,7 @@ logging it once: MLflow's stores keep one of equal (key, step, timestamp, value)
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
@@ -135,12 +136,13 @@ def study_tags(source: Source) -> dict[str, str]:
     }
 
 
-def plots_tag(records: Sequence[TrialRecord]) -> str:
-    """What plots of ``records`` show; plots of records with the same tag look the same."""
+def plots_tag(records: Sequence[TrialRecord], report: bytes) -> str:
+    """What plots of ``records`` and the pictures of a ``report`` show; with the same tag they look the same."""
     trained = [record for record in records if record.trained]
     final = sum(record.state is not TrialState.RUNNING for record in trained)
     epochs = sum(len(record.measurements) for record in trained)
-    return f"{len(trained)} trials, {final} of them ended, {epochs} epochs"
+    shown = f"{len(trained)} trials, {final} of them ended, {epochs} epochs"
+    return f"{shown}, report {hashlib.sha256(report).hexdigest()[:8]}" if report else shown
 
 
 def progress_metrics(records: Mapping[int, TrialRecord], after: int) -> list[Metric]:

@@ -14,7 +14,7 @@ from mlflow.tracking.client import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from services.tracking import projection
-from services.tracking.artifacts import write_artifacts, write_study_artifacts
+from services.tracking.artifacts import study_tag, write_artifacts, write_study_artifacts
 from services.tracking.projection import (
     EPOCH_METRIC,
     FINISHED_METRIC,
@@ -159,13 +159,13 @@ class StudyRuns:
             self._client.set_terminated(self.study_run_id, status, end_time=ended)
 
     def update_plots(self) -> None:
-        """Draw the study as it is now, unless MLflow has that already."""
+        """Draw the study as it is now, with the report of its test images, unless MLflow has that already."""
         records = self._source.trials()
-        shown = projection.plots_tag(records)
+        shown = study_tag(self._source, records)
         if self._study.tags.get(PLOTS_TAG) == shown:
             return
         with tempfile.TemporaryDirectory() as directory:
-            write_study_artifacts(self._source.name, records, Path(directory))
+            write_study_artifacts(self._source, records, Path(directory))
             self._client.log_artifacts(self.study_run_id, directory)
         self._log(self._study, [], {}, {PLOTS_TAG: shown})
 

@@ -12,11 +12,14 @@ from PIL import Image
 
 from services.check import check
 from services.config import to_toml
-from services.evaluating import CONFUSION, FILE, MISTAKES, RELIABILITY
-from services.evaluation import Evaluation
+from services.evaluating import CONFUSION, MISTAKES, RELIABILITY
+from services.evaluation import EVALUATION_FILE, Evaluation
 from services.finish import stored_outcome
 from services.home import Home
 from services.study import Ledger
+from services.tracking.audit import differences
+from services.tracking.store import TrackingStore
+from services.tracking.study_runs import find_runs
 from tests.services.studies import tiny_config
 from tests.services.test_cli_study import Captured, run
 
@@ -55,7 +58,7 @@ def export(home: Path) -> Path:
 def test_a_study_leaves_a_report_of_its_test_images(home: Path) -> None:
     outcome = stored_outcome(Ledger.open(Home(home), "tiny"))
     assert outcome is not None and outcome.gain is not None
-    report = json.loads((home / "studies/tiny/report" / FILE).read_text())
+    report = json.loads((home / "studies/tiny/report" / EVALUATION_FILE).read_text())
     assert report["ensemble"]["accuracy"] == outcome.score("ensemble", "test")
     assert report["best single"]["accuracy"] == outcome.score("best single", "test")
     gain = outcome.score("ensemble", "test") - outcome.score("best single", "test")
@@ -64,6 +67,14 @@ def test_a_study_leaves_a_report_of_its_test_images(home: Path) -> None:
         with Image.open(home / "studies/tiny/report" / name) as picture:
             assert picture.width > 300 and picture.height > 200
     assert check(Home(home), "tiny") == []
+    ledger, store = Ledger.open(Home(home), "tiny"), TrackingStore.at(Home(home))
+    client = store.client()
+    [run_of_study] = find_runs(client, store.experiment_id(client), "tiny")[None]
+    shown = {item.path for item in client.list_artifacts(run_of_study.info.run_id, "report")}
+    assert {f"report/{name}" for name in (EVALUATION_FILE, CONFUSION, RELIABILITY, MISTAKES)} == shown
+    assert run_of_study.data.metrics["gain.test_accuracy"] == pytest.approx(gain)
+    assert run_of_study.data.metrics["ensemble.test_nll"] == report["ensemble"]["nll"]
+    assert differences(ledger, store) == []
 
 
 def judged(export: Path, capsys: Captured, *options: object) -> dict[str, object]:
@@ -99,7 +110,12 @@ def test_images_that_it_was_made_from_are_told(
         tmp_path / "out",
     )
     assert told == 0 and "says little of others" in capsys.readouterr().out
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {FILE, CONFUSION, RELIABILITY, MISTAKES}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        EVALUATION_FILE,
+        CONFUSION,
+        RELIABILITY,
+        MISTAKES,
+    }
 
 
 def test_other_images_may_have_fewer_classes_in_another_order(
