@@ -95,7 +95,7 @@ def finished(ledger: Ledger, splits: DataSplits, max_members: int) -> dict[str, 
     """What was trained, and what the best of it is worth."""
     finish = Finish(ledger, splits, tell)
     selected, best = finish.select(max_members)
-    report, gain = finish.report(selected, best)
+    judgement = finish.judge(selected, best)
     trials = ledger.trials()
     return {
         "states": dict(Counter(str(trial.state) for trial in trials)),
@@ -108,8 +108,8 @@ def finished(ledger: Ledger, splits: DataSplits, max_members: int) -> dict[str, 
         "ensemble": [
             asdict(member) | {"family": ledger.trial(member.number).family} for member in selected.members
         ],
-        "report": [asdict(row) for row in report],
-        "gain": asdict(gain),
+        "report": [asdict(row) for row in judgement.rows],
+        "gain": asdict(judgement.gain),
     }
 
 

@@ -18,7 +18,6 @@ from services.ensembles.ensemble import Ensemble, EnsembleMember
 from services.ensembles.library import EnsembleLimits, Library, Member, shortlist
 from services.ensembles.selection import select
 from services.ensembles.trained import TrainedEnsemble, TrainedMember
-from services.evaluating import write_evaluation
 from services.events import Listener, Notice, PhaseStarted
 from services.exporting import default_formats, export
 from services.study import Ledger
@@ -33,7 +32,7 @@ from trials.metrics import (
     paired_difference,
     wilson_interval,
 )
-from trials.splits import DataSplits, Labels
+from trials.splits import DataSplits, LabelledImages, Labels
 
 OUTCOME_NOTE = "outcome"
 OPENINGS_NOTE = "test_openings"  # seconds since 1970 of every look at the test split
@@ -131,6 +130,19 @@ def tell_tracking(ledger: Ledger, outcome: Outcome) -> None:
     ledger.set_note(DESCRIPTION_NOTE, "\n".join(lines))
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judgement:
+    """What the ensemble and the best single network are worth, and what they answered to the test ``images``.
+
+    ``gain`` is by how much the first is worth more, ``answers`` (N, K) are by the name of who gave them.
+    """
+
+    rows: tuple[ScoreRow, ...]
+    gain: PairedDifference
+    images: LabelledImages
+    answers: Mapping[str, Probabilities]
+
+
 class Finish:
     """Ends one run of a study."""
 
@@ -145,15 +157,16 @@ class Finish:
         earlier = stored_outcome(self._ledger)
         if earlier and earlier.ensemble == selected and earlier.export.exists():
             return earlier  # nothing new was found, so the test split stays closed
-        report, gain = self.report(selected, best)
+        judgement = self.judge(selected, best)
+        self._write_report(judgement)
         outcome = Outcome(
             study=self._ledger.name,
             state_counts=dict(Counter(str(record.state) for record in self._ledger.trials())),
             best=best.number,
             ensemble=selected,
-            report=report,
+            report=judgement.rows,
             export=self._ledger.home.study(self._ledger.name) / "export",
-            gain=gain,
+            gain=judgement.gain,
         )
         self._export(outcome, outcome.export, self._formats)
         self._ledger.set_note(OUTCOME_NOTE, outcome.to_dict())
@@ -186,11 +199,8 @@ class Finish:
             candidates, self._splits.validation.labels, limits, self._ledger.config.objective[0]
         )
 
-    def report(self, selected: Ensemble, best: TrialRecord) -> tuple[tuple[ScoreRow, ...], PairedDifference]:
-        """What both are worth, and by how much the first is worth more; the whole of it goes into ``report/``.
-
-        Opens the test split, which the ledger keeps in mind.
-        """
+    def judge(self, selected: Ensemble, best: TrialRecord) -> Judgement:
+        """What both are worth. Opens the test split, which the ledger keeps in mind."""
         assert best.best is not None
         images = len(self._splits.validation)
         rows = [
@@ -214,14 +224,12 @@ class Finish:
         )
         rows.append(ScoreRow.measured("best single", "test", single, test.labels))
         rows.append(ScoreRow.measured("ensemble", "test", together, test.labels))
-        write_evaluation(
-            {"ensemble": together, "best single": single},
-            test,
-            self._splits.class_names,
-            f"{self._ledger.name}, test images",
-            self._ledger.home.report(self._ledger.name),
+        return Judgement(
+            rows=tuple(rows),
+            gain=paired_difference(together, single, test.labels),
+            images=test,
+            answers={"ensemble": together, "best single": single},
         )
-        return tuple(rows), paired_difference(together, single, test.labels)
 
     def export(self, directory: Path | None, formats: Sequence[str] = ()) -> Path:
         """Write the ensemble that was selected when the study ended once more.
@@ -245,6 +253,13 @@ class Finish:
         self._listener(PhaseStarted(phase="export", detail=str(directory)))
         images = self._splits.validation.images
         export(self._trained(ensemble, metrics), directory, images, formats=formats or self._formats)
+
+    def _write_report(self, judgement: Judgement) -> None:
+        from services.report import write_evaluation  # matplotlib, which judging does without
+
+        title = f"{self._ledger.name}, test images"
+        target = self._ledger.home.report(self._ledger.name)
+        write_evaluation(judgement.answers, judgement.images, self._splits.class_names, title, target)
 
     def _judged(self) -> list[TrialRecord]:
         return [

@@ -26,9 +26,11 @@ LACKING = """
 import sys
 from importlib.machinery import ModuleSpec
 
+LACKS = ("ray", "mlflow", "onnx", "onnxruntime", "matplotlib")
+
 class Lacking:
     def find_spec(self, name, path=None, target=None):
-        return ModuleSpec(name, self) if name.partition(".")[0] in ("ray", "mlflow", "onnx", "onnxruntime") else None
+        return ModuleSpec(name, self) if name.partition(".")[0] in LACKS else None
 
     def create_module(self, spec):
         raise ModuleNotFoundError(f"{spec.name} lacks here", name=spec.name)

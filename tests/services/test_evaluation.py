@@ -12,10 +12,10 @@ from PIL import Image
 
 from services.check import check
 from services.config import to_toml
-from services.evaluating import CONFUSION, MISTAKES, RELIABILITY
 from services.evaluation import EVALUATION_FILE, Evaluation
 from services.finish import stored_outcome
 from services.home import Home
+from services.report import CONFUSION, MISTAKES, RELIABILITY
 from services.study import Ledger
 from services.tracking.audit import differences
 from services.tracking.store import TrackingStore
