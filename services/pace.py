@@ -25,9 +25,14 @@ class Pace:
         self._rates: list[float] = []
 
     def observe(self, complexity: Complexity, previous: Measurement | None, latest: Measurement) -> None:
-        """Learn from one epoch; ``previous`` is the measurement before it in the same trial."""
-        began_s = previous.elapsed_s if previous else 0.0
-        self.expect(complexity, latest.elapsed_s - began_s)
+        """Learn from one epoch; ``previous`` is the measurement before it in the same trial.
+
+        Where an attempt went on from a checkpoint before ``previous``, the clock of the trial was set back, and the time
+        between the two says nothing.
+        """
+        epoch_s = latest.elapsed_s - (previous.elapsed_s if previous else 0.0)
+        if epoch_s > 0:
+            self.expect(complexity, epoch_s)
         self._rates = [*self._rates[-_KEPT:], latest.images_per_s]
 
     def expect(self, complexity: Complexity, epoch_s: float) -> None:

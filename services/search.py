@@ -101,6 +101,7 @@ class Search:
         self._pace = Pace()
         self._running: dict[int, TrialRecord] = {}
         self._unfinished: deque[int] = deque()
+        self._resumed: set[int] = set()  # those that went on from a checkpoint and have not reported since
         self._proposed_all = False
         self._exhausted = ""  # why the sampler has nothing left to propose
         self._judged = 0
@@ -182,7 +183,10 @@ class Search:
         record = self._running[number] = self._ledger.trial(number)
         assert record.complexity is not None
         previous = before.measurements[-1] if before.measurements else None
-        self._pace.observe(record.complexity, previous, measurement)
+        if number in self._resumed:  # the epoch before it may have been trained twice, at another pace
+            self._resumed.discard(number)
+        else:
+            self._pace.observe(record.complexity, previous, measurement)
         self._allowance.count(record)
         self._touch(number)
         self._listener(EpochEnded(trial=record, measurement=measurement))
@@ -319,6 +323,8 @@ class Search:
         directory = self._ledger.directory(record.number)
         directory.claim(record.attempt)
         self._running[record.number] = record
+        if record.measurements:
+            self._resumed.add(record.number)
         self._allowance.count(record)
         self._touch(record.number)
         expected_s = self._pace.epoch_s(record.complexity) if record.complexity else None

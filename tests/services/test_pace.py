@@ -48,3 +48,11 @@ def test_the_nearest_network_seen_decides() -> None:
     pace.observe(_complexity(1000), None, _measurement(1, 20.0))
     assert pace.epoch_s(_complexity(1000)) == 20.0
     assert pace.epoch_s(_complexity(2000)) == 40.0
+
+
+def test_a_clock_that_was_set_back_teaches_nothing() -> None:
+    """The trial went on from its first epoch's checkpoint, after its second had taken long."""
+    pace = Pace()
+    pace.observe(_complexity(100), None, _measurement(1, 10.0))
+    pace.observe(_complexity(100), _measurement(2, 40.0), _measurement(3, 30.0))
+    assert pace.epoch_s(_complexity(100)) == pace.median_epoch_s == 10.0
