@@ -27,8 +27,8 @@ class Pace:
     def observe(self, complexity: Complexity, previous: Measurement | None, latest: Measurement) -> None:
         """Learn from one epoch; ``previous`` is the measurement before it in the same trial.
 
-        Where an attempt went on from a checkpoint before ``previous``, the clock of the trial was set back, and the time
-        between the two says nothing.
+        Where an attempt went on from a checkpoint before ``previous``, the clock of the trial was set back, and the
+        time between the two says nothing.
         """
         epoch_s = latest.elapsed_s - (previous.elapsed_s if previous else 0.0)
         if epoch_s > 0:
