@@ -12,6 +12,7 @@ from services.selectors.greedy import greedy
 
 BAGS = 8
 ROUNDS = 10  # of each bag
+LEAST = 1 / 25  # of the answer; who says less costs as much as any other member
 
 
 @selectors.register("bagged")
@@ -26,7 +27,7 @@ def bagged(library: Library) -> Weights:
             total[bag[index]] += weight
     chosen: list[int] = []
     for index in sorted(total, key=lambda each: (-total[each], each)):
-        if library.fits([*chosen, index]):
+        if (not chosen or total[index] >= LEAST * BAGS) and library.fits([*chosen, index]):
             chosen.append(index)
     whole = sum(total[index] for index in chosen)
     return {index: total[index] / whole for index in chosen}
