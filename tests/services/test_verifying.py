@@ -43,6 +43,8 @@ def test_each_format_is_asked_in_a_process_of_its_own(exported: Path, ensemble: 
     assert {1, 2, 33} <= set(found["onnx"].batch_sizes)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_format_that_was_exchanged_is_found(copied: Path, tmp_path: Path) -> None:
     """With fitting hashes: whoever changed it made them anew."""
     other = trained_ensemble("resnet", channels=1, image_size=8)
@@ -62,6 +64,8 @@ def test_a_flipped_byte_is_found_before_anything_is_read(copied: Path) -> None:
         verify_export(copied)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_from_the_command_line(exported: Path, tmp_path: Path, capsys: Captured) -> None:
     assert run("verify", exported, "--data", "digits", "--home", tmp_path, "--json") == 0
     told = json.loads(capsys.readouterr().out)
