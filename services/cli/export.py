@@ -12,7 +12,6 @@ from search_space.errors import DataError
 from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
 from services.cli.output import print_json, print_line, print_table
 from services.home import Home
-from services.parity import NUM_IMAGES
 
 if TYPE_CHECKING:
     from services.predict import Prediction
@@ -75,6 +74,7 @@ def verify(
     """
     from services.config import StudyConfig
     from services.display import display
+    from services.parity import NUM_IMAGES
     from services.predict import load_model
     from services.runner import load_data
     from services.verifying import verify_export
