@@ -138,10 +138,8 @@ def export(
     ``formats`` are those to write; to its own directory the study's come with them. Raises ``ConfigError`` for one that
     there is not.
     """
-    ledger = Ledger.open(home, name)
-    known = extended(ledger.config, {"formats": list(formats)}).formats if formats else ()
-    finish = Finish(ledger, same_data(ledger, ledger.config, listener), listener)
-    return finish.export(directory, known)
+    config, finish = _finish(home, name, {"formats": list(formats)} if formats else {}, listener)
+    return finish.export(directory, config.formats if formats else ())
 
 
 def ensemble(
@@ -151,9 +149,7 @@ def ensemble(
 
     Raises ``ConfigError``, and ``UserError`` when no trial is within the limits.
     """
-    ledger = Ledger.open(home, name)
-    config = extended(ledger.config, changes)
-    finish = Finish(ledger, same_data(ledger, ledger.config, listener), listener)
+    config, finish = _finish(home, name, changes, listener)
     found = select(finish.library(config.ensemble_limits), config.ensemble_strategy)
     if to:
         finish.write(found, to)
@@ -166,14 +162,21 @@ def ensemble_front(
     """The best ensembles at each ``cost``, and where they were drawn; raises as ``ensemble`` does."""
     from services.plotting.ensemble_front import write_front  # matplotlib, which nothing else here needs
 
-    ledger = Ledger.open(home, name)
-    config = extended(ledger.config, changes)
-    finish = Finish(ledger, same_data(ledger, ledger.config, listener), listener)
+    config, finish = _finish(home, name, changes, listener)
     library = finish.library(config.ensemble_limits, timed=cost == "latency")
     found = front(library, COSTS[cost])
     path = home.study(name) / "plots" / f"ensemble-front-{cost}.png"
     write_front(name, library, found, COSTS[cost], path)
     return found, path, COSTS[cost]
+
+
+def _finish(
+    home: Home, name: str, changes: Mapping[str, Any], listener: Listener
+) -> tuple[StudyConfig, Finish]:
+    """The study's settings with ``changes``, and what ends it, without holding it."""
+    ledger = Ledger.open(home, name)
+    config = extended(ledger.config, changes)
+    return config, Finish(ledger, same_data(ledger, ledger.config, listener), listener)
 
 
 def sync(home: Home, name: str, listener: Listener) -> int:

@@ -198,7 +198,7 @@ class StudyTables:
     def _write_trials(self, connection: Connection, trials: Sequence[FrozenTrial]) -> dict[int, _Saved]:
         """Write those ``trials`` that changed; returns what the tables then have of them."""
         saved = {}
-        for number in replaced(list(self._trials.values()), trials):
+        for number in replaced(self._trials.values(), trials):
             trial = trials[number]
             known = self._saved.get(number)
             if known is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -56,10 +57,12 @@ def front(library: Library, cost: EnsembleCost) -> list[FrontPoint]:
     costs = {member.number: cost.of(member) for member in library.candidates}
     dearest = sum(sorted(costs.values())[-library.limits.size :])
     found: list[FrontPoint] = []
+    best: Rank = (-math.inf, -math.inf)
     for most in np.geomspace(min(costs.values()), dearest, STEPS):
         ensemble = select(library.within(cost.limit(library.limits, most * (1 + 1e-9))), STRATEGY)
         spent = sum(costs[member.number] for member in ensemble.members)
-        if not found or _rank(library, ensemble) > _rank(library, found[-1].ensemble):
+        if (rank := _rank(library, ensemble)) > best:
+            best = rank
             found = [
                 point for point in found if point.cost < spent
             ]  # a higher limit may lead to a cheaper one

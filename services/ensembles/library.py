@@ -18,7 +18,7 @@ from search_space.registry import Registry
 from services.ensembles.ensemble import Score, combine
 from services.ensembles.temperature import fitted_temperature, tempered
 from services.units import format_bytes, format_count
-from trials.metrics import Probabilities, balanced_accuracy, calibration_error, macro_f1
+from trials.metrics import Probabilities, accuracy, balanced_accuracy, calibration_error, macro_f1
 from trials.splits import Labels
 
 LIBRARY = 64  # candidates that are looked at; more of them cost time and invite overfitting
@@ -126,7 +126,7 @@ class Library:
         ranks = {each.number: _rank(each.probabilities, labels, objective) for each in able}
         able.sort(key=lambda each: (ranks[each.number], -each.number), reverse=True)
         kept = shortlist([each.family for each in able])
-        accuracies = {index: Score.of(able[index].probabilities, labels).accuracy for index in kept}
+        accuracies = {index: accuracy(able[index].probabilities, labels) for index in kept}
         floor = FLOOR * max(accuracies.values())
         return cls(
             candidates=tuple(

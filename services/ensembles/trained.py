@@ -62,6 +62,12 @@ class TrainedEnsemble:
     metrics: Mapping[str, float]
     temperature: float = 1.0
 
+    @property
+    def example(self) -> Tensor:
+        """Images to trace with: two, because torch takes a dimension of 1 for a constant."""
+        size, channels = self.image.image_size, self.image.in_channels
+        return torch.zeros(2, size, size, channels, dtype=torch.uint8)  # (N, H, W, C)
+
     def build_module(self) -> EnsembleModule:
         """The ensemble on the CPU, in eval mode."""
         return EnsembleModule(self)

@@ -41,15 +41,10 @@ class OnnxExporter(Exporter):
 
 
 def _convert(ensemble: TrainedEnsemble) -> onnx.ModelProto:
-    image = ensemble.image
-    # two images, because torch takes a dimension of 1 for a constant
-    example = torch.zeros(
-        2, image.image_size, image.image_size, image.in_channels, dtype=torch.uint8
-    )  # (N, H, W, C)
     with _quiet(), _explained():
         program = torch.onnx.export(
             ensemble.build_module(),
-            (example,),
+            (ensemble.example,),
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_shapes={"images": {0: torch.export.Dim("batch")}},

@@ -25,13 +25,10 @@ class Pt2Exporter(Exporter):
     default: ClassVar[bool] = False  # few want it, and tracing takes time
 
     def write(self, ensemble: TrainedEnsemble, directory: Path) -> None:
-        image = ensemble.image
-        # two images, because torch takes a dimension of 1 for a constant
-        example = torch.zeros(2, image.image_size, image.image_size, image.in_channels, dtype=torch.uint8)
         batch = torch.export.Dim("batch")
         try:
             program = torch.export.export(
-                ensemble.build_module(), (example,), dynamic_shapes={"images": {0: batch}}
+                ensemble.build_module(), (ensemble.example,), dynamic_shapes={"images": {0: batch}}
             )
         except Exception as error:  # torch.export fails in many ways, of which none is a person's fault
             cause = str(error).strip().splitlines()[0]
