@@ -223,6 +223,11 @@ def load_data(config: StudyConfig, home: Home, listener: Listener) -> DataSplits
     return splits
 
 
+def load_images(data: str, home: Home, listener: Listener, **settings: Any) -> DataSplits:
+    """The images of ``data`` for no study, under ``settings`` by field name. Raises ``ConfigError`` for bad ones."""
+    return load_data(StudyConfig.from_options({"name": "images", "data": data, **settings}), home, listener)
+
+
 def space_of(home: Home, name: str, listener: Listener) -> SearchSpace:
     """What the study called ``name`` samples."""
     ledger = Ledger.open(home, name)

@@ -62,25 +62,16 @@ def check(
 
     Example: convscout datasets check digits --sheet digits.png
     """
-    from services.config import StudyConfig
     from services.display import display
-    from services.runner import load_data
+    from services.runner import load_images
     from trials.contact_sheet import contact_sheet
     from trials.data_check import check as check_splits
 
     at = Home.at(home)
-    config = StudyConfig.from_options(
-        {
-            "name": "check",
-            "data": data,
-            "data_dir": data_dir,
-            "image_size": image_size,
-            "max_bad_images": max_bad_images,
-        }
-    )
+    settings = {"data_dir": data_dir, "image_size": image_size, "max_bad_images": max_bad_images}
     with display(quiet=json) as listener:
-        splits = load_data(config, at, listener)
-    picture = (sheet or at.root / f"{_file_name(config.data)}-contact-sheet.png").absolute()
+        splits = load_images(data, at, listener, **settings)
+    picture = (sheet or at.root / f"{_file_name(splits.name)}-contact-sheet.png").absolute()
     contact_sheet(splits, picture)
     report = check_splits(splits)
     if json:

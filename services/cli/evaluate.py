@@ -49,18 +49,14 @@ def evaluate(
 
     Example: convscout evaluate runs/studies/quickstart/export --data folder:new-pictures --split all --output judged
     """
-    from services.config import StudyConfig
     from services.display import display
     from services.evaluating import evaluate_model
     from services.predict import load_model
-    from services.runner import load_data
+    from services.runner import load_images
 
     at, model = Home.at(home), load_model(directory)
-    config = StudyConfig.from_options(
-        {"name": "evaluate", "data": data, "data_dir": data_dir, "image_size": model.image_size}
-    )
     with display(quiet=json) as listener:
-        splits = load_data(config, at, listener)
+        splits = load_images(data, at, listener, data_dir=data_dir, image_size=model.image_size)
         found = evaluate_model(model, splits, split, output)
     seen = split is not Split.TEST and splits.fingerprint == model.fingerprint
     if json:

@@ -72,19 +72,18 @@ def verify(
 
     Example: convscout verify model --data digits
     """
-    from services.config import StudyConfig
     from services.display import display
     from services.parity import NUM_IMAGES
     from services.predict import load_model
-    from services.runner import load_data
+    from services.runner import load_images
     from services.verifying import verify_export
 
     images = None
     if data is not None:
         size = load_model(directory).image_size
-        config = StudyConfig.from_options({"name": "verify", "data": data, "image_size": size})
         with display(quiet=json) as listener:
-            images = load_data(config, Home.at(home), listener).validation.images[:NUM_IMAGES]
+            splits = load_images(data, Home.at(home), listener, image_size=size)
+        images = splits.validation.images[:NUM_IMAGES]
     found = verify_export(directory, images)
     if json:
         print_json(
