@@ -82,9 +82,9 @@ def predict(
 
 
 def probabilities(directory: Path, images: Pixels, *, batch_size: int = BATCH_SIZE) -> Probabilities:
-    """Class probabilities (N, K) float32 of uint8 ``images`` (N, H, W, C), by the export in ``directory``.
+    """Class probabilities (N, K) float32 of uint8 ``images`` (N, H, W, C) of any size, by the export in ``directory``.
 
-    Raises ``ExportError`` when the export is damaged, ``DataError`` when the images are not of its shape.
+    Raises ``ExportError`` when the export is damaged, ``DataError`` when the images are none or have other channels.
     """
     _check_positive({"batch_size": batch_size})
     return answers(load_model(directory), images, batch_size=batch_size)
@@ -92,11 +92,15 @@ def probabilities(directory: Path, images: Pixels, *, batch_size: int = BATCH_SI
 
 def answers(model: ExportedModel, images: Pixels, *, batch_size: int = BATCH_SIZE) -> Probabilities:
     """As ``probabilities``, by a ``model`` that was loaded before."""
-    wanted = (model.image_size, model.image_size, model.in_channels)
-    if images.dtype != np.uint8 or images.shape[1:] != wanted:
+    if (
+        images.dtype != np.uint8
+        or images.ndim != 4
+        or images.shape[3] != model.in_channels
+        or not images.size
+    ):
         raise DataError(
-            f"images must be uint8 of shape (N, {', '.join(map(str, wanted))}), but are {images.dtype} of "
-            f"shape {images.shape}; resize and convert them first"
+            f"images must be uint8 of shape (N, H, W, {model.in_channels}), but are {images.dtype} of "
+            f"shape {images.shape}; convert them first"
         )
     found = np.empty((len(images), len(model.class_names)), dtype=np.float32)
     for start in range(0, len(images), batch_size):

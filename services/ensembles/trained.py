@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec
 from search_space.errors import ExportError
+from services.ensembles.resizing import CentreSquare
 from trials.mapped_images import Images
 from trials.metrics import Probabilities
 from trials.splits import Normalization
@@ -68,15 +70,22 @@ class TrainedEnsemble:
         size, channels = self.image.image_size, self.image.in_channels
         return torch.zeros(2, size, size, channels, dtype=torch.uint8)  # (N, H, W, C)
 
+    @property
+    def dynamic_shapes(self) -> dict[str, dict[int, Any]]:
+        """What of ``example`` may be any other: how many images, and their height and width."""
+        names = ("batch", "height", "width")
+        return {"images": {axis: torch.export.Dim(name) for axis, name in enumerate(names)}}
+
     def build_module(self) -> EnsembleModule:
         """The ensemble on the CPU, in eval mode."""
         return EnsembleModule(self)
 
 
 class EnsembleModule(nn.Module):
-    """From pixels to calibrated probabilities: normalisation, members, softmax and weighted mean.
+    """From pixels to calibrated probabilities: resizing, normalisation, members, softmax and weighted mean.
 
-    Takes (N, H, W, C) uint8 images, gives (N, K) float32 probabilities.
+    Takes (N, H, W, C) uint8 images of any size, of which it sees the square in the middle, and gives (N, K) float32
+    probabilities.
     """
 
     scale: Tensor
@@ -84,6 +93,7 @@ class EnsembleModule(nn.Module):
 
     def __init__(self, ensemble: TrainedEnsemble) -> None:
         super().__init__()
+        self.resized = CentreSquare(ensemble.image.image_size)
         self.members = nn.ModuleList([member.build(ensemble.image) for member in ensemble.members])
         self.weights = tuple(member.weight for member in ensemble.members)
         self.temperatures = tuple(member.temperature for member in ensemble.members)
@@ -95,7 +105,8 @@ class EnsembleModule(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        normalised = images.permute(0, 3, 1, 2).float() * self.scale + self.shift  # (N, C, H, W)
+        pixels = self.resized(images.permute(0, 3, 1, 2).float())  # (N, C, size, size)
+        normalised = pixels * self.scale + self.shift
         weighted = [
             weight * (member(normalised) / temperature).softmax(dim=1)
             for member, weight, temperature in zip(self.members, self.weights, self.temperatures, strict=True)

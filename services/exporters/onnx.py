@@ -24,9 +24,10 @@ _NOISY = ("torch.onnx", "onnxscript", "onnx_ir")
 
 @exporters.register("onnx")
 class OnnxExporter(Exporter):
-    """``model.onnx``: takes ``images`` (N, H, W, C) uint8, any N, and gives ``probabilities`` (N, K) float32.
+    """``model.onnx``: takes ``images`` (N, H, W, C) uint8, any N, H and W, and gives ``probabilities`` (N, K) float32.
 
-    Its metadata holds the class names and the image size, so the file is usable by itself.
+    It sees the square in the middle of each. Its metadata holds the class names and the size that the networks were
+    trained at, so the file is usable by itself.
     """
 
     def write(self, ensemble: TrainedEnsemble, directory: Path) -> None:
@@ -47,7 +48,7 @@ def _convert(ensemble: TrainedEnsemble) -> onnx.ModelProto:
             (ensemble.example,),
             input_names=[INPUT],
             output_names=[OUTPUT],
-            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+            dynamic_shapes=ensemble.dynamic_shapes,
             dynamo=True,
             verbose=False,
         )

@@ -20,15 +20,17 @@ FILE = "model.pt2"
 
 @exporters.register("pt2")
 class Pt2Exporter(Exporter):
-    """``model.pt2``: from images (N, H, W, C) uint8, any N, to probabilities (N, K); ``torch.export.load`` reads it."""
+    """``model.pt2``, which ``torch.export.load`` reads: from images (N, H, W, C) uint8 to probabilities (N, K).
+
+    N, H and W may be any.
+    """
 
     default: ClassVar[bool] = False  # few want it, and tracing takes time
 
     def write(self, ensemble: TrainedEnsemble, directory: Path) -> None:
-        batch = torch.export.Dim("batch")
         try:
             program = torch.export.export(
-                ensemble.build_module(), (ensemble.example,), dynamic_shapes={"images": {0: batch}}
+                ensemble.build_module(), (ensemble.example,), dynamic_shapes=ensemble.dynamic_shapes
             )
         except Exception as error:  # torch.export fails in many ways, of which none is a person's fault
             cause = str(error).strip().splitlines()[0]

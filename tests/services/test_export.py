@@ -106,7 +106,16 @@ def test_onnx_says_what_it_is_and_nothing_of_this_machine(exported: Path, ensemb
     assert str(Path(exporting.__file__).parents[1]).encode() not in (exported / "model.onnx").read_bytes()
     (graph_input,) = onnx.load(exported / "model.onnx").graph.input
     sizes = graph_input.type.tensor_type.shape.dim
-    assert sizes[0].dim_param and [size.dim_value for size in sizes[1:]] == [16, 16, 3]
+    assert [bool(size.dim_param) for size in sizes] == [True, True, True, False] and sizes[3].dim_value == 3
+
+
+@pytest.mark.parametrize("size", [(1, 1), (9, 16), (16, 9), (40, 31), (200, 333)])
+def test_onnx_answers_alike_to_images_of_any_size(
+    exported: Path, ensemble: TrainedEnsemble, size: tuple[int, int]
+) -> None:
+    images = np.random.default_rng(0).integers(256, size=(3, *size, 3)).astype(np.uint8)
+    answers = ExportedModel(exported / "model.onnx").probabilities(images)
+    np.testing.assert_allclose(answers, _answers(ensemble, images), atol=TOLERANCE)
 
 
 def test_a_bundle_comes_back_as_it_was(exported: Path, ensemble: TrainedEnsemble) -> None:
@@ -284,6 +293,10 @@ def test_pt2_answers_alike_in_a_process_that_knows_torch_alone(
     command = [sys.executable, "-c", program, str(tmp_path / "export" / "model.pt2")]
     subprocess.run(command, cwd=tmp_path, check=True, timeout=100)
     np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), _answers(ensemble, images), atol=TOLERANCE)
+    other = np.random.default_rng(0).integers(256, size=(2, 31, 20, 3)).astype(np.uint8)
+    program = torch.export.load(tmp_path / "export" / "model.pt2").module()
+    answers = program(torch.from_numpy(other)).detach().numpy()
+    np.testing.assert_allclose(answers, _answers(ensemble, other), atol=TOLERANCE)
 
 
 def test_what_few_want_is_written_only_when_named(exported: Path) -> None:

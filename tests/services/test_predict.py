@@ -142,7 +142,7 @@ def test_arrays_are_answered_as_torch_does(exported: Path, ensemble: TrainedEnse
 
 @pytest.mark.parametrize("images", [np.zeros((2, 16, 16, 1), np.uint8), np.zeros((2, 16, 16, 3), np.float32)])
 def test_arrays_of_another_shape_are_refused(exported: Path, images: Pixels) -> None:
-    with pytest.raises(DataError, match=r"must be uint8 of shape \(N, 16, 16, 3\)"):
+    with pytest.raises(DataError, match=r"must be uint8 of shape \(N, H, W, 3\)"):
         probabilities(exported, images)
 
 
