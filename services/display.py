@@ -145,7 +145,7 @@ def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
     console.print()
     console.print(table)
     report = home.report(outcome.study)
-    members = ", ".join(f"trial {member.number} ({member.weight:.0%})" for member in outcome.ensemble.members)
+    members = ", ".join(f"trial {member.name} ({member.weight:.0%})" for member in outcome.ensemble.members)
     lines = [
         "",
         *([f"gain: {_gain(outcome.gain)}", f"report: {report}"] if outcome.gain else []),

@@ -9,16 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from search_space.errors import ConvscoutError, CorruptCheckpointError
-from search_space.latency import measure_latency
 from services.ensembles.ensemble import Ensemble, EnsembleMember
-from services.ensembles.library import EnsembleLimits, Library, Member, shortlist
+from services.ensembles.gathering import Gathering, networks_of
+from services.ensembles.library import EnsembleLimits, Library
 from services.ensembles.selection import select
 from services.ensembles.trained import TrainedEnsemble, TrainedMember
-from services.events import Listener, Notice, PhaseStarted
+from services.events import Listener, PhaseStarted
 from services.exporting import default_formats, export
 from services.study import Ledger
 from services.tracking.source import DESCRIPTION_NOTE, METRICS_NOTE
@@ -125,7 +122,7 @@ def tell_tracking(ledger: Ledger, outcome: Outcome) -> None:
         f"| {row.name} | {row.split} | {row.accuracy:.4f} | {row.low:.4f} to {row.high:.4f} |"
         for row in outcome.report
     ]
-    members = ", ".join(f"trial {m.number} ({m.weight:.0%})" for m in outcome.ensemble.members)
+    members = ", ".join(f"trial {m.name} ({m.weight:.0%})" for m in outcome.ensemble.members)
     lines += ["", f"Ensemble: {members}.", "", f"Export: `{outcome.export}`"]
     ledger.set_note(DESCRIPTION_NOTE, "\n".join(lines))
 
@@ -150,6 +147,7 @@ class Finish:
         self._ledger = ledger
         self._splits = splits
         self._listener = listener
+        self._gathering = Gathering(ledger, splits, listener)
 
     def run(self, max_members: int) -> Outcome:
         """Select, test and export. Raises ``ConvscoutError`` when no trial was finished."""
@@ -179,25 +177,14 @@ class Finish:
         """
         limits = self._ledger.config.ensemble_limits
         library = self.library(replace(limits, size=min(limits.size, max_members)))
-        return select(library, self._ledger.config.ensemble_strategy), max(self._judged(), key=_rank)
+        return select(library, self._ledger.config.ensemble_strategy), self._gathering.judged()[0]
 
     def library(self, limits: EnsembleLimits, *, timed: bool = False) -> Library:
         """What an ensemble within ``limits`` may be made of; ``timed`` also measures what each takes for an image.
 
         Raises ``ConvscoutError`` when no trial was finished, and ``UserError`` when none is within the limits.
         """
-        judged = sorted(self._judged(), key=_rank, reverse=True)
-        self._listener(PhaseStarted(phase="ensemble", detail=f"from {len(judged)} trials"))
-        able = [record for record in judged if limits.allow([_unloaded(record)])] or judged
-        timed = timed or limits.latency is not None
-        found = [
-            self._candidate(able[place], timed=timed)
-            for place in shortlist([record.family for record in able])
-        ]
-        candidates = [candidate for candidate in found if candidate]
-        return Library.of(
-            candidates, self._splits.validation.labels, limits, self._ledger.config.objective[0]
-        )
+        return self._gathering.library(limits, timed=timed)
 
     def judge(self, selected: Ensemble, best: TrialRecord) -> Judgement:
         """What both are worth. Opens the test split, which the ledger keeps in mind."""
@@ -214,7 +201,9 @@ class Finish:
             ),
             ScoreRow.of("ensemble", "validation", selected.score.accuracy, images, nll=selected.score.nll),
         ]
-        alone = replace(selected, members=(EnsembleMember(number=best.number, weight=1.0),), temperature=1.0)
+        alone = replace(
+            selected, members=(EnsembleMember(number=best.number, weight=1.0),), temperature=1.0, biases=()
+        )
         self._listener(PhaseStarted(phase="test", detail=f"{self._splits.num_test} images, opened once"))
         openings = self._ledger.note(OPENINGS_NOTE) or []
         self._ledger.set_note(OPENINGS_NOTE, [*openings, time.time()])
@@ -261,34 +250,6 @@ class Finish:
         target = self._ledger.home.report(self._ledger.name)
         write_evaluation(judgement.answers, judgement.images, self._splits.class_names, title, target)
 
-    def _judged(self) -> list[TrialRecord]:
-        return [
-            record
-            for record in self._ledger.trials()
-            if record.state.judged and record.best and self._saw_these_images(record)
-        ]
-
-    def _saw_these_images(self, record: TrialRecord) -> bool:
-        """Whether its answers are those to the present validation images."""
-        return record.config is not None and record.config.dataset == self._splits.fingerprint
-
-    def _candidate(self, record: TrialRecord, *, timed: bool) -> Member | None:
-        """The trial with what it answers to the validation images; None if that is lost."""
-        directory = self._ledger.directory(record.number)
-        kept = directory.load_best()
-        if kept is None:
-            if not directory.discarded:
-                self._listener(
-                    Notice(text=f"trial {record.number} is left out: its best epoch is missing or damaged")
-                )
-            return None
-        candidate = replace(_unloaded(record), probabilities=kept.probabilities.numpy())
-        if not timed:
-            return candidate
-        assert record.config is not None
-        latency_s = measure_latency(record.config.architecture, self._splits.image, torch.device("cpu"))
-        return replace(candidate, latency_s=latency_s)
-
     @property
     def _formats(self) -> list[str]:
         """Those that the study is exported in."""
@@ -313,32 +274,22 @@ class Finish:
             members=tuple(self._member(member) for member in ensemble.members),
             metrics=metrics,
             temperature=ensemble.temperature,
+            biases=ensemble.biases,
         )
 
     def _member(self, member: EnsembleMember) -> TrainedMember:
         config = self._ledger.trial(member.number).config
-        kept = self._ledger.directory(member.number).load_best()
-        if config is None or kept is None:
+        directory = self._ledger.directory(member.number)
+        kept = directory.load_best()
+        networks = networks_of(kept, directory.load_past()) if kept else {}
+        if config is None or member.network not in networks:
             raise CorruptCheckpointError(f"the best epoch of trial {member.number} is missing or damaged")
         return TrainedMember(
             number=member.number,
             weight=member.weight,
             temperature=member.temperature,
             architecture=config.architecture,
-            weights=kept.weights,
+            weights=dict(networks[member.network]),
+            network=member.network,
+            view=member.view,
         )
-
-
-def _unloaded(record: TrialRecord) -> Member:
-    """The trial as a candidate whose answers are not read yet."""
-    assert record.complexity is not None
-    nothing = np.empty((0, 0), np.float32)
-    return Member(
-        number=record.number, probabilities=nothing, family=record.family, params=record.complexity.params
-    )
-
-
-def _rank(record: TrialRecord) -> tuple[float, float, int]:
-    """Larger is better: the study's objective, then likelihood, then the earlier trial."""
-    assert record.best is not None
-    return record.goodness, -record.best.val_loss, -record.number

@@ -8,6 +8,7 @@ from string import Template
 from torch import nn
 
 from services.ensembles.trained import TrainedEnsemble
+from trials.views import VIEWS
 
 _CARD = Template("""\
 ---
@@ -18,14 +19,14 @@ tags: [image-classification, ensemble, convscout]
 
 # $study
 
-A convolutional image classifier found by convscout: the weighted mean of the networks below. It knows
+A convolutional image classifier found by convscout: the networks below, which answer together. It knows
 $num_classes classes: $class_names.
 
 | | |
 |---|---|
 | data | $data |
 | SHA-256 of the data | `$fingerprint` |
-| input | $colours images, $image_size × $image_size pixels |
+| input | $colours images of any size; the networks see $image_size × $image_size pixels |
 | parameters | $num_params |
 
 ## Scores
@@ -44,12 +45,13 @@ made from; on others, judge it first: `convscout evaluate DIR --data folder:PATH
 
 ## Members
 
-| trial | family | parameters | weight | temperature |
-|---|---|---|---|---|
+| trial | network | looks at an image | family | parameters | weight | temperature |
+|---|---|---|---|---|---|---|
 $members
 
-Each member's logits are divided by its temperature; the weighted mean of their probabilities is brought to a
-temperature of $temperature.
+A network is that of the trial's best epoch, the same without the average over training steps (raw), or the mean of its
+best epochs (soup). What it says at each look is averaged, and divided by its temperature. The weighted mean of their
+$pooled is brought to a temperature of $temperature.
 
 ## Use
 
@@ -64,11 +66,12 @@ In Python:
     session = onnxruntime.InferenceSession("model.onnx")
     (probabilities,) = session.run(["probabilities"], {"images": images})
 
-`images` is an array (N, $image_size, $image_size, $in_channels) of uint8, of any N; `probabilities` is
-(N, $num_classes) float32, one column a class in the order above. Normalisation is part of the model. Its
-metadata holds `class_names` (JSON), `image_size` and `in_channels`.
+`images` is an array (N, height, width, $in_channels) of uint8, of any size; `probabilities` is
+(N, $num_classes) float32, one column a class in the order above. Normalisation is part of the model, and so is
+resizing: it sees the square in the middle. Its metadata holds `class_names` (JSON), `image_size` and `in_channels`.
 
-`predict.py` squares an image by cropping its longer side about the centre, then resizes it bicubically.
+`predict.py` does as was done for training: it squares an image by cropping its longer side about the centre, then
+resizes it bicubically.
 Transparency is laid on white, 16-bit levels keep their high byte, and EXIF orientation is obeyed.
 
 ## Checks
@@ -81,7 +84,7 @@ answers of each format were from the trained networks' on validation images, bef
 def model_card(ensemble: TrainedEnsemble) -> str:
     """The card of ``ensemble``."""
     image = ensemble.image
-    sizes = {member.number: _num_params(member.build(image)) for member in ensemble.members}
+    sizes = {member.name: _num_params(member.build(image)) for member in ensemble.members}
     return _CARD.substitute(
         study=_plain(ensemble.study),
         data=_plain(ensemble.data),
@@ -95,9 +98,11 @@ def model_card(ensemble: TrainedEnsemble) -> str:
         metrics="\n".join(f"| {_plain(name)} | {value:.4f} |" for name, value in ensemble.metrics.items()),
         temperature=f"{ensemble.temperature:.2f}",
         members="\n".join(
-            f"| {m.number} | {m.architecture.name} | {sizes[m.number]:,} | {m.weight:.2f} | {m.temperature:.2f} |"
+            f"| {m.number} | {m.network} | {VIEWS[m.view].passes}, {m.view} | {m.architecture.name} | "
+            f"{sizes[m.name]:,} | {m.weight:.2f} | {m.temperature:.2f} |"
             for m in ensemble.members
         ),
+        pooled="log probabilities, with a bias of each class," if ensemble.biases else "probabilities",
     )
 
 

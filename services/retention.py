@@ -14,9 +14,9 @@ from services.units import format_bytes
 from trials.config import TrialState
 
 RESUMABLE = 10  # stopped trials whose epoch states stay; only the best of them are ever revived
-# A trial keeps its best epoch, for a moment two, and two epoch states: weights, their average and up to two
-# tensors of the optimizer each. In float32.
-TRIAL_BYTES_A_PARAM = 4 * (2 + 2 * 4)
+# A trial keeps its best epoch, two that were so before, for a moment one more, and two epoch states: weights and their
+# average, and of the latter up to two tensors of the optimizer. In float32.
+TRIAL_BYTES_A_PARAM = 4 * (4 * 2 + 2 * 4)
 
 
 class Retention:

@@ -289,7 +289,11 @@ class Search:
     @property
     def _finish_cost(self) -> FinishCost:
         rate = self._pace.images_per_s
-        return FinishCost(images=self._setting.num_test if rate else 0, images_per_s=rate or 1.0)
+        return FinishCost(
+            images=self._setting.num_test if rate else 0,
+            validation=self._setting.num_validation if rate else 0,
+            images_per_s=rate or 1.0,
+        )
 
     @property
     def _training_left_s(self) -> float:

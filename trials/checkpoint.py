@@ -10,6 +10,8 @@ then the best epoch before it stays.
 
     epoch-EEEE.HASH.pt             everything needed to go on after epoch E
     best-EEEE.HASH.safetensors     weights of the best epoch and its validation probabilities
+    past-EEEE.HASH.safetensors     the same of epochs that were the best before it
+    views-EEEE.HASH.safetensors    what other networks and views of that best epoch answered; can be asked again
     attempt                        number of the attempt that may write here; "ended" when none may any more
     discarded                      there when the epochs above were dropped on purpose
     precision.json                 number format and layout that all its attempts compute in
@@ -36,20 +38,28 @@ from search_space.errors import CorruptCheckpointError, StaleAttemptError
 from trials.kill_points import Write, durable
 
 KEEP = 2
+PAST = 2  # epochs that were the best before, whose weights can be averaged with it
 _ENDED = b"ended"
 _DISCARDED = "discarded"
-_NAME = re.compile(r"(?P<kind>epoch|best)-(?P<epoch>\d{4})\.(?P<hash>[0-9a-f]{16})\.(pt|safetensors)")
+_NAME = re.compile(
+    r"(?P<kind>epoch|best|past|views)-(?P<epoch>\d{4})\.(?P<hash>[0-9a-f]{16})\.(pt|safetensors)"
+)
 _WEIGHTS = "weights."
+_RAW = "raw."
 _PROBABILITIES = "validation_probabilities"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BestEpoch:
-    """What an ensemble needs of a trial: ``weights`` by name and ``probabilities`` (N, K) float32."""
+    """What an ensemble needs of a trial: ``weights`` by name and ``probabilities`` (N, K) float32.
+
+    Where these are averages over the steps of training, ``raw`` are the weights at its last step.
+    """
 
     epoch: int
     weights: dict[str, Tensor]
     probabilities: Tensor
+    raw: dict[str, Tensor] | None = None
 
 
 def atomic_write(path: Path, content: bytes | memoryview, *, synced: bool = True) -> None:
@@ -116,7 +126,10 @@ class TrialDirectory:
         torch.save(dict(state), buffer)
         self.settle()
         self._write("epoch", epoch, buffer.getbuffer(), "pt", synced=True)
-        for old in [*self._files("epoch")[KEEP:], *self._files("best")[1:]]:
+        for old in self._files("best")[1:]:
+            with suppress(FileNotFoundError):
+                old.replace(old.with_name(old.name.replace("best", "past", 1)))
+        for old in [*self._files("epoch")[KEEP:], *self._files("past")[PAST:]]:
             old.unlink(missing_ok=True)
         if not (self.path / "attempt").exists():  # the trial ended meanwhile, for good
             self.discard_epochs()
@@ -131,11 +144,36 @@ class TrialDirectory:
                 continue
         return None
 
-    def save_best(self, epoch: int, weights: Mapping[str, Tensor], probabilities: Tensor) -> None:
-        """Keep ``weights`` and validation ``probabilities`` (N, K) as those of the best epoch so far."""
+    def save_best(
+        self,
+        epoch: int,
+        weights: Mapping[str, Tensor],
+        probabilities: Tensor,
+        raw: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Keep ``weights`` and validation ``probabilities`` (N, K) as those of the best epoch so far.
+
+        ``raw`` are the weights that were not averaged, where ``weights`` were.
+        """
         tensors = {_WEIGHTS + name: value.contiguous() for name, value in weights.items()}
+        tensors |= {_RAW + name: value.contiguous() for name, value in (raw or {}).items()}
         tensors[_PROBABILITIES] = probabilities.contiguous()
         self._write("best", epoch, save_safetensors(tensors), "safetensors", synced=False)
+
+    def save_views(self, epoch: int, probabilities: Mapping[str, Tensor]) -> None:
+        """Keep what other networks and views of the trial, by name, answered (N, K) when ``epoch`` was its best."""
+        content = save_safetensors({name: each.contiguous() for name, each in probabilities.items()})
+        for old in self._files("views"):
+            old.unlink(missing_ok=True)
+        self._write("views", epoch, content, "safetensors", synced=False)
+
+    def load_views(self, epoch: int) -> dict[str, Tensor] | None:
+        """What ``save_views`` kept for that ``epoch``, or None when there is none or it is damaged."""
+        for path in self._files("views"):
+            with suppress(CorruptCheckpointError):
+                if _epoch_of(path) == epoch:
+                    return load_safetensors(_verified(path))
+        return None
 
     def settle(self) -> None:
         """Make the best epoch safe from a loss of power, too."""
@@ -147,14 +185,17 @@ class TrialDirectory:
     def load_best(self) -> BestEpoch | None:
         """The best epoch that was kept undamaged, or None when there is none."""
         for path in self._files("best"):
-            try:
-                tensors = load_safetensors(_verified(path))
-            except CorruptCheckpointError:
-                continue
-            probabilities = tensors.pop(_PROBABILITIES)
-            weights = {name.removeprefix(_WEIGHTS): value for name, value in tensors.items()}
-            return BestEpoch(epoch=_epoch_of(path), weights=weights, probabilities=probabilities)
+            with suppress(CorruptCheckpointError):
+                return _read_best(path)
         return None
+
+    def load_past(self) -> list[BestEpoch]:
+        """The epochs that were the best before the best one, the newest first, as far as they are undamaged."""
+        found = []
+        for path in [*self._files("best")[1:], *self._files("past")][:PAST]:
+            with suppress(CorruptCheckpointError):
+                found.append(_read_best(path))
+        return found
 
     def best_file(self) -> Path | None:
         """Where the best epoch lies, for tracking and audits."""
@@ -184,13 +225,13 @@ class TrialDirectory:
         if not self.path.is_dir():
             return
         (self.path / _DISCARDED).touch()
-        for path in [*self._files("epoch"), *self._files("best")]:
+        for path in self._all():
             with durable(Write.DISCARD):
                 path.unlink(missing_ok=True)
 
     def inspect(self) -> dict[Path, bool]:
-        """Every epoch state and best epoch, newest first, and whether it is what was written."""
-        return {path: _is_whole(path) for path in [*self._files("epoch"), *self._files("best")]}
+        """Every file of epochs, and whether it is what was written."""
+        return {path: _is_whole(path) for path in self._all()}
 
     @property
     def claimed(self) -> bool:
@@ -214,8 +255,8 @@ class TrialDirectory:
 
     @property
     def num_bytes(self) -> int:
-        """How much the epoch states and the best epochs take on disk."""
-        return sum(path.stat().st_size for kind in ("epoch", "best") for path in self._files(kind))
+        """How much the files of epochs take on disk."""
+        return sum(path.stat().st_size for path in self._all())
 
     def _attempt(self) -> int | None:
         """Which attempt may write here, or None when the trial ended."""
@@ -231,6 +272,9 @@ class TrialDirectory:
         digest = hashlib.sha256(content).hexdigest()[:16]
         atomic_write(self.path / f"{kind}-{epoch:04d}.{digest}.{suffix}", content, synced=synced)
 
+    def _all(self) -> list[Path]:
+        return [path for kind in ("epoch", "best", "past", "views") for path in self._files(kind)]
+
     def _files(self, kind: str) -> list[Path]:
         """Files of one kind, newest epoch first."""
         found = []
@@ -239,6 +283,21 @@ class TrialDirectory:
                 if _NAME.fullmatch(path.name):
                     found.append((_epoch_of(path), path.stat().st_mtime_ns, path))
         return [path for *_, path in sorted(found, reverse=True)]
+
+
+def _read_best(path: Path) -> BestEpoch:
+    tensors = load_safetensors(_verified(path))
+    raw = _named(tensors, _RAW)
+    return BestEpoch(
+        epoch=_epoch_of(path),
+        weights=_named(tensors, _WEIGHTS),
+        probabilities=tensors[_PROBABILITIES],
+        raw=raw or None,
+    )
+
+
+def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _epoch_of(path: Path) -> int:

@@ -227,7 +227,8 @@ class TrialRun:
         best = QUALITIES[self._config.objective].best(state.measurements)
         assert best is not None
         if best.epoch == state.epoch:
-            self._directory.save_best(state.epoch, state.judged.state_dict(), state.probabilities)
+            raw = None if state.average is None else state.model.state_dict()
+            self._directory.save_best(state.epoch, state.judged.state_dict(), state.probabilities, raw)
         if state.epoch == self._config.recipe.epochs:
             return
         saved = {

@@ -22,12 +22,12 @@ def audit_export(outcome: Outcome) -> Iterator[Finding]:
         return
     if missing:
         yield Finding(where="export", what=f"has no {MODEL_FILE}", remedy=Remedy.EXPORT)
-    members = {member.number: member.weight for member in exported.members}
-    expected = {member.number: member.weight for member in outcome.ensemble.members}
+    members = {member.name: member.weight for member in exported.members}
+    expected = {member.name: member.weight for member in outcome.ensemble.members}
     if members != expected or exported.temperature != outcome.ensemble.temperature:
         what = f"holds the trials {_listed(members)}, but the ledger's ensemble is {_listed(expected)}"
         yield Finding(where="export", what=what, remedy=Remedy.EXPORT)
 
 
-def _listed(members: dict[int, float]) -> str:
-    return ", ".join(f"{number} ({weight:.0%})" for number, weight in members.items())
+def _listed(members: dict[str, float]) -> str:
+    return ", ".join(f"{name} ({weight:.0%})" for name, weight in members.items())

@@ -100,7 +100,7 @@ def ensemble(
 
 
 def _tell(found: Ensemble) -> None:
-    rows = [[str(each.number), f"{each.weight:.0%}", f"{each.temperature:.2f}"] for each in found.members]
+    rows = [[each.name, f"{each.weight:.0%}", f"{each.temperature:.2f}"] for each in found.members]
     print_table(["trial", "weight", "temperature"], rows, right=("weight", "temperature"))
     print_line(f"selected by {found.strategy}" + (f": {found.reason}" if found.reason else ""))
     print_line(
@@ -119,7 +119,7 @@ def _tell_front(name: str, points: list[FrontPoint], path: Path, cost: EnsembleC
             cost.text(each.cost),
             f"{each.ensemble.score.accuracy:.2%}",
             f"{each.ensemble.score.nll:.4f}",
-            ", ".join(str(member.number) for member in each.ensemble.members),
+            ", ".join(member.name for member in each.ensemble.members),
         ]
         for each in points
     ]

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from services.ensembles.library import Library, selectors
+from services.ensembles.library import TEMPERATURE_IMAGES, Library, selectors
+from services.ensembles.temperature import fitted_temperature, tempered
 from trials.metrics import Probabilities, log_losses
 from trials.qualities import QUALITIES
 
@@ -50,7 +51,9 @@ def _held_out(library: Library) -> Mapping[str, Probabilities]:
         seen = library.of_images(np.setdiff1d(images, fold))
         unseen = library.of_images(fold)
         for name in names:
-            found[name][fold] = unseen.answer(selectors.get(name)(seen))
+            weights = selectors.get(name)(seen)
+            temperature = fitted_temperature(seen.answer(weights), seen.labels, most=TEMPERATURE_IMAGES)
+            found[name][fold] = tempered(unseen.answer(weights), temperature)
     return found
 
 

@@ -10,18 +10,33 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
+from scipy.special import softmax
 
 from trials.metrics import Probabilities, accuracy, nll
 from trials.splits import Labels
+from trials.views import PLAIN
+
+BEST = "best"  # of the networks that a trial keeps, that of its best epoch
+_SMALLEST = np.finfo(np.float32).tiny
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleMember:
-    """A trial, its share of the ensemble's answer, and the temperature that its own is divided by."""
+    """A trial, its share of the ensemble's answer, and the temperature that its own is divided by.
+
+    ``network`` says which of the trial's, ``view`` how it sees an image (``trials/views.py``).
+    """
 
     number: int
     weight: float
     temperature: float = 1.0
+    network: str = BEST
+    view: str = PLAIN
+
+    @property
+    def name(self) -> str:
+        """For a person: the trial's number, and what is unusual."""
+        return candidate_name(self.number, self.network, self.view)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +56,9 @@ class Score:
 class Ensemble:
     """The selected members, heaviest first, with weights that sum to 1.
 
-    Their mean is divided by ``temperature`` in turn. ``single`` is the score of the best candidate alone.
-    ``strategy`` selected them, and ``reason`` says why that one, if it was chosen among several.
+    Their mean is divided by ``temperature`` in turn: of probabilities, or of logarithms where there are ``biases``
+    of the classes. ``single`` is the score of the best candidate alone. ``strategy`` selected them, and ``reason``
+    says why that one, if it was chosen among several.
     """
 
     members: tuple[EnsembleMember, ...]
@@ -51,6 +67,7 @@ class Ensemble:
     temperature: float = 1.0
     strategy: str = "greedy"
     reason: str = ""
+    biases: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -63,13 +80,25 @@ class Ensemble:
             "members": tuple(EnsembleMember(**member) for member in values["members"]),
             "score": Score(**values["score"]),
             "single": Score(**values["single"]),
+            "biases": tuple(values.get("biases", ())),
         }
         return cls(**{**values, **parts})
 
 
-def combine(probabilities: Sequence[Probabilities], weights: Sequence[float]) -> Probabilities:
-    """The weighted mean of M answers, each (N, K)."""
+def combine(
+    probabilities: Sequence[Probabilities], weights: Sequence[float], biases: Sequence[float] = ()
+) -> Probabilities:
+    """The weighted mean of M answers, each (N, K); of their logarithms where there are ``biases`` (K,) to add."""
     total = np.zeros_like(probabilities[0])
     for weight, answer in zip(weights, probabilities, strict=True):
-        total += np.float32(weight) * answer
-    return total
+        total += np.float32(weight) * (np.log(np.maximum(answer, _SMALLEST)) if biases else answer)
+    if not biases:
+        return total
+    found: Probabilities = softmax(total + np.array(biases, np.float32), axis=1)
+    return found
+
+
+def candidate_name(number: int, network: str, view: str) -> str:
+    """For a person: the trial's number, and what is unusual of its ``network`` and ``view``."""
+    unusual = [each for each, usual in ((network, BEST), (view, PLAIN)) if each != usual]
+    return " ".join([str(number), *unusual])

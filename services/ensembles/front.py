@@ -54,13 +54,13 @@ class FrontPoint:
 
 def front(library: Library, cost: EnsembleCost) -> list[FrontPoint]:
     """Ensembles of rising cost, each better on the validation images than all cheaper ones."""
-    costs = {member.number: cost.of(member) for member in library.candidates}
+    costs = {member.name: cost.of(member) for member in library.candidates}
     dearest = sum(sorted(costs.values())[-library.limits.size :])
     found: list[FrontPoint] = []
     best: Rank = (-math.inf, -math.inf)
     for most in np.geomspace(min(costs.values()), dearest, STEPS):
         ensemble = select(library.within(cost.limit(library.limits, most * (1 + 1e-9))), STRATEGY)
-        spent = sum(costs[member.number] for member in ensemble.members)
+        spent = sum(costs[member.name] for member in ensemble.members)
         if (rank := _rank(library, ensemble)) > best:
             best = rank
             found = [
@@ -71,9 +71,10 @@ def front(library: Library, cost: EnsembleCost) -> list[FrontPoint]:
 
 
 def _rank(library: Library, ensemble: Ensemble) -> Rank:
-    answers = {member.number: member.probabilities for member in library.candidates}
+    answers = {member.name: member.probabilities for member in library.candidates}
     mean = combine(
-        [answers[member.number] for member in ensemble.members],
+        [answers[member.name] for member in ensemble.members],
         [member.weight for member in ensemble.members],
+        ensemble.biases,
     )
     return library.rank(tempered(mean, ensemble.temperature))

@@ -15,26 +15,35 @@ import numpy.typing as npt
 
 from search_space.errors import ConvscoutError, UserError
 from search_space.registry import Registry
-from services.ensembles.ensemble import Score, combine
+from services.ensembles.ensemble import BEST, Score, candidate_name, combine
 from services.ensembles.temperature import fitted_temperature, tempered
 from services.units import format_bytes, format_count
 from trials.metrics import Probabilities, accuracy, balanced_accuracy, calibration_error, macro_f1
 from trials.splits import Labels
+from trials.views import PLAIN
 
 LIBRARY = 64  # candidates that are looked at; more of them cost time and invite overfitting
 FLOOR = 0.5  # of the best accuracy; what knows much less only shifts answers to fit the validation images
 _BYTES = 4  # of a parameter, as exports are in float32
-_TEMPERATURE_IMAGES = 2_000  # that a candidate's temperature is told from
+TEMPERATURE_IMAGES = 2_000  # that a temperature is told from when there are many to tell
 
 Weights: TypeAlias = Mapping[int, float]
 """Shares by the index of a candidate; they sum to 1."""
+
+
+class LogWeights(dict[int, float]):
+    """Shares in the mean of logarithms, to which the ``biases`` (K,) of the classes are added."""
+
+    def __init__(self, shares: Weights, *, biases: tuple[float, ...]) -> None:
+        super().__init__(shares)
+        self.biases = biases
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Member:
     """A candidate: the trial ``number`` and its ``probabilities`` (N, K) on the validation images.
 
-    One image takes it ``latency_s``, where that was measured.
+    One image takes it ``latency_s``, where that was measured. ``network`` and ``view`` are as in ``EnsembleMember``.
     """
 
     number: int
@@ -43,6 +52,18 @@ class Member:
     params: int = 0
     latency_s: float = 0.0
     temperature: float = 1.0
+    network: str = BEST
+    view: str = PLAIN
+
+    @property
+    def name(self) -> str:
+        """For a person: the trial's number, and what is unusual."""
+        return candidate_name(self.number, self.network, self.view)
+
+    @property
+    def usual(self) -> bool:
+        """Whether it is the trial as it was judged while it trained."""
+        return (self.network, self.view) == (BEST, PLAIN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +76,9 @@ class EnsembleLimits:
     latency: float | None = None
 
     def allow(self, members: Collection[Member]) -> bool:
-        """Whether these make an ensemble within all limits."""
-        return len(members) <= self.size and self._afford(members)
+        """Whether these make an ensemble within all limits, in which no network has two views."""
+        networks = {(member.number, member.network) for member in members}
+        return len(networks) == len(members) <= self.size and self._afford(members)
 
     def check(self, candidates: Sequence[Member]) -> None:
         """Raise ``UserError`` when not even the cheapest of ``candidates`` is within the limits."""
@@ -123,8 +145,8 @@ class Library:
             _check(candidate, labels)
         limits.check(found)
         able = [each for each in found if limits.allow([each])]
-        ranks = {each.number: _rank(each.probabilities, labels, objective) for each in able}
-        able.sort(key=lambda each: (ranks[each.number], -each.number), reverse=True)
+        ranks = {each.name: _rank(each.probabilities, labels, objective) for each in able}
+        able.sort(key=lambda each: (ranks[each.name], each.usual, -each.number), reverse=True)
         kept = shortlist([each.family for each in able])
         accuracies = {index: accuracy(able[index].probabilities, labels) for index in kept}
         floor = FLOOR * max(accuracies.values())
@@ -135,7 +157,7 @@ class Library:
             labels=labels,
             limits=limits,
             objective=objective,
-            single=Score.of(able[0].probabilities, labels),
+            single=Score.of(next((e for e in able if e.usual), able[0]).probabilities, labels),
         )
 
     def __len__(self) -> int:
@@ -159,7 +181,8 @@ class Library:
 
     def answer(self, weights: Weights) -> Probabilities:
         """What the weighted candidates say together (N, K)."""
-        return combine([self.candidates[index].probabilities for index in weights], list(weights.values()))
+        answers = [self.candidates[index].probabilities for index in weights]
+        return combine(answers, list(weights.values()), biases_of(weights))
 
     def rank(self, probabilities: Probabilities) -> Rank:
         """What such answers (N, K) are worth to the study."""
@@ -199,6 +222,11 @@ selectors: Registry[Selector] = Registry(
 """Strategies, one file each; a file registers itself with ``@selectors.register(NAME)``."""
 
 
+def biases_of(weights: Weights) -> tuple[float, ...]:
+    """Of the classes (K,), if ``weights`` are those of logarithms."""
+    return weights.biases if isinstance(weights, LogWeights) else ()
+
+
 def shortlist(families: Sequence[str], most: int = LIBRARY) -> list[int]:
     """Which candidates a library holds, of these ``families``, best first: the best, and the best of each family."""
     first = {family: index for index, family in reversed(list(enumerate(families)))}
@@ -213,7 +241,7 @@ def _rank(probabilities: Probabilities, labels: Labels, objective: str) -> Rank:
 
 
 def _calibrated(member: Member, labels: Labels) -> Member:
-    temperature = fitted_temperature(member.probabilities, labels, most=_TEMPERATURE_IMAGES)
+    temperature = fitted_temperature(member.probabilities, labels, most=TEMPERATURE_IMAGES)
     return replace(member, probabilities=tempered(member.probabilities, temperature), temperature=temperature)
 
 
@@ -221,10 +249,8 @@ def _check(candidate: Member, labels: Labels) -> None:
     answers = candidate.probabilities
     if answers.ndim != 2 or len(answers) != len(labels):
         raise ConvscoutError(
-            f"trial {candidate.number} has validation probabilities of shape {answers.shape}, "
+            f"trial {candidate.name} has validation probabilities of shape {answers.shape}, "
             f"but there are {len(labels)} validation images"
         )
     if not np.isfinite(answers).all():
-        raise ConvscoutError(
-            f"trial {candidate.number} has validation probabilities that are NaN or infinite"
-        )
+        raise ConvscoutError(f"trial {candidate.name} has validation probabilities that are NaN or infinite")

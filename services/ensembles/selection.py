@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.ensembles.cross_validation import choose
 from services.ensembles.ensemble import Ensemble, EnsembleMember, Score
-from services.ensembles.library import Library, Weights, selectors
+from services.ensembles.library import Library, Weights, biases_of, selectors
 from services.ensembles.temperature import fitted_temperature, tempered
 
 AUTO = "auto"
@@ -29,6 +29,8 @@ def select(library: Library, strategy: str) -> Ensemble:
             number=library.candidates[index].number,
             weight=weight,
             temperature=library.candidates[index].temperature,
+            network=library.candidates[index].network,
+            view=library.candidates[index].view,
         )
         for index, weight in sorted(found.items(), key=lambda item: (-item[1], item[0]))
     ]
@@ -39,4 +41,5 @@ def select(library: Library, strategy: str) -> Ensemble:
         temperature=temperature,
         strategy=strategy,
         reason=reason,
+        biases=biases_of(found),
     )

@@ -12,10 +12,12 @@ from torch import Tensor, nn
 
 from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec
 from search_space.errors import ExportError
+from services.ensembles.ensemble import BEST, candidate_name
 from services.ensembles.resizing import CentreSquare
 from trials.mapped_images import Images
 from trials.metrics import Probabilities
 from trials.splits import Normalization
+from trials.views import PLAIN, VIEWS, Viewed
 
 _BATCH = 64  # images; bounds the memory that large images take
 
@@ -24,7 +26,7 @@ _BATCH = 64  # images; bounds the memory that large images take
 class TrainedMember:
     """A trained network: trial ``number``, share ``weight`` of the answer, and its state dict ``weights``.
 
-    Its logits are divided by ``temperature``.
+    Its logits are divided by ``temperature``. ``network`` and ``view`` are as in ``EnsembleMember``.
     """
 
     number: int
@@ -32,6 +34,13 @@ class TrainedMember:
     architecture: ArchitectureConfig
     weights: dict[str, Tensor]
     temperature: float = 1.0
+    network: str = BEST
+    view: str = PLAIN
+
+    @property
+    def name(self) -> str:
+        """For a person: the trial's number, and what is unusual."""
+        return candidate_name(self.number, self.network, self.view)
 
     def build(self, image: ImageSpec) -> Classifier:
         """The network with its weights, in eval mode. Raises ``ExportError`` when they do not fit."""
@@ -40,7 +49,7 @@ class TrainedMember:
             model.load_state_dict(self.weights)
         except RuntimeError as error:
             raise ExportError(
-                f"the weights of trial {self.number} do not fit its architecture: {error}"
+                f"the weights of trial {self.name} do not fit its architecture: {error}"
             ) from error
         return model.eval()
 
@@ -50,8 +59,8 @@ class TrainedEnsemble:
     """The selected networks with all that is needed to use them, and to say where they come from.
 
     ``study`` and ``data`` are names, ``fingerprint`` identifies the images; the members' weights sum
-    to 1, and their mean is brought to ``temperature``. ``metrics`` maps a name (``test.accuracy``) to its value,
-    for the model card.
+    to 1, and their mean is brought to ``temperature``; it is that of logarithms where there are ``biases`` (K) of the
+    classes. ``metrics`` maps a name (``test.accuracy``) to its value, for the model card.
     """
 
     study: str
@@ -63,6 +72,7 @@ class TrainedEnsemble:
     members: tuple[TrainedMember, ...]
     metrics: Mapping[str, float]
     temperature: float = 1.0
+    biases: tuple[float, ...] = ()
 
     @property
     def example(self) -> Tensor:
@@ -90,27 +100,36 @@ class EnsembleModule(nn.Module):
 
     scale: Tensor
     shift: Tensor
+    biases: Tensor
 
     def __init__(self, ensemble: TrainedEnsemble) -> None:
         super().__init__()
         self.resized = CentreSquare(ensemble.image.image_size)
-        self.members = nn.ModuleList([member.build(ensemble.image) for member in ensemble.members])
+        self.members = nn.ModuleList(
+            [Viewed(member.build(ensemble.image), VIEWS[member.view]) for member in ensemble.members]
+        )
         self.weights = tuple(member.weight for member in ensemble.members)
         self.temperatures = tuple(member.temperature for member in ensemble.members)
         self.temperature = ensemble.temperature
+        self.by_logarithms = bool(ensemble.biases)
         # (x / 255 - mean) / std as one multiply-add on bytes, as in training
         mean, std = torch.tensor(ensemble.normalization.mean), torch.tensor(ensemble.normalization.std)
         self.register_buffer("scale", (1 / (255 * std)).view(1, -1, 1, 1))  # (1, C, 1, 1)
         self.register_buffer("shift", (-mean / std).view(1, -1, 1, 1))  # (1, C, 1, 1)
+        self.register_buffer("biases", torch.tensor(ensemble.biases or (0.0,)))  # (K,)
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
         pixels = self.resized(images.permute(0, 3, 1, 2).float())  # (N, C, size, size)
         normalised = pixels * self.scale + self.shift
-        weighted = [
-            weight * (member(normalised) / temperature).softmax(dim=1)
-            for member, weight, temperature in zip(self.members, self.weights, self.temperatures, strict=True)
+        logits = [
+            member(normalised) / temperature
+            for member, temperature in zip(self.members, self.temperatures, strict=True)
         ]  # each (N, K)
+        if self.by_logarithms:
+            weighted = [w * each.log_softmax(dim=1) for w, each in zip(self.weights, logits, strict=True)]
+            return ((torch.stack(weighted).sum(dim=0) + self.biases) / self.temperature).softmax(dim=1)
+        weighted = [weight * each.softmax(dim=1) for weight, each in zip(self.weights, logits, strict=True)]
         mean = torch.stack(weighted).sum(dim=0)  # (N, K)
         if self.temperature == 1:
             return mean

@@ -19,19 +19,19 @@ from services.parity import Predictor
 from trials.splits import Normalization
 
 CONFIG_FILE, LABELS_FILE = "config.json", "labels.json"
-SCHEMA = 2  # of config.json; raise it when an older reader would misread a newer file
+SCHEMA = 3  # of config.json; raise it when an older reader would misread a newer file
 
 
 @exporters.register("bundle")
 class BundleExporter(Exporter):
-    """``config.json``, ``labels.json`` and one ``member-NNNNN.safetensors`` a member."""
+    """``config.json``, ``labels.json`` and one ``member-NNNNN-NETWORK.safetensors`` a member."""
 
     def write(self, ensemble: TrainedEnsemble, directory: Path) -> None:
         _write_json(directory / CONFIG_FILE, _describe(ensemble))
         _write_json(directory / LABELS_FILE, ensemble.class_names)
         for member in ensemble.members:
             tensors = {name: value.cpu().contiguous() for name, value in member.weights.items()}
-            (directory / _weights_file(member.number)).write_bytes(save_safetensors(tensors))
+            (directory / _weights_file(member.number, member.network)).write_bytes(save_safetensors(tensors))
 
     def predictor(self, directory: Path) -> Predictor:
         return _read(directory).build_module().answer
@@ -61,11 +61,14 @@ def _describe(ensemble: TrainedEnsemble) -> dict[str, Any]:
                 "number": m.number,
                 "weight": m.weight,
                 "temperature": m.temperature,
+                "network": m.network,
+                "view": m.view,
                 "architecture": m.architecture.to_dict(),
             }
             for m in ensemble.members
         ],
         "temperature": ensemble.temperature,
+        "biases": ensemble.biases,
         "metrics": dict(ensemble.metrics),
     }
 
@@ -90,6 +93,7 @@ def _read(directory: Path) -> TrainedEnsemble:
         members=tuple(_read_member(directory, member) for member in values["members"]),
         metrics=values["metrics"],
         temperature=values["temperature"],
+        biases=tuple(values["biases"]),
     )
 
 
@@ -98,13 +102,17 @@ def _read_member(directory: Path, values: dict[str, Any]) -> TrainedMember:
         number=values["number"],
         weight=values["weight"],
         temperature=values["temperature"],
+        network=values["network"],
+        view=values["view"],
         architecture=architecture_from_dict(values["architecture"]),
-        weights=load_safetensors((directory / _weights_file(values["number"])).read_bytes()),
+        weights=load_safetensors(
+            (directory / _weights_file(values["number"], values["network"])).read_bytes()
+        ),
     )
 
 
-def _weights_file(number: int) -> str:
-    return f"member-{number:05d}.safetensors"
+def _weights_file(number: int, network: str) -> str:
+    return f"member-{number:05d}-{network}.safetensors"
 
 
 def _write_json(path: Path, values: object) -> None:

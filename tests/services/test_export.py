@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from torch import nn
 from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec
 from search_space.errors import ConfigError, ConvscoutError, ExportError, UnknownNameError
 from services import exporting
-from services.ensembles.trained import TrainedEnsemble
+from services.ensembles.trained import TrainedEnsemble, TrainedMember
 from services.exported_model import ExportedModel
 from services.exporters.bundle import load_bundle
 from services.exporters.onnx import OnnxExporter
@@ -28,6 +29,7 @@ from services.parity import TOLERANCE, Parity
 from tests.services.trained_ensembles import random_images, trained_ensemble
 from trials.metrics import Probabilities
 from trials.splits import Pixels
+from trials.views import VIEWS, Viewed
 
 BUNDLE = ("bundle",)  # the quickest format, where the format does not matter
 EXPORT_AND_DIE = """
@@ -60,6 +62,10 @@ def copied(exported: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(exported, tmp_path / "copied"))
 
 
+def _looked(member: TrainedMember, ensemble: TrainedEnsemble) -> nn.Module:
+    return Viewed(member.build(ensemble.image), VIEWS[member.view]).eval()
+
+
 def _answers(ensemble: TrainedEnsemble, images: Pixels) -> Probabilities:
     return ensemble.build_module().answer(images)
 
@@ -77,7 +83,7 @@ def test_the_module_is_the_calibrated_weighted_mean_of_its_members(ensemble: Tra
     inputs = torch.tensor(((images / 255 - mean) / std).transpose(0, 3, 1, 2), dtype=torch.float32)
     with torch.inference_mode():
         answers = [
-            member.weight * (member.build(ensemble.image)(inputs) / member.temperature).softmax(1)
+            member.weight * (_looked(member, ensemble)(inputs) / member.temperature).softmax(1)
             for member in ensemble.members
         ]
         expected = (torch.stack(answers).sum(dim=0).log() / ensemble.temperature).softmax(1)
@@ -85,6 +91,29 @@ def test_the_module_is_the_calibrated_weighted_mean_of_its_members(ensemble: Tra
     module = ensemble.build_module()
     assert not module.training
     torch.testing.assert_close(module(torch.from_numpy(images)), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_stacked_ensemble_is_the_weighted_mean_of_logarithms(
+    tmp_path: Path, ensemble: TrainedEnsemble
+) -> None:
+    stacked = replace(ensemble, biases=(0.5, -1.0, 0.0, 2.0))
+    images = random_images(40, stacked)
+    mean, std = np.array(ensemble.normalization.mean), np.array(ensemble.normalization.std)
+    inputs = torch.tensor(((images / 255 - mean) / std).transpose(0, 3, 1, 2), dtype=torch.float32)
+    with torch.inference_mode():
+        logs = [
+            member.weight * (_looked(member, ensemble)(inputs) / member.temperature).log_softmax(1)
+            for member in ensemble.members
+        ]
+    pooled = torch.stack(logs).sum(dim=0) + torch.tensor(stacked.biases)
+    expected = (pooled / ensemble.temperature).softmax(1).numpy()
+    np.testing.assert_allclose(_answers(stacked, images), expected, atol=1e-5)
+    export(stacked, tmp_path / "export", images, formats=["bundle", "onnx"])
+    answers = ExportedModel(tmp_path / "export" / "model.onnx").probabilities(images)
+    np.testing.assert_allclose(answers, expected, atol=TOLERANCE)
+    np.testing.assert_array_equal(
+        _answers(load_bundle(tmp_path / "export"), images), _answers(stacked, images)
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2, 33, 300])
@@ -142,7 +171,11 @@ def test_the_model_card_tells_what_was_exported(exported: Path, ensemble: Traine
     assert ensemble.fingerprint in card
     assert "| test.accuracy | 0.9375 |" in card
     assert "&lt;img onerror&gt;" in card and "dog &#124; wolf" in card and "<img" not in card
-    assert all(f"| {member.number} | {member.architecture.name} |" in card for member in ensemble.members)
+    assert all(
+        f"| {member.number} | best | {VIEWS[member.view].passes}, {member.view} | {member.architecture.name} |"
+        in card
+        for member in ensemble.members
+    )
     assert json.loads((exported / "labels.json").read_text()) == list(ensemble.class_names)
 
 
@@ -161,7 +194,7 @@ def test_sha256sum_agrees(exported: Path) -> None:
 # damage
 
 
-@pytest.mark.parametrize("name", ["config.json", "member-00012.safetensors", "model.onnx", "predict.py"])
+@pytest.mark.parametrize("name", ["config.json", "member-00012-best.safetensors", "model.onnx", "predict.py"])
 def test_a_flipped_byte_is_refused(copied: Path, name: str) -> None:
     content = bytearray((copied / name).read_bytes())
     content[len(content) // 2] ^= 1
@@ -178,16 +211,16 @@ def test_a_truncated_file_is_refused(copied: Path) -> None:
 
 
 def test_a_missing_file_is_refused(copied: Path) -> None:
-    (copied / "member-00002.safetensors").unlink()
-    with pytest.raises(ExportError, match=r"member-00002\.safetensors is missing"):
+    (copied / "member-00002-best.safetensors").unlink()
+    with pytest.raises(ExportError, match=r"member-00002-best\.safetensors is missing"):
         load_bundle(copied)
 
 
 def test_a_file_of_another_export_is_refused(copied: Path, tmp_path: Path) -> None:
     other = trained_ensemble("vgg", "lenet")
     export(other, tmp_path / "other", random_images(4, other), formats=BUNDLE)
-    shutil.copy(tmp_path / "other" / "member-00002.safetensors", copied)
-    with pytest.raises(ExportError, match=r"member-00002\.safetensors is damaged or was changed"):
+    shutil.copy(tmp_path / "other" / "member-00002-best.safetensors", copied)
+    with pytest.raises(ExportError, match=r"member-00002-best\.safetensors is damaged or was changed"):
         load_bundle(copied)
 
 
@@ -212,10 +245,10 @@ def test_a_bundle_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     small = _small()
     export(small, tmp_path / "export", random_images(4, small), formats=BUNDLE)
     config = tmp_path / "export" / "config.json"
-    config.write_text(config.read_text().replace('"schema": 2', '"schema": 3'))
+    config.write_text(config.read_text().replace('"schema": 3', '"schema": 4'))
     (tmp_path / "export" / "SHA256SUMS").unlink()
     exporting.write_checksums(tmp_path / "export")
-    with pytest.raises(ExportError, match="has schema 3, but this version of convscout reads 2"):
+    with pytest.raises(ExportError, match="has schema 4, but this version of convscout reads 3"):
         load_bundle(tmp_path / "export")
 
 

@@ -98,7 +98,7 @@ def test_room_is_made_from_what_is_needed_least(ledger: Ledger) -> None:
 
 def test_a_trial_that_cannot_fit_is_refused(ledger: Ledger) -> None:
     retention = Retention(ledger, 2**20, most_members=1)
-    assert retention.makes_room([_network(20_000)])
-    assert not retention.makes_room([_network(20_000), _network(20_000)])
+    assert retention.makes_room([_network(12_000)])
+    assert not retention.makes_room([_network(12_000), _network(12_000)])
     [spending] = retention.spendings()
     assert spending.text == "0 B of 1 MiB"

@@ -10,12 +10,22 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import softmax
 
 from search_space.errors import ConvscoutError, UserError
 from services.ensembles.cross_validation import choose
 from services.ensembles.ensemble import Ensemble, Score, combine
 from services.ensembles.front import COSTS, front
-from services.ensembles.library import FLOOR, LIBRARY, EnsembleLimits, Library, Member, selectors, shortlist
+from services.ensembles.library import (
+    FLOOR,
+    LIBRARY,
+    EnsembleLimits,
+    Library,
+    LogWeights,
+    Member,
+    selectors,
+    shortlist,
+)
 from services.ensembles.selection import AUTO, select, strategies
 from services.ensembles.temperature import tempered
 from services.selectors.greedy import greedy
@@ -68,7 +78,8 @@ def _uncalibrated(candidates: list[Member], labels: Labels, size: int = 5) -> Li
 def _combined(ensemble: Ensemble, candidates: list[Member]) -> Probabilities:
     answers = {candidate.number: candidate.probabilities for candidate in candidates}
     parts = [tempered(answers[each.number], each.temperature) for each in ensemble.members]
-    return tempered(combine(parts, [each.weight for each in ensemble.members]), ensemble.temperature)
+    mean = combine(parts, [each.weight for each in ensemble.members], ensemble.biases)
+    return tempered(mean, ensemble.temperature)
 
 
 def _numbers(ensemble: Ensemble) -> list[int]:
@@ -128,12 +139,13 @@ def test_never_below_the_best_single_within_the_limits_and_truthful(
     library = _library(candidates, labels, size, objective, params=most)
     ensemble = select(library, strategy)
     alone = library.rank(library.candidates[0].probabilities)
-    weights = {
+    shares = {
         index: member.weight
         for index, each in enumerate(library.candidates)
         for member in ensemble.members
         if member.number == each.number
     }
+    weights = LogWeights(shares, biases=ensemble.biases) if ensemble.biases else shares
     assert library.rank(library.answer(weights)) >= (alone[0] - 1e-6, alone[1] - 1e-6)
     assert 1 <= len(set(_numbers(ensemble))) == len(ensemble.members) <= size
     assert sum(candidates[number].params for number in _numbers(ensemble)) <= most
@@ -237,6 +249,48 @@ def test_weights_are_those_of_least_log_loss() -> None:
     others = [rng.dirichlet(np.ones(3)) for _ in range(500)]
     assert loss(found) <= min(map(loss, others)) + 1e-5
     assert found.sum() == pytest.approx(1) and (found >= 0).all()
+
+
+def test_stacking_finds_the_weights_and_biases_of_least_log_loss() -> None:
+    """A candidate that sees every class but overrates one, one that is half as sure, and one that knows nothing."""
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 3, 2000)
+    truth = 2 * np.eye(3)[labels] + rng.standard_normal((2, 2000, 3))
+    guesses = [truth[0] + [0, 0, 1.5], truth[1] / 2, rng.standard_normal((2000, 3))]
+    candidates = [
+        Member(number=number, probabilities=softmax(each, axis=1).astype(np.float32))
+        for number, each in enumerate(guesses)
+    ]
+    library = _uncalibrated(candidates, labels, 3)
+    found = selectors.get("stacking")(library)
+    assert isinstance(found, LogWeights) and sum(found.values()) == pytest.approx(1)
+    assert found[1] == pytest.approx(2 * found[0], rel=0.15) and found.get(2, 0) < 0.05
+    assert np.argmin(found.biases) == 2
+    mixture_of_them = selectors.get("weighted")(library)
+    assert library.rank(library.answer(found)) > library.rank(library.answer(mixture_of_them))
+    ensemble = select(library, "stacking")
+    assert ensemble.biases == found.biases
+    assert _combined(ensemble, candidates) == pytest.approx(
+        tempered(library.answer(found), ensemble.temperature), abs=1e-5
+    )
+
+
+def test_no_network_is_a_member_with_two_views() -> None:
+    candidates, labels = _random_members(2, 5), _labels(2)
+    twice = [*candidates, *(replace(each, view="mirrored") for each in candidates)]
+    library = _library(twice, labels, 10)
+    for strategy in STRATEGIES:
+        members = select(library, strategy).members
+        assert len({(each.number, each.network) for each in members}) == len(members)
+
+
+def test_the_best_single_network_is_one_as_it_was_trained() -> None:
+    labels = np.arange(60) % 4
+    right = np.eye(4, dtype=np.float32)[labels]
+    usual = Member(number=1, probabilities=0.4 * right + 0.6 * right[::-1])
+    library = _library([usual, replace(usual, probabilities=right, view="shifted")], labels)
+    assert library.candidates[0].name == "1 shifted"
+    assert library.single == Score.of(usual.probabilities, labels)
 
 
 def test_each_family_has_its_turn() -> None:

@@ -56,4 +56,5 @@ def _member(number: int, weight: float, architecture: ArchitectureConfig, image:
         temperature=0.8,
         architecture=architecture,
         weights=model.state_dict(),
+        view=("mirrored", "shifted", "plain")[number // 10 % 3],
     )

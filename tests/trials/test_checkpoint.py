@@ -64,6 +64,36 @@ def test_the_best_epoch_keeps_weights_and_probabilities(directory: TrialDirector
     assert len(list(directory.path.glob("best-*"))) == 1
 
 
+def test_epochs_that_were_the_best_before_are_kept_to_be_averaged(directory: TrialDirectory) -> None:
+    for epoch in range(1, 6):
+        weights = {"a.weight": torch.full((2,), float(epoch))}
+        directory.save_best(epoch, weights, torch.ones(4, 3), raw={"a.weight": torch.zeros(2)})
+        directory.save_epoch(epoch, _state(epoch))
+    assert [each.epoch for each in directory.load_past()] == [4, 3]
+    assert torch.equal(directory.load_past()[0].weights["a.weight"], torch.full((2,), 4.0))
+    best = directory.load_best()
+    assert best is not None and best.epoch == 5 and best.raw is not None
+    assert torch.equal(best.raw["a.weight"], torch.zeros(2))
+    damaged = next(directory.path.glob("past-0004*"))
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert [each.epoch for each in directory.load_past()] == [3]
+    assert directory.inspect()[damaged] is False
+    directory.discard()
+    assert directory.num_bytes == 0 and not directory.inspect()
+
+
+def test_answers_of_views_are_those_of_their_epoch(directory: TrialDirectory) -> None:
+    assert directory.load_views(2) is None
+    directory.save_views(2, {"raw plain": torch.ones(4, 3)})
+    directory.save_views(3, {"raw plain": torch.zeros(4, 3)})
+    found = directory.load_views(3)
+    assert found is not None and torch.equal(found["raw plain"], torch.zeros(4, 3))
+    assert directory.load_views(2) is None
+    (path,) = directory.path.glob("views-*")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert directory.load_views(3) is None
+
+
 def test_an_old_attempt_is_told_to_be_silent(directory: TrialDirectory) -> None:
     directory.claim(2)
     directory.check_attempt(2)

@@ -1,0 +1,177 @@
+"""Gathering: from the trials of a study to the library that its ensemble is selected from.
+
+Every trial is a candidate as it was judged while it trained. The best of them are asked once more: their weights
+without the average, the mean of their best epochs, and the best of these networks with several looks at each image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from search_space.latency import measure_latency
+from services.ensembles.ensemble import BEST
+from services.ensembles.library import EnsembleLimits, Library, Member, shortlist
+from services.events import Listener, Notice, PhaseStarted
+from services.study import Ledger
+from services.trial_record import TrialRecord
+from trials.batches import Batches
+from trials.calibration import read_precision
+from trials.checkpoint import BestEpoch
+from trials.evaluate import probabilities
+from trials.metrics import accuracy
+from trials.precision import Precision, choose_device, choose_precision
+from trials.splits import DataSplits
+from trials.views import PLAIN, VIEWS, Viewed, best_view
+
+VIEWED = 5  # trials whose other networks and views are candidates too
+RAW, SOUP = "raw", "soup"
+
+
+class Gathering:
+    """The candidates of a study whose images are ``splits``."""
+
+    def __init__(self, ledger: Ledger, splits: DataSplits, listener: Listener) -> None:
+        self._ledger = ledger
+        self._splits = splits
+        self._listener = listener
+        self._validation: Batches | None = None
+        self._device = choose_device("cpu" if ledger.config.device == "cpu" else "auto")
+
+    def judged(self) -> list[TrialRecord]:
+        """The trials that have answered the present validation images, best first."""
+        found = [
+            record
+            for record in self._ledger.trials()
+            if record.state.judged and record.best and self._saw_these_images(record)
+        ]
+        return sorted(found, key=_rank, reverse=True)
+
+    def library(self, limits: EnsembleLimits, *, timed: bool = False) -> Library:
+        """What an ensemble within ``limits`` may be made of; ``timed`` also measures what each takes for an image.
+
+        Raises ``ConvscoutError`` when no trial was finished, and ``UserError`` when none is within the limits.
+        """
+        judged = self.judged()
+        self._listener(PhaseStarted(phase="ensemble", detail=f"from {len(judged)} trials"))
+        able = [record for record in judged if limits.allow([_unloaded(record)])] or judged
+        timed = timed or limits.latency is not None
+        found: list[Member] = []
+        for place, index in enumerate(shortlist([record.family for record in able])):
+            found += self._candidates(able[index], others=place < VIEWED, timed=timed)
+        return Library.of(found, self._splits.validation.labels, limits, self._ledger.config.objective[0])
+
+    def _saw_these_images(self, record: TrialRecord) -> bool:
+        return record.config is not None and record.config.dataset == self._splits.fingerprint
+
+    def _candidates(self, record: TrialRecord, *, others: bool, timed: bool) -> list[Member]:
+        """The trial as it was judged, and what ``others`` it holds; nothing if its best epoch is lost."""
+        directory = self._ledger.directory(record.number)
+        kept = directory.load_best()
+        if kept is None:
+            if not directory.discarded:
+                text = f"trial {record.number} is left out: its best epoch is missing or damaged"
+                self._listener(Notice(text=text))
+            return []
+        candidate = replace(_unloaded(record), probabilities=kept.probabilities.numpy())
+        if timed:
+            assert record.config is not None
+            latency_s = measure_latency(record.config.architecture, self._splits.image, torch.device("cpu"))
+            candidate = replace(candidate, latency_s=latency_s)
+        if not others:
+            return [candidate]
+        found = [candidate]
+        for name, answers in self._views(record, kept).items():
+            network, view = name.split(" ")
+            found.append(
+                replace(
+                    candidate,
+                    probabilities=answers.numpy(),
+                    network=network,
+                    view=view,
+                    latency_s=candidate.latency_s * VIEWS[view].passes,
+                )
+            )
+        return found
+
+    def _views(self, record: TrialRecord, kept: BestEpoch) -> Mapping[str, Tensor]:
+        """What other networks and views of the trial answer (N, K), by both their names; kept for the next time."""
+        directory = self._ledger.directory(record.number)
+        found = directory.load_views(kept.epoch)
+        if found is None:
+            found = self._asked(record, kept)
+            directory.save_views(kept.epoch, found)
+        return found
+
+    def _asked(self, record: TrialRecord, kept: BestEpoch) -> dict[str, Tensor]:
+        networks = networks_of(kept, self._ledger.directory(record.number).load_past())
+        labels = self._splits.validation.labels
+        found = {
+            f"{name} {PLAIN}": self._answers(record, weights, PLAIN)
+            for name, weights in networks.items()
+            if name != BEST
+        }
+        plain = {name: found.get(f"{name} {PLAIN}", kept.probabilities) for name in networks}
+        best = max(networks, key=lambda name: accuracy(plain[name].numpy(), labels))
+        view = best_view(self._splits.image.symmetries).name
+        found[f"{best} {view}"] = self._answers(record, networks[best], view)
+        return found
+
+    def _answers(self, record: TrialRecord, weights: Mapping[str, Tensor], view: str) -> Tensor:
+        """What such a network of the trial answers (N, K), in the precision that the trial was judged in."""
+        assert record.config is not None
+        if self._validation is None:
+            self._validation = Batches(
+                self._splits.validation,
+                self._splits.normalization,
+                num_classes=self._splits.image.num_classes,
+                device=self._device,
+            )
+        model = record.config.architecture.build(self._splits.image)
+        model.load_state_dict(weights)
+        precision = self._precision(record)
+        model.to(self._device)
+        model.to(memory_format=precision.layout)
+        return probabilities(Viewed(model, VIEWS[view]), self._validation, precision)
+
+    def _precision(self, record: TrialRecord) -> Precision:
+        file = self._ledger.directory(record.number).path / "precision.json"
+        return read_precision(file, self._device) or choose_precision("float32", self._device)
+
+
+def networks_of(kept: BestEpoch, past: list[BestEpoch]) -> dict[str, Mapping[str, Tensor]]:
+    """The state dicts that a trial left, by name: its best epoch, without the average, and averaged with ``past`` ones.
+
+    The mean of epochs of one training is a network of its own (Wortsman et al., 2022, "Model soups", section 2;
+    Izmailov et al., 2018, for epochs).
+    """
+    found: dict[str, Mapping[str, Tensor]] = {BEST: kept.weights}
+    if kept.raw is not None:
+        found[RAW] = kept.raw
+    if past:
+        found[SOUP] = {
+            name: torch.stack([value, *(each.weights[name] for each in past)]).mean(dim=0)
+            if value.is_floating_point()
+            else value
+            for name, value in kept.weights.items()
+        }
+    return found
+
+
+def _unloaded(record: TrialRecord) -> Member:
+    """The trial as a candidate whose answers are not read yet."""
+    assert record.complexity is not None
+    nothing = np.empty((0, 0), np.float32)
+    return Member(
+        number=record.number, probabilities=nothing, family=record.family, params=record.complexity.params
+    )
+
+
+def _rank(record: TrialRecord) -> tuple[float, float, int]:
+    """Larger is better: the study's objective, then likelihood, then the earlier trial."""
+    assert record.best is not None
+    return record.goodness, -record.best.val_loss, -record.number
