@@ -26,6 +26,7 @@ from services.events import Event, Notice, TrialEnded
 from services.executors.in_process import InProcessExecutor
 from services.finish import Finish
 from services.home import Home
+from services.judging import ENSEMBLE
 from services.placement import num_cores, place
 from services.search import Search, Setting
 from services.study import Ledger
@@ -95,7 +96,7 @@ def finished(ledger: Ledger, splits: DataSplits, max_members: int) -> dict[str, 
     """What was trained, and what the best of it is worth."""
     finish = Finish(ledger, splits, tell)
     selected, best = finish.select(max_members)
-    judgement = finish.judge(selected, best)
+    judgement = finish.judge(selected, best, selected)
     trials = ledger.trials()
     return {
         "states": dict(Counter(str(trial.state) for trial in trials)),
@@ -108,8 +109,8 @@ def finished(ledger: Ledger, splits: DataSplits, max_members: int) -> dict[str, 
         "ensemble": [
             asdict(member) | {"family": ledger.trial(member.number).family} for member in selected.members
         ],
-        "report": [asdict(row) for row in judgement.rows],
-        "gain": asdict(judgement.gain),
+        "report": [asdict(row) for row in finish.rows(judgement, selected, best, selected)],
+        "gain": asdict(judgement.gains[ENSEMBLE]),
     }
 
 

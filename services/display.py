@@ -133,14 +133,34 @@ class LiveDisplay:
 def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
     """What a study came to: the scores, where the export lies, and what to type next."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("", "split", "accuracy", "95 % interval", "log loss", "ECE", "images"):
+    for heading in (
+        "",
+        "split",
+        "accuracy",
+        "95 % interval",
+        "log loss",
+        "ECE",
+        "images",
+        "params",
+        "latency",
+    ):
         table.add_column(heading, justify="left" if heading in ("", "split") else "right", no_wrap=True)
     for row in outcome.report:
         interval = f"{row.low:.2%} – {row.high:.2%}"
         log_loss = "" if row.nll is None else f"{row.nll:.4f}"
         error = "" if row.calibration_error is None else f"{row.calibration_error:.2%}"
+        params = "" if row.params is None else format_count(row.params)
+        latency = "" if row.latency_s is None else f"{1000 * row.latency_s:.3g} ms"
         table.add_row(
-            row.name, row.split, f"{row.accuracy:.2%}", interval, log_loss, error, f"{row.images:,}"
+            row.name,
+            row.split,
+            f"{row.accuracy:.2%}",
+            interval,
+            log_loss,
+            error,
+            f"{row.images:,}",
+            params,
+            latency,
         )
     console.print()
     console.print(table)
@@ -148,7 +168,10 @@ def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
     members = ", ".join(f"trial {member.name} ({member.weight:.0%})" for member in outcome.ensemble.members)
     lines = [
         "",
-        *([f"gain: {_gain(outcome.gain)}", f"report: {report}"] if outcome.gain else []),
+        *([f"gain: {_gain(outcome.gain)}"] if outcome.gain else []),
+        *([f"refitted: {_gain(outcome.refit_gain)}"] if outcome.refit_gain else []),
+        *_calibration(outcome),
+        *([f"report: {report}"] if outcome.gain else []),
         f"trials: {_counted(outcome.state_counts.items())}",
         f"ensemble: {members}",
         f"selected by {outcome.ensemble.strategy}{': ' if outcome.ensemble.reason else ''}{outcome.ensemble.reason}",
@@ -157,6 +180,18 @@ def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
         f"predict: convscout predict {shlex.quote(str(outcome.export))} IMAGE.png",
     ]
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def _calibration(outcome: Outcome) -> list[str]:
+    """What the temperatures did for the ensemble on the test images."""
+    after = next((r for r in outcome.report if (r.name, r.split) == ("ensemble", "test")), None)
+    if not outcome.uncalibrated or not after or after.nll is None or after.calibration_error is None:
+        return []
+    nll, error = outcome.uncalibrated
+    return [
+        f"calibration: log loss {nll:.4f} → {after.nll:.4f}, "
+        f"calibration error {error:.2%} → {after.calibration_error:.2%} on the test images"
+    ]
 
 
 def _gain(gain: PairedDifference) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from search_space.errors import DataError
 from services.evaluation import Evaluation
 from services.exported_model import ExportedModel
+from services.judging import ENSEMBLE, Judgement
 from services.predict import answers
 from services.report import write_evaluation
 from trials.mapped_images import blocks
@@ -27,10 +28,11 @@ def evaluate_model(
     """
     known = _known(model, data, _chosen(data, split))
     said = np.concatenate([answers(model, block, batch_size=_BATCH) for block in blocks(known.images)])
-    if not directory:
-        return Evaluation.of(said, known.labels, model.class_names)
-    title = f"{data.name}, {split} images"
-    return write_evaluation({"ensemble": said}, known, model.class_names, title, directory)["ensemble"]
+    found = Evaluation.of(said, known.labels, model.class_names)
+    if directory:
+        judgement = Judgement(images=known, answers={ENSEMBLE: said}, evaluations={ENSEMBLE: found}, gains={})
+        write_evaluation(judgement, model.class_names, f"{data.name}, {split} images", directory)
+    return found
 
 
 def _chosen(data: DataSplits, split: str) -> LabelledImages:

@@ -4,71 +4,54 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from search_space.errors import ConvscoutError, CorruptCheckpointError
+import torch
+
+from search_space.architecture import ImageSpec
+from search_space.errors import ConvscoutError
+from search_space.latency import measure_latency
 from services.ensembles.ensemble import Ensemble, EnsembleMember
-from services.ensembles.gathering import Gathering, networks_of
+from services.ensembles.gathering import Gathering
 from services.ensembles.library import EnsembleLimits, Library
+from services.ensembles.networks import network
 from services.ensembles.selection import select
 from services.ensembles.trained import TrainedEnsemble, TrainedMember
 from services.events import Listener, PhaseStarted
 from services.exporting import default_formats, export
+from services.judging import (
+    ENSEMBLE,
+    REFITTED,
+    SINGLE,
+    TOP_K,
+    UNCALIBRATED,
+    Cost,
+    Judgement,
+    ScoreRow,
+    judge,
+    uncalibrated,
+)
 from services.study import Ledger
 from services.tracking.source import DESCRIPTION_NOTE, METRICS_NOTE
 from services.trial_record import TrialRecord
-from trials.metrics import (
-    PairedDifference,
-    Probabilities,
-    accuracy,
-    calibration_error,
-    nll,
-    paired_difference,
-    wilson_interval,
-)
-from trials.splits import DataSplits, LabelledImages, Labels
+from trials.metrics import PairedDifference
+from trials.splits import DataSplits
+from trials.views import VIEWS
 
 OUTCOME_NOTE = "outcome"
 OPENINGS_NOTE = "test_openings"  # seconds since 1970 of every look at the test split
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreRow:
-    """``accuracy`` of ``name`` on a ``split`` of ``images`` images, with its 95 % Wilson interval.
-
-    ``nll`` is the mean log loss in nats; it and ``calibration_error`` are None in studies that did not keep them.
-    """
-
-    name: str
-    split: str
-    accuracy: float
-    low: float
-    high: float
-    images: int
-    nll: float | None = None
-    calibration_error: float | None = None
-
-    @classmethod
-    def of(cls, name: str, split: str, share: float, images: int, **other: float) -> ScoreRow:
-        """The row for ``share`` of ``images`` answered rightly, and ``other`` scores."""
-        low, high = wilson_interval(round(share * images), images)
-        return cls(name=name, split=split, accuracy=share, low=low, high=high, images=images, **other)
-
-    @classmethod
-    def measured(cls, name: str, split: str, answers: Probabilities, labels: Labels) -> ScoreRow:
-        """The row for ``answers`` (N, K) to the images of a ``split``."""
-        other = {"nll": nll(answers, labels), "calibration_error": calibration_error(answers, labels)}
-        return cls.of(name, split, accuracy(answers, labels), len(labels), **other)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What a study came to. ``best`` is the number of the best single trial.
 
-    ``gain`` is what the ensemble answers better than it on the test images; None in studies that did not keep it.
+    ``ensemble`` is what was exported, and ``selected`` what it was refitted from, if it was. ``gain`` is what the
+    selected one answers better than the best single trial on the test images, ``refit_gain`` what it does refitted.
+    ``uncalibrated`` are log loss and calibration error there before any temperature.
     """
 
     study: str
@@ -78,6 +61,9 @@ class Outcome:
     report: tuple[ScoreRow, ...]
     export: Path
     gain: PairedDifference | None = None
+    refit_gain: PairedDifference | None = None
+    selected: Ensemble | None = None
+    uncalibrated: tuple[float, float] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -90,7 +76,12 @@ class Outcome:
             "ensemble": Ensemble.from_dict(values["ensemble"]),
             "report": tuple(ScoreRow(**row) for row in values["report"]),
             "export": Path(values["export"]),
-            "gain": PairedDifference(**values["gain"]) if values.get("gain") else None,
+            **{
+                name: PairedDifference(**values[name]) if values.get(name) else None
+                for name in ("gain", "refit_gain")
+            },
+            "selected": Ensemble.from_dict(values["selected"]) if values.get("selected") else None,
+            "uncalibrated": tuple(values["uncalibrated"]) if values.get("uncalibrated") else None,
         }
         return cls(**{**values, **parts})
 
@@ -113,8 +104,9 @@ def tell_tracking(ledger: Ledger, outcome: Outcome) -> None:
         for field in ("accuracy", "nll", "calibration_error")
         if (value := getattr(row, field)) is not None
     }
-    if outcome.gain:
-        metrics["gain.test_accuracy"] = outcome.gain.difference
+    for name, gain in (("gain", outcome.gain), ("refit_gain", outcome.refit_gain)):
+        if gain:
+            metrics[f"{name}.test_accuracy"] = gain.difference
     ledger.set_note(METRICS_NOTE, metrics)
     lines = [f"Data `{ledger.config.data}`, {sum(outcome.state_counts.values())} trials.", ""]
     lines += ["| model | split | accuracy | 95 % interval |", "|---|---|---|---|"]
@@ -127,17 +119,8 @@ def tell_tracking(ledger: Ledger, outcome: Outcome) -> None:
     ledger.set_note(DESCRIPTION_NOTE, "\n".join(lines))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Judgement:
-    """What the ensemble and the best single network are worth, and what they answered to the test ``images``.
-
-    ``gain`` is by how much the first is worth more, ``answers`` (N, K) are by the name of who gave them.
-    """
-
-    rows: tuple[ScoreRow, ...]
-    gain: PairedDifference
-    images: LabelledImages
-    answers: Mapping[str, Probabilities]
+Refit: TypeAlias = Callable[[Ensemble], Ensemble]
+"""Trains the members of an ensemble once more, on more images; gives the ensemble of what could be trained."""
 
 
 class Finish:
@@ -149,22 +132,27 @@ class Finish:
         self._listener = listener
         self._gathering = Gathering(ledger, splits, listener)
 
-    def run(self, max_members: int) -> Outcome:
-        """Select, test and export. Raises ``ConvscoutError`` when no trial was finished."""
+    def run(self, max_members: int, refit: Refit | None = None) -> Outcome:
+        """Select, refit if that is wanted, test and export. Raises ``ConvscoutError`` when no trial was finished."""
         selected, best = self.select(max_members)
+        final = refit(selected) if refit else selected
         earlier = stored_outcome(self._ledger)
-        if earlier and earlier.ensemble == selected and earlier.export.exists():
+        if earlier and earlier.ensemble == final and earlier.export.exists():
             return earlier  # nothing new was found, so the test split stays closed
-        judgement = self.judge(selected, best)
+        judgement = self.judge(selected, best, final)
         self._write_report(judgement)
+        before = judgement.evaluations[UNCALIBRATED]
         outcome = Outcome(
             study=self._ledger.name,
             state_counts=dict(Counter(str(record.state) for record in self._ledger.trials())),
             best=best.number,
-            ensemble=selected,
-            report=judgement.rows,
+            ensemble=final,
+            report=self.rows(judgement, selected, best, final),
             export=self._ledger.home.study(self._ledger.name) / "export",
-            gain=judgement.gain,
+            gain=judgement.gains[ENSEMBLE],
+            refit_gain=judgement.gains.get(REFITTED),
+            selected=None if final == selected else selected,
+            uncalibrated=(before.nll, before.calibration_error),
         )
         self._export(outcome, outcome.export, self._formats)
         self._ledger.set_note(OUTCOME_NOTE, outcome.to_dict())
@@ -186,39 +174,51 @@ class Finish:
         """
         return self._gathering.library(limits, timed=timed)
 
-    def judge(self, selected: Ensemble, best: TrialRecord) -> Judgement:
-        """What both are worth. Opens the test split, which the ledger keeps in mind."""
+    def judge(self, selected: Ensemble, best: TrialRecord, final: Ensemble) -> Judgement:
+        """What these and other ensembles are worth. Opens the test split, which the ledger keeps in mind."""
+        self._listener(PhaseStarted(phase="test", detail=f"{self._splits.num_test} images, opened once"))
+        openings = self._ledger.note(OPENINGS_NOTE) or []
+        self._ledger.set_note(OPENINGS_NOTE, [*openings, time.time()])
+        judged = self._judged_ensembles(selected, best, final)
+        return judge(judged, self._splits.open_test(), lambda each: self._trained(each, {}))
+
+    def rows(
+        self, judgement: Judgement, selected: Ensemble, best: TrialRecord, final: Ensemble
+    ) -> tuple[ScoreRow, ...]:
+        """Validation scores of when the choice was made, and those on the test images with what each costs."""
         assert best.best is not None
         images = len(self._splits.validation)
         rows = [
             ScoreRow.of(
-                "best single",
+                SINGLE,
                 "validation",
                 best.best.val_accuracy,
                 images,
                 nll=best.best.val_loss,
                 calibration_error=best.best.val_calibration_error,
             ),
-            ScoreRow.of("ensemble", "validation", selected.score.accuracy, images, nll=selected.score.nll),
+            ScoreRow.of(ENSEMBLE, "validation", selected.score.accuracy, images, nll=selected.score.nll),
         ]
-        alone = replace(
-            selected, members=(EnsembleMember(number=best.number, weight=1.0),), temperature=1.0, biases=()
-        )
-        self._listener(PhaseStarted(phase="test", detail=f"{self._splits.num_test} images, opened once"))
-        openings = self._ledger.note(OPENINGS_NOTE) or []
-        self._ledger.set_note(OPENINGS_NOTE, [*openings, time.time()])
-        test = self._splits.open_test()
-        single, together = (
-            self._trained(each, {}).build_module().answer(test.images) for each in (alone, selected)
-        )
-        rows.append(ScoreRow.measured("best single", "test", single, test.labels))
-        rows.append(ScoreRow.measured("ensemble", "test", together, test.labels))
-        return Judgement(
-            rows=tuple(rows),
-            gain=paired_difference(together, single, test.labels),
-            images=test,
-            answers={"ensemble": together, "best single": single},
-        )
+        costs = Costs(self._ledger, self._splits.image)
+        for name, each in self._judged_ensembles(selected, best, final).items():
+            if name != UNCALIBRATED:
+                row = ScoreRow.measured(name, "test", judgement.evaluations[name])
+                rows.append(replace(row, **asdict(costs.of(each))))
+        return tuple(rows)
+
+    def _judged_ensembles(
+        self, selected: Ensemble, best: TrialRecord, final: Ensemble
+    ) -> dict[str, Ensemble]:
+        """What is judged, by name; first what is exported."""
+        size = len(selected.members)
+        top = [record.number for record in self._gathering.judged()[:size]]
+        return {
+            **({REFITTED: final} if final != selected else {}),
+            ENSEMBLE: selected,
+            UNCALIBRATED: uncalibrated(selected),
+            SINGLE: _equal([best.number], selected),
+            **({TOP_K: _equal(top, selected)} if len(top) > 1 else {}),
+        }
 
     def export(self, directory: Path | None, formats: Sequence[str] = ()) -> Path:
         """Write the ensemble that was selected when the study ended once more.
@@ -248,7 +248,7 @@ class Finish:
 
         title = f"{self._ledger.name}, test images"
         target = self._ledger.home.report(self._ledger.name)
-        write_evaluation(judgement.answers, judgement.images, self._splits.class_names, title, target)
+        write_evaluation(judgement, self._splits.class_names, title, target)
 
     @property
     def _formats(self) -> list[str]:
@@ -279,17 +279,42 @@ class Finish:
 
     def _member(self, member: EnsembleMember) -> TrainedMember:
         config = self._ledger.trial(member.number).config
-        directory = self._ledger.directory(member.number)
-        kept = directory.load_best()
-        networks = networks_of(kept, directory.load_past()) if kept else {}
-        if config is None or member.network not in networks:
-            raise CorruptCheckpointError(f"the best epoch of trial {member.number} is missing or damaged")
+        assert config is not None, "it was trained"
         return TrainedMember(
             number=member.number,
             weight=member.weight,
             temperature=member.temperature,
             architecture=config.architecture,
-            weights=dict(networks[member.network]),
+            weights=dict(network(self._ledger.directory(member.number), member.network)),
             network=member.network,
             view=member.view,
         )
+
+
+class Costs:
+    """What ensembles of a study's trials cost, of whom each is measured once."""
+
+    def __init__(self, ledger: Ledger, image: ImageSpec) -> None:
+        self._ledger = ledger
+        self._image = image
+        self._latencies: dict[int, float] = {}
+
+    def of(self, ensemble: Ensemble) -> Cost:
+        """Of all members together."""
+        params, latency_s = 0, 0.0
+        for member in ensemble.members:
+            record = self._ledger.trial(member.number)
+            assert record.config is not None and record.complexity is not None
+            if member.number not in self._latencies:
+                self._latencies[member.number] = measure_latency(
+                    record.config.architecture, self._image, torch.device("cpu")
+                )
+            params += record.complexity.params
+            latency_s += self._latencies[member.number] * VIEWS[member.view].passes
+        return Cost(params=params, latency_s=latency_s)
+
+
+def _equal(numbers: Sequence[int], like: Ensemble) -> Ensemble:
+    """These trials as they were judged while they trained, each with the same weight."""
+    members = tuple(EnsembleMember(number=number, weight=1 / len(numbers)) for number in numbers)
+    return replace(like, members=members, temperature=1.0, biases=(), strategy=TOP_K, reason="")

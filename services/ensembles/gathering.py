@@ -16,6 +16,7 @@ from torch import Tensor
 from search_space.latency import measure_latency
 from services.ensembles.ensemble import BEST
 from services.ensembles.library import EnsembleLimits, Library, Member, shortlist
+from services.ensembles.networks import networks_of
 from services.events import Listener, Notice, PhaseStarted
 from services.study import Ledger
 from services.trial_record import TrialRecord
@@ -29,7 +30,6 @@ from trials.splits import DataSplits
 from trials.views import PLAIN, VIEWS, Viewed, best_view
 
 VIEWED = 5  # trials whose other networks and views are candidates too
-RAW, SOUP = "raw", "soup"
 
 
 class Gathering:
@@ -108,7 +108,7 @@ class Gathering:
         return found
 
     def _asked(self, record: TrialRecord, kept: BestEpoch) -> dict[str, Tensor]:
-        networks = networks_of(kept, self._ledger.directory(record.number).load_past())
+        networks = networks_of(self._ledger.directory(record.number))
         labels = self._splits.validation.labels
         found = {
             f"{name} {PLAIN}": self._answers(record, weights, PLAIN)
@@ -141,25 +141,6 @@ class Gathering:
     def _precision(self, record: TrialRecord) -> Precision:
         file = self._ledger.directory(record.number).path / "precision.json"
         return read_precision(file, self._device) or choose_precision("float32", self._device)
-
-
-def networks_of(kept: BestEpoch, past: list[BestEpoch]) -> dict[str, Mapping[str, Tensor]]:
-    """The state dicts that a trial left, by name: its best epoch, without the average, and averaged with ``past`` ones.
-
-    The mean of epochs of one training is a network of its own (Wortsman et al., 2022, "Model soups", section 2;
-    Izmailov et al., 2018, for epochs).
-    """
-    found: dict[str, Mapping[str, Tensor]] = {BEST: kept.weights}
-    if kept.raw is not None:
-        found[RAW] = kept.raw
-    if past:
-        found[SOUP] = {
-            name: torch.stack([value, *(each.weights[name] for each in past)]).mean(dim=0)
-            if value.is_floating_point()
-            else value
-            for name, value in kept.weights.items()
-        }
-    return found
 
 
 def _unloaded(record: TrialRecord) -> Member:

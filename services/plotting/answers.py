@@ -5,7 +5,7 @@ Without pyplot, whose state is not made for threads, as one of them is drawn bes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -45,25 +45,32 @@ def confusion(probabilities: Probabilities, labels: Labels, class_names: Sequenc
     return figure
 
 
-def reliability(probabilities: Probabilities, labels: Labels, title: str) -> Figure:
-    """How often an answer is right that is so sure, and how many are: (N, K), (N,).
+def reliability(answers: Mapping[str, Probabilities], labels: Labels, title: str) -> Figure:
+    """How often an answer is right that is so sure, and how many are: (N, K) by the name of who answers, (N,).
 
     On the diagonal answers are as sure as they are right.
     """
-    sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    place = np.minimum((sure * _BINS).astype(np.intp), _BINS - 1)
-    count = np.bincount(place, minlength=_BINS)
-    filled = count > 0
-    share = np.bincount(place, weights=right, minlength=_BINS)[filled] / count[filled]
-    mean = np.bincount(place, weights=sure, minlength=_BINS)[filled] / count[filled]
     figure = Figure(figsize=(5.6, 6))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     figure.subplots_adjust(left=0.14, right=0.96, bottom=0.1, top=0.92, hspace=0.08)
     above.plot([0, 1], [0, 1], color="tab:gray", linestyle="--", linewidth=1)
-    above.plot(mean, share, marker="o", color="tab:blue")
+    places = np.arange(_BINS) + 0.5
+    width = 0.9 / len(answers)
+    colours = ["tab:gray", "tab:blue"][-len(answers) :]
+    for index, (name, probabilities) in enumerate(answers.items()):
+        sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+        place = np.minimum((sure * _BINS).astype(np.intp), _BINS - 1)
+        count = np.bincount(place, minlength=_BINS)
+        filled = count > 0
+        share = np.bincount(place, weights=right, minlength=_BINS)[filled] / count[filled]
+        mean = np.bincount(place, weights=sure, minlength=_BINS)[filled] / count[filled]
+        error = calibration_error(probabilities, labels, _BINS)
+        colour = colours[index % len(colours)]
+        above.plot(mean, share, marker="o", color=colour, label=f"{name}: calibration error {error:.2%}")
+        offset = (index - (len(answers) - 1) / 2) * width
+        below.bar((places + offset) / _BINS, count, width=width / _BINS, color=colour)
     above.set(ylabel="share that is right", ylim=(0, 1.02))
-    above.text(0.04, 0.9, f"calibration error {calibration_error(probabilities, labels, _BINS):.2%}")
-    below.bar((np.arange(_BINS) + 0.5) / _BINS, count, width=0.9 / _BINS, color="tab:blue")
+    above.legend(loc="upper left", frameon=False, fontsize=9)
     below.set(xlabel="probability of the answer", ylabel="images", xlim=(0, 1))
     for axes in (above, below):
         axes.grid(alpha=0.3)

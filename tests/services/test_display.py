@@ -11,8 +11,9 @@ from rich.console import Console
 from services.display import Display, LiveDisplay, PlainDisplay, display, print_outcome
 from services.ensembles.ensemble import Ensemble, EnsembleMember, Score
 from services.events import Loading, Notice, PhaseStarted, SearchStarted
-from services.finish import Outcome, ScoreRow
+from services.finish import Outcome
 from services.home import Home
+from services.judging import ScoreRow
 from tests.services.records import life, record, search_started
 from tests.services.test_board import Clock
 from trials.config import TrialState

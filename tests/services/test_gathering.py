@@ -11,13 +11,14 @@ import torch
 
 from services import runner
 from services.ensembles.ensemble import BEST, Ensemble, EnsembleMember, Score
-from services.ensembles.gathering import RAW, SOUP, VIEWED, Gathering, networks_of
+from services.ensembles.gathering import VIEWED, Gathering
 from services.ensembles.library import EnsembleLimits, Library, Member
+from services.ensembles.networks import RAW, SOUP, networks_of
 from services.finish import Finish
 from services.home import Home
 from services.study import Ledger
 from tests.services.studies import TINY_SPACE, quiet, tiny_config
-from trials.checkpoint import BestEpoch
+from trials.checkpoint import TrialDirectory
 from trials.metrics import accuracy
 from trials.splits import DataSplits
 
@@ -99,15 +100,16 @@ def test_a_damaged_answer_is_asked_again(home: Home, splits: DataSplits) -> None
     assert list(before) == list(after)
 
 
-def test_a_soup_is_the_mean_of_epochs() -> None:
-    def epoch(number: int, value: float) -> BestEpoch:
-        weights = {"weight": torch.full((3,), value), "steps": torch.tensor(number)}
-        return BestEpoch(epoch=number, weights=weights, probabilities=torch.ones(2, 2))
-
-    found = networks_of(epoch(7, 1.0), [epoch(6, 2.0), epoch(4, 6.0)])
-    assert set(found) == {BEST, SOUP}
+def test_a_soup_is_the_mean_of_epochs(tmp_path: Path) -> None:
+    directory = TrialDirectory(tmp_path)
+    assert networks_of(directory) == {}
+    for epoch, value in ((2, 9.0), (4, 6.0), (6, 2.0), (7, 1.0)):
+        weights = {"weight": torch.full((3,), value), "steps": torch.tensor(epoch)}
+        directory.save_best(epoch, weights, torch.ones(2, 2))
+        directory.save_epoch(epoch, {"epoch": epoch})
+        assert set(networks_of(directory)) == ({BEST} if epoch == 2 else {BEST, SOUP})
+    found = networks_of(directory)
     assert found[SOUP]["weight"].tolist() == [3.0] * 3 and found[SOUP]["steps"] == 7
-    assert set(networks_of(epoch(1, 1.0), [])) == {BEST}
 
 
 def test_the_best_single_trial_is_one_as_it_was_judged(home: Home, splits: DataSplits) -> None:

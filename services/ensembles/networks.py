@@ -1,0 +1,58 @@
+"""Networks: the state dicts that a trial left, each by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from search_space.errors import CorruptCheckpointError
+from services.ensembles.ensemble import BEST
+from trials.checkpoint import TrialDirectory
+
+RAW, SOUP, REFIT = "raw", "soup", "refit"
+
+
+def networks_of(directory: TrialDirectory) -> dict[str, Mapping[str, Tensor]]:
+    """What a trial left in ``directory``: its best epoch, the same without the average, and a mean of epochs.
+
+    The mean of epochs of one training is a network of its own (Wortsman et al., 2022, "Model soups", section 2;
+    Izmailov et al., 2018, for epochs). Nothing where the best epoch is missing or damaged.
+    """
+    kept = directory.load_best()
+    if kept is None:
+        return {}
+    found: dict[str, Mapping[str, Tensor]] = {BEST: kept.weights}
+    if kept.raw is not None:
+        found[RAW] = kept.raw
+    if past := directory.load_past():
+        found[SOUP] = {
+            name: torch.stack([value, *(each.weights[name] for each in past)]).mean(dim=0)
+            if value.is_floating_point()
+            else value
+            for name, value in kept.weights.items()
+        }
+    return found
+
+
+def network(directory: TrialDirectory, name: str) -> Mapping[str, Tensor]:
+    """The one called ``name`` of the trial in ``directory``. Raises ``CorruptCheckpointError`` when it is lost."""
+    refitted = name.startswith(REFIT)
+    found = networks_of(TrialDirectory(directory.path / name) if refitted else directory)
+    try:
+        return found[BEST if refitted else name]
+    except KeyError:
+        raise CorruptCheckpointError(
+            f"the network {name!r} of trial {directory.path.name} is missing or damaged"
+        ) from None
+
+
+def refit_directory(directory: TrialDirectory, seed: int) -> TrialDirectory:
+    """Where the trial of ``directory`` is trained once more, on more images."""
+    return TrialDirectory(directory.path / refit_name(seed))
+
+
+def refit_name(seed: int) -> str:
+    """What the network is called that was trained once more with the ``seed``-th seed, from 1."""
+    return f"{REFIT}-{seed}"

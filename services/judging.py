@@ -1,0 +1,137 @@
+"""Judging: what ensembles are worth on images that took no part in any choice, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from services.ensembles.ensemble import Ensemble, EnsembleMember, combine
+from services.ensembles.temperature import tempered
+from services.ensembles.trained import TrainedEnsemble
+from services.evaluation import Evaluation
+from trials.metrics import PairedDifference, Probabilities, paired_difference, wilson_interval
+from trials.splits import LabelledImages
+
+SINGLE, TOP_K, ENSEMBLE, REFITTED = "best single", "top-k mean", "ensemble", "refit"
+UNCALIBRATED = "ensemble before calibration"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreRow:
+    """``accuracy`` of ``name`` on a ``split`` of ``images`` images, with its 95 % Wilson interval.
+
+    ``nll`` is the mean log loss in nats. ``params`` is of all networks together, ``latency_s`` what they take for one
+    image on one core. What was not measured is None.
+    """
+
+    name: str
+    split: str
+    accuracy: float
+    low: float
+    high: float
+    images: int
+    nll: float | None = None
+    calibration_error: float | None = None
+    params: int | None = None
+    latency_s: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        split: str,
+        share: float,
+        images: int,
+        *,
+        nll: float | None = None,
+        calibration_error: float | None = None,
+    ) -> ScoreRow:
+        """The row for ``share`` of ``images`` answered rightly, and other scores."""
+        low, high = wilson_interval(round(share * images), images)
+        return cls(
+            name=name,
+            split=split,
+            accuracy=share,
+            low=low,
+            high=high,
+            images=images,
+            nll=nll,
+            calibration_error=calibration_error,
+        )
+
+    @classmethod
+    def measured(cls, name: str, split: str, found: Evaluation) -> ScoreRow:
+        """The row for what was ``found`` of answers to a ``split``."""
+        return cls.of(
+            name,
+            split,
+            found.accuracy,
+            found.images,
+            nll=found.nll,
+            calibration_error=found.calibration_error,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a network costs: its parameters, and seconds for one image."""
+
+    params: int
+    latency_s: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judgement:
+    """What several ensembles are worth, by name: their ``answers`` (N, K) to ``images``, and ``evaluations`` of these.
+
+    ``gains`` is by how much each is worth more than the best single network.
+    """
+
+    images: LabelledImages
+    answers: Mapping[str, Probabilities]
+    evaluations: Mapping[str, Evaluation]
+    gains: Mapping[str, PairedDifference]
+
+
+def judge(
+    ensembles: Mapping[str, Ensemble], images: LabelledImages, trained: Callable[[Ensemble], TrainedEnsemble]
+) -> Judgement:
+    """What ``ensembles``, of which one is the best single network, answer to ``images``.
+
+    Each network is asked once, whatever it is a member of; ``trained`` loads it.
+    """
+    said: dict[str, Probabilities] = {}
+    class_names: tuple[str, ...] = ()
+    for ensemble in ensembles.values():
+        for member in ensemble.members:
+            if member.name not in said:
+                alone = trained(alone_with(ensemble, member))
+                said[member.name] = alone.build_module().answer(images.images)
+                class_names = alone.class_names
+    answers = {name: _together(each, said) for name, each in ensembles.items()}
+    evaluations = {name: Evaluation.of(each, images.labels, class_names) for name, each in answers.items()}
+    single = answers[SINGLE]
+    gains = {
+        name: paired_difference(each, single, images.labels)
+        for name, each in answers.items()
+        if each is not single
+    }
+    return Judgement(images=images, answers=answers, evaluations=evaluations, gains=gains)
+
+
+def alone_with(ensemble: Ensemble, member: EnsembleMember) -> Ensemble:
+    """What ``member`` says by itself, uncalibrated."""
+    single = replace(member, weight=1.0, temperature=1.0)
+    return replace(ensemble, members=(single,), temperature=1.0, biases=())
+
+
+def uncalibrated(ensemble: Ensemble) -> Ensemble:
+    """The same members with the same weights, before any temperature."""
+    members = tuple(replace(member, temperature=1.0) for member in ensemble.members)
+    return replace(ensemble, members=members, temperature=1.0)
+
+
+def _together(ensemble: Ensemble, said: Mapping[str, Probabilities]) -> Probabilities:
+    answers = [tempered(said[member.name], member.temperature) for member in ensemble.members]
+    mean = combine(answers, [member.weight for member in ensemble.members], ensemble.biases)
+    return tempered(mean, ensemble.temperature)
