@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import median
+from typing import Self
+
+from services.trial_record import TrialRecord
 
 # Seconds, on two cores. The fixed part stops the workers, compares strategies, selects, draws the report, registers
 # and brings MLflow up to date; a member is traced into ONNX, checked and compared with the network that was trained.
@@ -14,6 +19,7 @@ PASSES = 2  # over the test images, of a member that looks at each more than onc
 VALIDATION_PASSES = 20  # over the validation images, of the best trials' other networks and views
 FORWARD = 4  # times as fast as training: without the way back, and all cores on one network
 RESERVED_SHARE = 0.25
+REFIT_SHARE = 0.4  # of a study's time, where its ensemble is to be refitted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +51,12 @@ class FinishCost:
     images: int
     validation: int
     images_per_s: float
+
+    @classmethod
+    def seen(cls, trials: Iterable[TrialRecord], *, images: int, validation: int) -> Self:
+        """By the rate at which these ``trials`` trained."""
+        rates = [each.images_per_s for trial in trials for each in trial.measurements]
+        return cls(images=images, validation=validation, images_per_s=median(rates) if rates else 1.0)
 
     @property
     def member_s(self) -> float:

@@ -275,7 +275,7 @@ class StudyConfig:
     ensemble_strategy: str = _setting(
         "ensemble.strategy",
         OneOf(_strategies),
-        "how members are selected: auto, greedy, bagged, weighted, diverse, top-k",
+        "how members are selected: auto, greedy, bagged, weighted, diverse, stacking, top-k",
         default=AUTO,
         flag="ensemble-strategy",
     )
@@ -296,6 +296,15 @@ class StudyConfig:
         Duration(1e-5, 60),
         "of all members for one image: 5ms",
         flag="ensemble-max-latency",
+    )
+    refit: bool = _setting(
+        "ensemble.refit",
+        Flag(),
+        "train the members once more on training and validation images, in time that is kept back for it",
+        default=False,
+    )
+    refit_seeds: int = _setting(
+        "ensemble.refit_seeds", Whole(1, 10), "networks that each member is refitted as", default=1
     )
     formats: tuple[str, ...] = _setting(
         "ensemble.formats",

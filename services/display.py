@@ -36,6 +36,8 @@ STYLES = {
 PHASES = {
     "data": "reading the data",
     "ensemble": "selecting the ensemble",
+    "refit": "refitting the ensemble",
+    "distil": "distilling the ensemble",
     "test": "opening the test split",
     "export": "exporting and verifying",
 }
@@ -158,7 +160,6 @@ def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
             interval,
             log_loss,
             error,
-            f"{row.images:,}",
             params,
             latency,
         )
@@ -166,8 +167,10 @@ def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
     console.print(table)
     report = home.report(outcome.study)
     members = ", ".join(f"trial {member.name} ({member.weight:.0%})" for member in outcome.ensemble.members)
+    images = {row.split: f"{row.images:,} {row.split}" for row in outcome.report}
     lines = [
         "",
+        f"images: {', '.join(images.values())}",
         *([f"gain: {_gain(outcome.gain)}"] if outcome.gain else []),
         *([f"refitted: {_gain(outcome.refit_gain)}"] if outcome.refit_gain else []),
         *_calibration(outcome),

@@ -38,7 +38,7 @@ from services.study import Ledger
 from services.tracking.source import DESCRIPTION_NOTE, METRICS_NOTE
 from services.trial_record import TrialRecord
 from trials.metrics import PairedDifference
-from trials.splits import DataSplits
+from trials.splits import DataSplits, LabelledImages
 from trials.views import VIEWS
 
 OUTCOME_NOTE = "outcome"
@@ -94,6 +94,15 @@ def stored_outcome(ledger: Ledger) -> Outcome | None:
     """What the study came to, or None while it has not ended."""
     values = ledger.note(OUTCOME_NOTE)
     return Outcome.from_dict(values) if values else None
+
+
+def open_test(ledger: Ledger, splits: DataSplits, listener: Listener) -> LabelledImages:
+    """The test images, which the ledger keeps in mind were looked at; the second time and later that is told."""
+    openings = ledger.note(OPENINGS_NOTE) or []
+    count = f"opened {len(openings)} time(s) before" if openings else "opened once"
+    listener(PhaseStarted(phase="test", detail=f"{splits.num_test} images, {count}"))
+    ledger.set_note(OPENINGS_NOTE, [*openings, time.time()])
+    return splits.open_test()
 
 
 def tell_tracking(ledger: Ledger, outcome: Outcome) -> None:
@@ -175,12 +184,9 @@ class Finish:
         return self._gathering.library(limits, timed=timed)
 
     def judge(self, selected: Ensemble, best: TrialRecord, final: Ensemble) -> Judgement:
-        """What these and other ensembles are worth. Opens the test split, which the ledger keeps in mind."""
-        self._listener(PhaseStarted(phase="test", detail=f"{self._splits.num_test} images, opened once"))
-        openings = self._ledger.note(OPENINGS_NOTE) or []
-        self._ledger.set_note(OPENINGS_NOTE, [*openings, time.time()])
+        """What these and other ensembles are worth. Opens the test split."""
         judged = self._judged_ensembles(selected, best, final)
-        return judge(judged, self._splits.open_test(), lambda each: self._trained(each, {}))
+        return judge(judged, open_test(self._ledger, self._splits, self._listener), self.trained)
 
     def rows(
         self, judgement: Judgement, selected: Ensemble, best: TrialRecord, final: Ensemble
@@ -220,6 +226,24 @@ class Finish:
             **({TOP_K: _equal(top, selected)} if len(top) > 1 else {}),
         }
 
+    def trained(self, ensemble: Ensemble, metrics: Mapping[str, float] | None = None) -> TrainedEnsemble:
+        """``ensemble`` with its networks, of which a card will tell ``metrics``.
+
+        Raises ``CorruptCheckpointError`` when one is lost.
+        """
+        return TrainedEnsemble(
+            study=self._ledger.name,
+            data=self._splits.name,
+            fingerprint=self._splits.fingerprint,
+            class_names=self._splits.class_names,
+            image=self._splits.image,
+            normalization=self._splits.normalization,
+            members=tuple(self._member(member) for member in ensemble.members),
+            metrics=metrics or {},
+            temperature=ensemble.temperature,
+            biases=ensemble.biases,
+        )
+
     def export(self, directory: Path | None, formats: Sequence[str] = ()) -> Path:
         """Write the ensemble that was selected when the study ended once more.
 
@@ -241,7 +265,7 @@ class Finish:
         metrics = {"validation.ensemble.accuracy": ensemble.score.accuracy}
         self._listener(PhaseStarted(phase="export", detail=str(directory)))
         images = self._splits.validation.images
-        export(self._trained(ensemble, metrics), directory, images, formats=formats or self._formats)
+        export(self.trained(ensemble, metrics), directory, images, formats=formats or self._formats)
 
     def _write_report(self, judgement: Judgement) -> None:
         from services.report import write_evaluation  # matplotlib, which judging does without
@@ -260,22 +284,8 @@ class Finish:
         metrics = {
             f"{row.split}.{row.name.replace(' ', '_')}.accuracy": row.accuracy for row in outcome.report
         }
-        trained = self._trained(outcome.ensemble, metrics)
+        trained = self.trained(outcome.ensemble, metrics)
         export(trained, directory, self._splits.validation.images, formats=formats)
-
-    def _trained(self, ensemble: Ensemble, metrics: Mapping[str, float]) -> TrainedEnsemble:
-        return TrainedEnsemble(
-            study=self._ledger.name,
-            data=self._splits.name,
-            fingerprint=self._splits.fingerprint,
-            class_names=self._splits.class_names,
-            image=self._splits.image,
-            normalization=self._splits.normalization,
-            members=tuple(self._member(member) for member in ensemble.members),
-            metrics=metrics,
-            temperature=ensemble.temperature,
-            biases=ensemble.biases,
-        )
 
     def _member(self, member: EnsembleMember) -> TrainedMember:
         config = self._ledger.trial(member.number).config

@@ -86,6 +86,10 @@ class Home:
     def study(self, name: str) -> Path:
         return self.root / "studies" / name
 
+    def distilled(self, study: str) -> Path:
+        """Where students of the ensemble are trained, and the best of them is exported."""
+        return self.study(study) / "distilled"
+
     def report(self, study: str) -> Path:
         """Where the evaluation on the test images lies."""
         return self.study(study) / "report"

@@ -179,7 +179,7 @@ def _problems(config: StudyConfig, gpus: int) -> Iterator[Problem]:
 
 def _step_bytes(space: SearchSpace, limits: Limits) -> Iterator[int]:
     """The predicted memory of a training step of candidates that can be built and keep the limits."""
-    for architecture, recipe in [*space.portfolio(), *_samples(space)]:
+    for architecture, recipe in [*space.portfolio(), *samples(space, SAMPLES)]:
         dtype = DTYPES.get(recipe.precision, torch.float32)  # of those that "auto" may choose, the largest
         with suppress(UnbuildableError, LimitExceededError):
             cost = measure(architecture, recipe, space.image, dtype=dtype)
@@ -187,11 +187,11 @@ def _step_bytes(space: SearchSpace, limits: Limits) -> Iterator[int]:
             yield cost.peak_train_bytes
 
 
-def _samples(space: SearchSpace) -> Iterator[Candidate]:
-    """Always the same ones."""
+def samples(space: SearchSpace, count: int) -> Iterator[Candidate]:
+    """So many random candidates, always the same ones."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=RandomSampler(seed=0))
-    for _ in range(SAMPLES):
+    for _ in range(count):
         yield space.suggest(study.ask())
 
 

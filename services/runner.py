@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from search_space.architecture import families
 from search_space.errors import ConfigError, ConvscoutError, Problem, StudyInterrupted
 from search_space.space import SearchSpace
-from services.budget import FIXED_S, Budget
+from services.budget import FIXED_S, Budget, FinishCost
 from services.config import StudyConfig
 from services.data_placement import shared_out, told, told_of_gpu
 from services.defaults import settled, with_sampler
@@ -26,17 +26,17 @@ from services.ensembles.ensemble import Ensemble
 from services.ensembles.front import COSTS, EnsembleCost, FrontPoint, front
 from services.ensembles.selection import select
 from services.events import Listener, Loading, Notice, PhaseStarted, SearchStarted
-from services.executors.base import Executor
+from services.executors.choice import executor_of
 from services.executors.cluster import surveyed
-from services.executors.in_process import InProcessExecutor
 from services.extension import extended
-from services.finish import Finish, Outcome, stored_outcome, tell_tracking
+from services.finish import Finish, Outcome, Refit, stored_outcome, tell_tracking
 from services.home import Home
 from services.interrupts import Interrupts
 from services.last_words import last_words
 from services.lease import holder, lease, refuse_elsewhere
-from services.placement import Machine, Placement, num_cores, place
+from services.placement import Machine, place
 from services.provenance import CODE_NOTE, code_version, difference
+from services.refitting import refit_data, refit_trainings, refitted
 from services.retrying import cause
 from services.search import Search, Setting
 from services.study import Ledger
@@ -45,6 +45,7 @@ from services.tracking.champion import register_champion
 from services.tracking.mirror import Mirror
 from services.tracking.source import ValidationLabels
 from services.tracking.store import TrackingStore
+from services.trainings import Trainings
 from trials.batches import TrainingData
 from trials.run import NO_ROOM
 from trials.sources import load
@@ -331,7 +332,8 @@ def _run(
                     next_command=f"convscout resume {ledger.name}",
                 )
             projection.touch_plots()  # drawn while the ensemble is made
-            outcome = Finish(ledger, splits, listener).run(max_members)
+            refit = _refit(ledger, splits, budget, listener, interrupts, cluster)
+            outcome = Finish(ledger, splits, listener).run(max_members, refit)
             tell_tracking(ledger, outcome)
         finally:
             patience_s = INTERRUPTED_PATIENCE_S if interrupts.requested else MIRROR_PATIENCE_S
@@ -366,7 +368,7 @@ def _train(
     data = shared_out(data, placement, cluster)
     if where := told_of_gpu(data):
         listener(Notice(text=where))
-    executor = _executor(config, data, placement, ledger.home)
+    executor = executor_of(config, data, placement, ledger.home)
     setting = Setting(
         space=study_space(config, data),
         budget=budget,
@@ -401,6 +403,51 @@ def _train(
     return search.affordable_members, search.paused
 
 
+def _refit(
+    ledger: Ledger,
+    splits: DataSplits,
+    budget: Budget,
+    listener: Listener,
+    interrupts: Interrupts,
+    cluster: Machine | None,
+) -> Refit | None:
+    """What trains the members of the ensemble once more, if the study asks for that."""
+    config = ledger.config
+    if not config.refit:
+        return None
+
+    def refit(ensemble: Ensemble) -> Ensemble:
+        data = TrainingData.of(splits)
+        placement = place(config, data, cluster)
+        listener(PhaseStarted(phase="refit", detail=f"{len(ensemble.members)} members"))
+        plan = refit_trainings(ledger, ensemble, data, config.refit_seeds)
+        finish = FinishCost.seen(ledger.trials(), images=splits.num_test, validation=0)
+        trainings = Trainings(
+            plan,
+            description="refitting, epochs",
+            left_s=lambda: budget.left_s - finish.reserve_s(len(plan), budget.time_s),
+            interrupted=lambda: interrupts.requested or ledger.lost,
+            listener=listener,
+            device=placement.device,
+            cache=ledger.home.cache / "calibration",
+            deterministic=config.deterministic,
+        )
+        if not trainings.finished:
+            executor_of(config, refit_data(data), placement, ledger.home).run(trainings)
+        if interrupts.requested:
+            raise StudyInterrupted(
+                f"study {ledger.name!r} was interrupted; every finished epoch is kept",
+                next_command=f"convscout resume {ledger.name}",
+            )
+        if missing := sum(not training.done for training in plan):
+            listener(
+                Notice(text=f"refitting: {missing} of {len(plan)} networks were not finished in the time")
+            )
+        return refitted(ledger, ensemble, config.refit_seeds)
+
+    return refit
+
+
 def _close(name: str, projection: Mirror, listener: Listener, patience_s: float) -> None:
     listener(PhaseStarted(phase="tracking", detail="bringing MLflow up to date"))
     pending = projection.close(patience_s)
@@ -428,22 +475,4 @@ def study_space(config: StudyConfig, data: TrainingData) -> SearchSpace:
         epochs=config.epochs,
         precision=config.precision,
         overrides=config.space,
-    )
-
-
-def _executor(config: StudyConfig, data: TrainingData, placement: Placement, home: Home) -> Executor:
-    workers, gpus = placement.workers, placement.gpus
-    if config.executor == "in-process":
-        threads = config.threads or max(1, num_cores() // workers)
-        return InProcessExecutor(data, threads=threads, workers=workers, gpus=gpus)
-    from services.executors.ray_tune import RayExecutor  # importing ray takes seconds
-
-    return RayExecutor(
-        data,
-        workers=workers,
-        threads=config.threads or 1,
-        gpus=gpus,
-        gpu_share=placement.gpu_share,
-        address=config.ray_address,
-        scratch=home.study(config.name) if config.ray_address else None,
     )

@@ -21,7 +21,7 @@ from search_space.errors import (
 )
 from search_space.space import SearchSpace
 from services.allowance import Allowance
-from services.budget import Budget, FinishCost
+from services.budget import REFIT_SHARE, Budget, FinishCost
 from services.candidates import Candidates
 from services.config import StudyConfig
 from services.events import (
@@ -301,7 +301,11 @@ class Search:
         candidates = len(self._running) + self._judged
         members = min(self._config.ensemble_size, max(1, candidates))
         budget = self._setting.budget
-        return budget.left_s - self._finish_cost.reserve_s(members, budget.time_s)
+        refit_s = 0.0
+        if self._config.refit and math.isfinite(budget.time_s):
+            members *= self._config.refit_seeds
+            refit_s = REFIT_SHARE * budget.time_s
+        return budget.left_s - self._finish_cost.reserve_s(members, budget.time_s) - refit_s
 
     def _take_up(self, number: int) -> Dispatch | None:
         record = self._ledger.adopt(number)

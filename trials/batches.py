@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from search_space.architecture import ImageSpec
@@ -31,7 +31,8 @@ class TrainingData:
     """What a worker needs of a study's data: everything but the test split.
 
     ``device_bytes`` is how many bytes of a GPU a worker may fill with each split (None: a share of what is
-    free when a trial begins).
+    free when a trial begins). With a ``teacher``, networks learn what it answers instead of the labels: from
+    normalised images (N, C, H, W) to probabilities (N, K).
     """
 
     train: LabelledImages
@@ -40,6 +41,7 @@ class TrainingData:
     normalization: Normalization
     fingerprint: str
     device_bytes: int | None = None
+    teacher: nn.Module | None = None
 
     @classmethod
     def of(cls, splits: DataSplits) -> Self:

@@ -109,7 +109,7 @@ class TrialDirectory:
 
     def check_attempt(self, attempt: int) -> None:
         """Raise ``StaleAttemptError`` when a newer attempt has claimed this directory or the trial is final."""
-        current = self._attempt()
+        current = self.attempt
         if current is None:
             raise StaleAttemptError(f"{self.path.name} is final; attempt {attempt} may write no more")
         if current != attempt:
@@ -236,7 +236,7 @@ class TrialDirectory:
     @property
     def claimed(self) -> bool:
         """Whether an attempt may write here."""
-        return self._attempt() is not None
+        return self.attempt is not None
 
     @property
     def discarded(self) -> bool:
@@ -258,7 +258,8 @@ class TrialDirectory:
         """How much the files of epochs take on disk."""
         return sum(path.stat().st_size for path in self._all())
 
-    def _attempt(self) -> int | None:
+    @property
+    def attempt(self) -> int | None:
         """Which attempt may write here, or None when the trial ended."""
         try:
             content = (self.path / "attempt").read_bytes()

@@ -20,3 +20,11 @@ def probabilities(model: nn.Module, batches: Batches, precision: Precision) -> T
             logits = model(precision.lay_out(images))
         parts.append(softmax(logits.float(), dim=1))
     return torch.cat(parts).cpu()  # (N, K)
+
+
+@torch.no_grad()
+def answers_of(teacher: nn.Module, images: Tensor, precision: Precision) -> Tensor:
+    """What ``teacher`` answers to one batch, float32: probabilities (N, K) of images (N, C, H, W)."""
+    with precision.autocast():
+        answers: Tensor = teacher.eval()(precision.lay_out(images))
+    return answers.float()

@@ -42,6 +42,7 @@ class Dispatch:
     are reported from the checkpoint instead of being trained again. If it was not checkpointed itself, it
     is trained again, and not reported. ``cache`` is where calibrations are kept for other trials, if
     anywhere. ``deterministic`` asks for the same bits whenever the trial is repeated on the same machine.
+    ``keep_last`` keeps the last epoch rather than the best one: where the validation images are trained on.
     """
 
     config: TrialConfig
@@ -50,6 +51,7 @@ class Dispatch:
     reported: int
     cache: str | None = None
     deterministic: bool = False
+    keep_last: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +83,7 @@ class TrialRun:
         self, dispatch: Dispatch, data: TrainingData, *, should_stop: Callable[[], bool] = never
     ) -> None:
         self._config = dispatch.config
+        self._keep_last = dispatch.keep_last
         self._directory = TrialDirectory(Path(dispatch.directory))
         self._news = self._kept(dispatch, data, should_stop)
 
@@ -172,6 +175,7 @@ class TrialRun:
             precision=precision,
             should_stop=should_stop,
             new_graph=graphs_for(device),
+            teacher=None if data.teacher is None else data.teacher.to(device),
         ):
             if isinstance(news, Measurement):
                 self._save(state, writer)
@@ -205,7 +209,7 @@ class TrialRun:
         if saved is None:
             return
         measurements = [Measurement.from_dict(values) for values in saved["measurements"]]
-        best = QUALITIES[self._config.objective].best(measurements)
+        best = None if self._keep_last else self._best(measurements)
         if best and (self._directory.best_epoch or 0) < best.epoch:
             return  # its weights are lost, and only training from the beginning brings them back
         state.model.load_state_dict(saved["model"])
@@ -220,13 +224,17 @@ class TrialRun:
         state.epoch = saved["epoch"]
         state.measurements = measurements
 
+    def _best(self, measurements: list[Measurement]) -> Measurement | None:
+        return QUALITIES[self._config.objective].best(measurements)
+
     def _save(self, state: TrainingState, writer: CheckpointWriter) -> None:
         writer.wait()  # it drops all best epochs but the newest, which must not be one that is not settled yet
         self._directory.check_attempt(self._config.attempt)
         assert state.probabilities is not None
-        best = QUALITIES[self._config.objective].best(state.measurements)
+        best = self._best(state.measurements)
         assert best is not None
-        if best.epoch == state.epoch:
+        kept = self._config.recipe.epochs if self._keep_last else best.epoch
+        if kept == state.epoch:
             raw = None if state.average is None else state.model.state_dict()
             self._directory.save_best(state.epoch, state.judged.state_dict(), state.probabilities, raw)
         if state.epoch == self._config.recipe.epochs:

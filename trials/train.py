@@ -11,7 +11,7 @@ from functools import partial
 from typing import Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
@@ -25,7 +25,7 @@ from trials import metrics
 from trials.averaging import Averaging
 from trials.batches import Batches
 from trials.config import Estimate, Measurement
-from trials.evaluate import probabilities
+from trials.evaluate import answers_of, probabilities
 from trials.first_steps import FirstSteps
 from trials.graphed_step import Graph, GraphedStep
 from trials.loss_scale import LossScale
@@ -74,13 +74,15 @@ def train(
     precision: Precision,
     should_stop: Callable[[], bool],
     new_graph: Callable[[], Graph] | None = None,
+    teacher: nn.Module | None = None,
 ) -> Iterator[Measurement | Estimate]:
     """Train from where ``state`` is to the recipe's last epoch, yielding a measurement after each.
 
     In the first of them, if it is not over before, it yields an estimate of how long they will take. Every
     epoch draws its randomness from ``seed`` and its own number, so a resumed run goes on exactly as it would
-    have gone. With ``new_graph`` steps are recorded and replayed (see ``GraphedStep``). Nothing within an
-    epoch waits for a GPU. Raises ``DivergedError`` when the loss is not finite, ``StudyInterrupted`` as soon
+    have gone. With ``new_graph`` steps are recorded and replayed (see ``GraphedStep``). A ``teacher`` says of each
+    augmented batch what is to be learnt of it (N, K), instead of its labels. Nothing within an epoch waits for a
+    GPU. Raises ``DivergedError`` when the loss is not finite, ``StudyInterrupted`` as soon
     as ``should_stop()`` holds.
     """
     steps = math.ceil(len(training) / recipe.batch_size)
@@ -103,6 +105,8 @@ def train(
             step = (epoch - 1) * steps + index + 1
             rate = recipe.rate_at(step / (steps * recipe.epochs))
             set_learning_rate(state.optimizer, rate)
+            if teacher:
+                targets = answers_of(teacher, images, precision)
             losses[index] = memory.run(partial(take_step, images, targets))
             watch.see(losses[index])
             if averaging:

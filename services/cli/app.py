@@ -10,6 +10,7 @@ import typer
 from services.cli import (
     checking,
     data,
+    distil,
     ensemble,
     evaluate,
     export,
@@ -54,6 +55,7 @@ for group in (
     plots,
     checking,
     ensemble,
+    distil,
     export,
     evaluate,
     data,

@@ -121,7 +121,10 @@ class EnsembleModule(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         pixels = self.resized(images.permute(0, 3, 1, 2).float())  # (N, C, size, size)
-        normalised = pixels * self.scale + self.shift
+        return self.of_normalised(pixels * self.scale + self.shift)
+
+    def of_normalised(self, normalised: Tensor) -> Tensor:
+        """What they answer (N, K) to normalised images (N, C, size, size)."""
         logits = [
             member(normalised) / temperature
             for member, temperature in zip(self.members, self.temperatures, strict=True)

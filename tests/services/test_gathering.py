@@ -80,7 +80,7 @@ def test_what_a_candidate_is_said_to_answer_is_what_its_export_answers(
             number=each.number, weight=1.0, temperature=each.temperature, network=each.network, view=each.view
         )
         score = Score.of(each.probabilities, labels)
-        trained = finish._trained(Ensemble(members=(member,), score=score, single=score), {})
+        trained = finish.trained(Ensemble(members=(member,), score=score, single=score))
         np.testing.assert_allclose(trained.build_module().answer(images), each.probabilities, atol=1e-4)
 
 

@@ -1,0 +1,79 @@
+"""Students: the small network that is to learn from an ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from search_space.architecture import families
+from search_space.complexity import measure
+from search_space.errors import UnbuildableError, UserError
+from search_space.space import Candidate, SearchSpace
+from services.placement import samples
+from services.trial_record import TrialRecord
+
+AUTO = "auto"
+SAMPLED = 200  # random networks that are looked at where the study trained none that is small enough
+
+
+@dataclass(frozen=True, kw_only=True)
+class Student:
+    """A ``candidate`` of so many ``params``, and the number of the trial that it was, if it was one."""
+
+    candidate: Candidate
+    params: int
+    trial: int | None = None
+
+
+def choose_student(
+    judged: Sequence[TrialRecord], space: SearchSpace, family: str, most_params: int
+) -> Student:
+    """Of the ``judged`` trials, best first, the first of ``family`` that has at most so many parameters.
+
+    ``auto`` stands for any family. Where there is none, the largest of the proven and of random candidates of
+    ``space``. Raises ``UnknownNameError`` for a family that there is not, and ``UserError`` when all are larger.
+    """
+    if family != AUTO:
+        space = _of_family(space, families.get(family).name)
+    seen: list[Student] = []
+    for student in _trained(judged, space.families):
+        if student.params <= most_params:
+            return student
+        seen.append(student)
+    seen += _sampled(space)
+    small = [student for student in seen if student.params <= most_params]
+    if not small:
+        least = (
+            f"the smallest has {min(student.params for student in seen):,}" if seen else "none can be built"
+        )
+        raise UserError(
+            f"no network of {', '.join(space.families)} has at most {most_params:,} parameters: {least}; "
+            "raise --max-params, or choose another --student"
+        )
+    return max(small, key=lambda student: student.params)
+
+
+def _of_family(space: SearchSpace, family: str) -> SearchSpace:
+    """``space`` without its other families and what it says of them."""
+    others = tuple(f"{name}." for name in space.families if name != family)
+    overrides = {key: value for key, value in space.overrides.items() if not key.startswith(others)}
+    return replace(space, families=(family,), overrides=overrides)
+
+
+def _trained(judged: Sequence[TrialRecord], names: Sequence[str]) -> Iterator[Student]:
+    for record in judged:
+        assert record.config is not None and record.complexity is not None
+        if record.family in names:
+            yield Student(
+                candidate=(record.config.architecture, record.config.recipe),
+                params=record.complexity.params,
+                trial=record.number,
+            )
+
+
+def _sampled(space: SearchSpace) -> Iterator[Student]:
+    for candidate in [*space.portfolio(), *samples(space, SAMPLED)]:
+        with suppress(UnbuildableError):
+            params = measure(*candidate, space.image).params
+            yield Student(candidate=candidate, params=params)
