@@ -29,6 +29,7 @@ from services.events import Listener, Loading, Notice, PhaseStarted, SearchStart
 from services.executors.base import Executor
 from services.executors.cluster import surveyed
 from services.executors.in_process import InProcessExecutor
+from services.exporting import refuse_left_out
 from services.extension import extended
 from services.finish import Finish, Outcome, stored_outcome, tell_tracking
 from services.home import Home
@@ -136,10 +137,12 @@ def export(
     """Write the study's ensemble to ``directory`` (default: its own), verified; returns where it lies.
 
     ``formats`` are those to write; to its own directory the study's come with them. Raises ``ConfigError`` for one that
-    there is not.
+    there is not, and ``ConvscoutError``, once all others are in place, when one of them had to be left out.
     """
     config, finish = _finish(home, name, {"formats": list(formats)} if formats else {}, listener)
-    return finish.export(directory, config.formats if formats else ())
+    target = finish.export(directory, config.formats if formats else ())
+    refuse_left_out(target, config.formats if formats else ())
+    return target
 
 
 def ensemble(
