@@ -309,7 +309,7 @@ class StudyConfig:
     formats: tuple[str, ...] = _setting(
         "ensemble.formats",
         SomeOf(_formats),
-        "what to export beside bundle, onnx and standalone: pt2, docker",
+        "what to export beside bundle, onnx and standalone",
         default=(),
     )
     space: Mapping[str, Override] = field(

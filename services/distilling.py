@@ -266,9 +266,8 @@ class _Distillation:
         )
         self._listener(PhaseStarted(phase="export", detail=str(found.export)))
         metrics = {**trained[best].metrics, "test.accuracy": rows[best].accuracy}
-        images = self._splits.validation.images
-        told = replace(trained[best], metrics=metrics)
-        export(told, found.export, images, formats=[*default_formats(), *formats])
+        told, seen = replace(trained[best], metrics=metrics), self._splits.validation
+        export(told, found.export, seen.images, labels=seen.labels, formats=[*default_formats(), *formats])
         self._ledger.set_note(DISTILLED_NOTE, found.to_dict())
         return found
 

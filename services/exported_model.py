@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnxruntime
 
-from trials.metrics import Probabilities
-from trials.splits import Pixels
+from trials.mapped_images import Pixels
 
-MODEL_FILE = "model.onnx"
+if TYPE_CHECKING:
+    from services.reloading import Predictor
+    from trials.metrics import Probabilities  # which imports torch
+
+MODEL_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
 INPUT, OUTPUT = "images", "probabilities"
 _ERROR = 3  # onnxruntime's severity
 
@@ -33,3 +37,13 @@ class ExportedModel:
         answer: Probabilities
         (answer,) = self._session.run([OUTPUT], {INPUT: images})
         return answer
+
+
+def read_onnx(directory: Path) -> Predictor:
+    """The one in ``directory``."""
+    return ExportedModel(directory / MODEL_FILE).probabilities
+
+
+def read_int8(directory: Path) -> Predictor:
+    """The quantised one in ``directory``."""
+    return ExportedModel(directory / INT8_FILE).probabilities

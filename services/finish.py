@@ -20,7 +20,7 @@ from services.ensembles.library import EnsembleLimits, Library
 from services.ensembles.networks import network
 from services.ensembles.selection import select
 from services.ensembles.trained import TrainedEnsemble, TrainedMember
-from services.events import Listener, PhaseStarted
+from services.events import Listener, Notice, PhaseStarted
 from services.exporting import default_formats, export
 from services.judging import (
     ENSEMBLE,
@@ -264,8 +264,7 @@ class Finish:
         """Export another ``ensemble`` of the study; the test split stays closed, so it tells its validation score."""
         metrics = {"validation.ensemble.accuracy": ensemble.score.accuracy}
         self._listener(PhaseStarted(phase="export", detail=str(directory)))
-        images = self._splits.validation.images
-        export(self.trained(ensemble, metrics), directory, images, formats=formats or self._formats)
+        self._put(self.trained(ensemble, metrics), directory, formats or self._formats)
 
     def _write_report(self, judgement: Judgement) -> None:
         from services.report import write_evaluation  # matplotlib, which judging does without
@@ -284,8 +283,13 @@ class Finish:
         metrics = {
             f"{row.split}.{row.name.replace(' ', '_')}.accuracy": row.accuracy for row in outcome.report
         }
-        trained = self.trained(outcome.ensemble, metrics)
-        export(trained, directory, self._splits.validation.images, formats=formats)
+        self._put(self.trained(outcome.ensemble, metrics), directory, formats)
+
+    def _put(self, trained: TrainedEnsemble, directory: Path, formats: Sequence[str]) -> None:
+        images, labels = self._splits.validation.images, self._splits.validation.labels
+        exported = export(trained, directory, images, labels=labels, formats=formats)
+        for name, reason in exported.left_out.items():
+            self._listener(Notice(text=f"the export has no {name}: {reason}"))
 
     def _member(self, member: EnsembleMember) -> TrainedMember:
         config = self._ledger.trial(member.number).config

@@ -28,6 +28,7 @@ from services.ensembles.selection import select
 from services.events import Listener, Loading, Notice, PhaseStarted, SearchStarted
 from services.executors.choice import executor_of
 from services.executors.cluster import surveyed
+from services.exporting import refuse_left_out
 from services.extension import extended
 from services.finish import Finish, Outcome, Refit, stored_outcome, tell_tracking
 from services.home import Home
@@ -137,10 +138,12 @@ def export(
     """Write the study's ensemble to ``directory`` (default: its own), verified; returns where it lies.
 
     ``formats`` are those to write; to its own directory the study's come with them. Raises ``ConfigError`` for one that
-    there is not.
+    there is not, and ``ConvscoutError``, once all others are in place, when one of them had to be left out.
     """
     config, finish = _finish(home, name, {"formats": list(formats)} if formats else {}, listener)
-    return finish.export(directory, config.formats if formats else ())
+    target = finish.export(directory, config.formats if formats else ())
+    refuse_left_out(target, config.formats if formats else ())
+    return target
 
 
 def ensemble(

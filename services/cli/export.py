@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import pkgutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from search_space.errors import DataError
+from services import exporters
 from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
 from services.cli.output import print_json, print_line, print_table
 from services.home import Home
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from services.predict import Prediction
 
 PANEL = "Use the result"
+# a format is named as its file is; to import them all takes longer than to print the help
+FORMATS = tuple(module.name for module in pkgutil.iter_modules(exporters.__path__))
+DEFAULT_FORMATS = ("bundle", "onnx", "standalone")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -24,6 +29,12 @@ def add_to(app: typer.Typer) -> None:
     app.command("export", rich_help_panel=PANEL)(export)
     app.command("verify", rich_help_panel=PANEL)(verify)
     app.command("predict", rich_help_panel=PANEL)(predict)
+
+
+def complete_format(incomplete: str) -> list[str]:
+    """Formats that begin with what comes after the last comma, for the shell."""
+    head, comma, last = incomplete.rpartition(",")
+    return [f"{head}{comma}{name}" for name in FORMATS if name.startswith(last)]
 
 
 def export(
@@ -35,9 +46,14 @@ def export(
     formats: Annotated[
         str | None,
         typer.Option(
-            metavar="A,B", help="bundle, onnx, standalone, pt2, docker; the first three unless given."
+            metavar="A,B",
+            help=f"Of {', '.join(FORMATS)}; {', '.join(DEFAULT_FORMATS)} unless given.",
+            autocompletion=complete_format,
         ),
     ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="In 8-bit integers too; tells what that costs in accuracy.")
+    ] = False,
     home: HomeOption = None,
     storage: StorageOption = None,
     json: JsonOption = False,
@@ -48,13 +64,16 @@ def export(
     """
     from services import runner
     from services.display import display
+    from services.exporting import recorded
 
     at = Home.at(home, storage)
     with display(quiet=json) as listener:
-        directory = runner.export(at, name, to, listener, formats.split(",") if formats else ())
+        directory = runner.export(at, name, to, listener, _chosen(formats, int8))
+    told = recorded(directory)
     if json:
-        print_json({"study": name, "export": str(directory)})
+        print_json({"study": name, "export": str(directory), "formats": told})
     else:
+        _print_formats(told)
         print_line(f"export: {directory}")
         print_line(f"predict: convscout predict {directory} IMAGE.png")
 
@@ -73,30 +92,54 @@ def verify(
     Example: convscout verify model --data digits
     """
     from services.display import display
-    from services.parity import NUM_IMAGES
-    from services.predict import load_model
     from services.runner import load_images
-    from services.verifying import verify_export
+    from services.verifying import image_shape, verify_export
 
     images = None
     if data is not None:
-        size = load_model(directory).image_size
+        size, _, _ = image_shape(directory)
         with display(quiet=json) as listener:
-            splits = load_images(data, Home.at(home), listener, image_size=size)
-        images = splits.validation.images[:NUM_IMAGES]
+            images = load_images(data, Home.at(home), listener, image_size=size).validation.images
     found = verify_export(directory, images)
     if json:
         print_json(
             {"directory": str(directory), "formats": {name: each.to_dict() for name, each in found.items()}}
         )
         return
+    _print_formats({name: each.to_dict() for name, each in found.items()})
+    print_line(f"{directory} is as it was written")
+
+
+def _chosen(formats: str | None, int8: bool) -> tuple[str, ...]:
+    named = tuple(formats.split(",")) if formats else ()
+    if int8 and "int8" not in named:
+        return (*(named or DEFAULT_FORMATS), "int8")
+    return named
+
+
+def _print_formats(told: Mapping[str, Mapping[str, Any]]) -> None:
+    """A row for each format, of what ``parity.json`` says of it."""
     rows = [
-        [name, f"{each.num_images}", f"{each.max_difference:.1e}", f"{each.num_changed}"]
-        for name, each in found.items()
+        [name, f"{each['num_images']}", f"{each['max_difference']:.1e}", f"{each['num_changed']}"]
+        for name, each in told.items()
+        if "num_images" in each
     ]
     columns = ["format", "images", "largest difference", "other answers"]
     print_table(columns, rows, right=columns[1:])
-    print_line(f"{directory} is as it was written")
+    for name, each in told.items():
+        if "size_ratio" in each:
+            print_line(f"{name}: {_compared(each)}")
+
+
+def _compared(told: Mapping[str, Any]) -> str:
+    """What a quantised format gains and loses."""
+    gains = f"{told['size_ratio']:.0%} of the size and {told['latency_ratio']:.0%} of the time of onnx"
+    if "accuracy" not in told:
+        return gains
+    return (
+        f"{gains}, {told['accuracy']:.4f} instead of {told['float32_accuracy']:.4f} right of "
+        f"{told['num_judged']} validation images"
+    )
 
 
 def predict(

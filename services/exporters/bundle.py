@@ -15,7 +15,7 @@ from search_space.errors import ExportError
 from services.checksums import verify
 from services.ensembles.trained import TrainedEnsemble, TrainedMember
 from services.exporting import Exporter, exporters
-from services.parity import Predictor
+from services.reloading import Predictor
 from trials.splits import Normalization
 
 CONFIG_FILE, LABELS_FILE = "config.json", "labels.json"
@@ -26,6 +26,8 @@ SCHEMA = 3  # of config.json; raise it when an older reader would misread a newe
 class BundleExporter(Exporter):
     """``config.json``, ``labels.json`` and one ``member-NNNNN-NETWORK.safetensors`` a member."""
 
+    reader = f"{__name__}:read_bundle"
+
     def write(self, ensemble: TrainedEnsemble, directory: Path) -> None:
         _write_json(directory / CONFIG_FILE, _describe(ensemble))
         _write_json(directory / LABELS_FILE, ensemble.class_names)
@@ -33,8 +35,10 @@ class BundleExporter(Exporter):
             tensors = {name: value.cpu().contiguous() for name, value in member.weights.items()}
             (directory / _weights_file(member.number, member.network)).write_bytes(save_safetensors(tensors))
 
-    def predictor(self, directory: Path) -> Predictor:
-        return _read(directory).build_module().answer
+
+def read_bundle(directory: Path) -> Predictor:
+    """The one in ``directory``, whose hashes are not looked at."""
+    return _read(directory).build_module().answer
 
 
 def load_bundle(directory: Path) -> TrainedEnsemble:

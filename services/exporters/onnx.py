@@ -15,9 +15,8 @@ from torch.onnx.errors import OnnxExporterError
 
 from search_space.errors import ConvscoutError
 from services.ensembles.trained import TrainedEnsemble
-from services.exported_model import INPUT, MODEL_FILE, OUTPUT, ExportedModel
+from services.exported_model import INPUT, MODEL_FILE, OUTPUT
 from services.exporting import Exporter, exporters
-from services.parity import Predictor
 
 _NOISY = ("torch.onnx", "onnxscript", "onnx_ir")
 
@@ -30,15 +29,14 @@ class OnnxExporter(Exporter):
     trained at, so the file is usable by itself.
     """
 
+    reader = "services.exported_model:read_onnx"
+
     def write(self, ensemble: TrainedEnsemble, directory: Path) -> None:
         model = _convert(ensemble)
         _strip(model.graph)
         onnx.helper.set_model_props(model, _metadata(ensemble))
         onnx.checker.check_model(model, full_check=True)
         (directory / MODEL_FILE).write_bytes(model.SerializeToString())
-
-    def predictor(self, directory: Path) -> Predictor:
-        return ExportedModel(directory / MODEL_FILE).probabilities
 
 
 def _convert(ensemble: TrainedEnsemble) -> onnx.ModelProto:

@@ -11,7 +11,7 @@ import torch
 from search_space.errors import ExportError
 from services.ensembles.trained import TrainedEnsemble
 from services.exporting import Exporter, exporters
-from services.parity import Predictor
+from services.reloading import Predictor
 from trials.metrics import Probabilities
 from trials.splits import Pixels
 
@@ -26,6 +26,7 @@ class Pt2Exporter(Exporter):
     """
 
     default: ClassVar[bool] = False  # few want it, and tracing takes time
+    reader = f"{__name__}:read_program"
 
     def write(self, ensemble: TrainedEnsemble, directory: Path) -> None:
         try:
@@ -37,12 +38,14 @@ class Pt2Exporter(Exporter):
             raise ExportError(f"the ensemble cannot be traced: {cause}; export it without pt2") from error
         torch.export.save(program, directory / FILE)
 
-    def predictor(self, directory: Path) -> Predictor:
-        module = torch.export.load(directory / FILE).module()
 
-        @torch.inference_mode()
-        def answer(images: Pixels) -> Probabilities:
-            found: Probabilities = module(torch.from_numpy(np.ascontiguousarray(images))).numpy()
-            return found
+def read_program(directory: Path) -> Predictor:
+    """The one in ``directory``."""
+    module = torch.export.load(directory / FILE).module()
 
-        return answer
+    @torch.inference_mode()
+    def answer(images: Pixels) -> Probabilities:
+        found: Probabilities = module(torch.from_numpy(np.ascontiguousarray(images))).numpy()
+        return found
+
+    return answer

@@ -19,12 +19,13 @@ from torch import nn
 
 from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec
 from search_space.errors import ConfigError, ConvscoutError, ExportError, UnknownNameError
-from services import exporting
+from services import checksums, exporting
+from services.cli.export import DEFAULT_FORMATS, FORMATS
 from services.ensembles.trained import TrainedEnsemble, TrainedMember
 from services.exported_model import ExportedModel
-from services.exporters.bundle import load_bundle
+from services.exporters.bundle import BundleExporter, load_bundle
 from services.exporters.onnx import OnnxExporter
-from services.exporting import default_formats, export, exporters
+from services.exporting import default_formats, export, exporters, refuse_left_out
 from services.parity import TOLERANCE, Parity
 from tests.services.trained_ensembles import random_images, trained_ensemble
 from trials.metrics import Probabilities
@@ -161,7 +162,8 @@ def test_parity_is_on_record(exported: Path) -> None:
     parity = json.loads((exported / "parity.json").read_text())
     assert set(parity) == {"bundle", "onnx"}
     for values in parity.values():
-        assert values["num_images"] == 256
+        assert values["num_images"] == 256 + 2 * 24 and len(values["shapes"]) == 3
+        assert values["shapes"][0] == [16, 16, 3] and values["shapes"][1] == [10, 13, 3]
         assert {1, 2, 33} <= set(values["batch_sizes"])
         assert values["max_difference"] <= TOLERANCE and values["num_changed"] == 0
 
@@ -299,9 +301,14 @@ def test_files_of_the_person_are_never_replaced(tmp_path: Path) -> None:
         export(small, tmp_path / "notes.txt", random_images(4, small), formats=BUNDLE)
 
 
+def test_the_help_names_every_format() -> None:
+    assert set(FORMATS) == {name for name, _ in exporters.items()}
+    assert default_formats() == DEFAULT_FORMATS
+
+
 def test_formats_that_are_unknown_or_incomplete_are_refused(tmp_path: Path) -> None:
     small = _small()
-    with pytest.raises(UnknownNameError, match="choose from bundle, docker, onnx, pt2, standalone"):
+    with pytest.raises(UnknownNameError, match=r"choose from .*bundle, .*docker, .*onnx, .*pt2"):
         export(small, tmp_path / "export", random_images(4, small), formats=["onyx"])
     with pytest.raises(ConfigError, match="standalone needs onnx"):
         export(small, tmp_path / "export", random_images(4, small), formats=["standalone"])
@@ -312,8 +319,8 @@ def test_pt2_answers_alike_in_a_process_that_knows_torch_alone(
     tmp_path: Path, ensemble: TrainedEnsemble
 ) -> None:
     images = random_images(35, ensemble)
-    parities = export(ensemble, tmp_path / "export", images, formats=["pt2"])
-    assert parities["pt2"].passed and {path.name for path in (tmp_path / "export").iterdir()} == {
+    exported = export(ensemble, tmp_path / "export", images, formats=["pt2"])
+    assert exported.parities["pt2"].passed and {path.name for path in (tmp_path / "export").iterdir()} == {
         "model.pt2", "parity.json", "SHA256SUMS",
     }  # fmt: skip
     np.save(tmp_path / "images.npy", images)
@@ -340,6 +347,9 @@ def test_what_few_want_is_written_only_when_named(exported: Path) -> None:
 # the parity gate
 
 
+_write_onnx = OnnxExporter.write
+
+
 class Skewed(OnnxExporter):
     """An ONNX export gone wrong: the file on disk knows other weights than the trained networks."""
 
@@ -348,7 +358,7 @@ class Skewed(OnnxExporter):
         with torch.no_grad():
             spoiled = {key: 1.05 * value for key, value in member.weights.items()}
         wrong = type(member)(number=2, weight=1, architecture=member.architecture, weights=spoiled)
-        super().write(trained_with(ensemble, wrong), directory)
+        _write_onnx(self, trained_with(ensemble, wrong), directory)
 
 
 def trained_with(ensemble: TrainedEnsemble, member: object) -> TrainedEnsemble:
@@ -366,7 +376,7 @@ def skewed() -> Iterator[str]:
 def test_an_export_that_answers_differently_is_discarded(tmp_path: Path, skewed: str) -> None:
     small = _small()
     images = random_images(40, small)
-    with pytest.raises(ConvscoutError, match="skewed export was discarded because it does not answer"):
+    with pytest.raises(ConvscoutError, match="skewed export was discarded: it answers differently"):
         export(small, tmp_path / "export", images, formats=[skewed])
     assert not list(tmp_path.iterdir())
     export(small, tmp_path / "export", images, formats=BUNDLE)
@@ -376,24 +386,67 @@ def test_an_export_that_answers_differently_is_discarded(tmp_path: Path, skewed:
     assert list(tmp_path.iterdir()) == [tmp_path / "export"]
 
 
+def test_a_format_that_answers_differently_is_left_out_with_the_reason(tmp_path: Path, skewed: str) -> None:
+    small = _small()
+    exported = export(small, tmp_path / "export", random_images(40, small), formats=["bundle", skewed])
+    assert list(exported.parities) == ["bundle"] and list(exported.left_out) == [skewed]
+    files = {path.name for path in (tmp_path / "export").iterdir()}
+    assert "config.json" in files and "model.onnx" not in files
+    told = json.loads((tmp_path / "export" / "parity.json").read_text())
+    assert told[skewed] == {"left_out": exported.left_out[skewed]}
+    assert "answers differently: probabilities differ by up to" in told[skewed]["left_out"]
+    with pytest.raises(ConvscoutError, match="was exported without skewed: it answers differently"):
+        refuse_left_out(tmp_path / "export", [skewed])
+    refuse_left_out(tmp_path / "export", ["bundle"])
+
+
+def test_what_builds_on_a_format_that_is_left_out_goes_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OnnxExporter, "write", Skewed.write)
+    small = _small()
+    exported = export(small, tmp_path / "export", random_images(40, small))
+    assert exported.left_out["standalone"] == "it needs onnx, which was left out"
+    assert set(exported.left_out) == {"onnx", "standalone"}
+    files = {path.name for path in (tmp_path / "export").iterdir()}
+    assert not files & {"model.onnx", "predict.py", "README.md"}
+    checksums.verify(tmp_path / "export", required="config.json")
+
+
+def test_without_its_bundle_nothing_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = _small()
+    export(small, tmp_path / "export", random_images(40, small), formats=BUNDLE)
+    write = BundleExporter.write
+
+    def write_and_damage(self: BundleExporter, ensemble: TrainedEnsemble, directory: Path) -> None:
+        write(self, ensemble, directory)
+        (directory / "member-00002.safetensors").write_bytes(b"not weights")
+
+    monkeypatch.setattr(BundleExporter, "write", write_and_damage)
+    with pytest.raises(ConvscoutError, match="the bundle export was discarded: it cannot be read back: Safe"):
+        export(small, tmp_path / "export", random_images(40, small))
+    assert load_bundle(tmp_path / "export").study == small.study
+    assert list(tmp_path.iterdir()) == [tmp_path / "export"]
+
+
 @pytest.mark.parametrize("shift", [2e-4, np.nan])
 def test_parity_fails_on_a_difference(shift: float) -> None:
     expected = np.tile(np.array([[0.7, 0.3]], dtype=np.float32), (50, 1))
-    parity = Parity.measure(
-        lambda images: expected[: len(images)] + shift, np.zeros((50, 8, 8, 1), np.uint8), expected
-    )
+    batches = np.split(np.zeros((50, 8, 8, 1), np.uint8), [1, 3])
+    parity = Parity.of(batches, expected + shift, expected)
     assert not parity.passed
-    assert parity.batch_sizes == (1, 2, 33, 14)
+    assert parity.batch_sizes == (1, 2, 47) and parity.shapes == ((8, 8, 1),)
+    with pytest.raises(ConvscoutError, match=r"differ by up to .* \(allowed 0\.0001\)"):
+        parity.require()
 
 
 def test_parity_counts_changed_answers_except_near_ties() -> None:
     expected = np.array([[0.7, 0.3], [0.50005, 0.49995]], dtype=np.float32)
     answers = np.array([[0.3, 0.7], [0.49995, 0.50005]], dtype=np.float32)
-    parity = Parity.measure(
-        lambda images: answers[images[:, 0, 0, 0]], np.arange(2, dtype=np.uint8).reshape(2, 1, 1, 1), expected
-    )
+    parity = Parity.of([np.zeros((2, 1, 1, 1), np.uint8)], answers, expected)
     assert (parity.num_changed, parity.num_near_ties) == (1, 1)
     assert parity.max_difference == pytest.approx(0.4)
+    assert Parity.of([np.zeros((2, 1, 1, 1), np.uint8)], answers, expected, tolerance=0.5).passed
 
 
 class Unconvertible(Classifier):

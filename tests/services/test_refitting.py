@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -48,11 +47,12 @@ def outcome(home: Home) -> Outcome:
 
 def test_each_member_gives_way_to_the_networks_that_were_trained_for_it(outcome: Outcome) -> None:
     assert outcome.selected is not None
-    before = {member.number: member.weight for member in outcome.selected.members}
-    after = dict.fromkeys(before, 0.0)
+    before, after = dict[int, float](), dict[int, float]()
+    for member in outcome.selected.members:
+        before[member.number] = before.get(member.number, 0) + member.weight
     for member in outcome.ensemble.members:
         assert member.network in ("refit-1", "refit-2")
-        after[member.number] += member.weight
+        after[member.number] = after.get(member.number, 0) + member.weight
     assert after == pytest.approx(before)
     assert len(outcome.ensemble.members) == 2 * len(before)
 

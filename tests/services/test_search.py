@@ -90,8 +90,8 @@ def test_the_export_answers_as_torch_does_on_every_test_image(finished: Path) ->
     test = runner.load_data(ledger.config, ledger.home, quiet).open_test()
     with torch.inference_mode():
         expected = load_bundle(outcome.export).build_module()(torch.from_numpy(test.images)).numpy()
-    parity = Parity.measure(ExportedModel(outcome.export / MODEL_FILE).probabilities, test.images, expected)
-    assert parity.num_images == len(test) and parity.passed
+    answers = ExportedModel(outcome.export / MODEL_FILE).probabilities(test.images)
+    assert Parity.of([test.images], answers, expected).passed
     assert accuracy(expected, test.labels) == outcome.score("ensemble", "test")
 
 

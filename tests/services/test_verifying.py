@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from search_space.errors import ConvscoutError, ExportError
+from search_space.errors import ConvscoutError, ExportError, UserError
 from services.checksums import write_checksums
 from services.ensembles.trained import TrainedEnsemble
 from services.exporting import export
-from services.verifying import verify_export
+from services.verifying import image_shape, verify_export
 from tests.services.test_cli_study import Captured, run
 from tests.services.trained_ensembles import random_images, trained_ensemble
 
@@ -39,8 +39,30 @@ def copied(exported: Path, tmp_path: Path) -> Path:
 def test_each_format_is_asked_in_a_process_of_its_own(exported: Path, ensemble: TrainedEnsemble) -> None:
     found = verify_export(exported, random_images(300, ensemble))
     assert set(found) == {"bundle", "onnx", "pt2"}
-    assert all(parity.passed and parity.num_images == 256 for parity in found.values())
+    assert all(parity.passed and parity.num_images == 304 for parity in found.values())
     assert {1, 2, 33} <= set(found["onnx"].batch_sizes)
+
+
+def test_it_needs_no_format_but_those_that_are_there(ensemble: TrainedEnsemble, tmp_path: Path) -> None:
+    export(ensemble, tmp_path / "export", random_images(8, ensemble), formats=["bundle"])
+    assert image_shape(tmp_path / "export") == (8, 8, 1)
+    assert set(verify_export(tmp_path / "export")) == {"bundle"}
+
+
+def test_a_record_that_tells_nothing_is_refused(ensemble: TrainedEnsemble, tmp_path: Path) -> None:
+    for content, said in (
+        ("{}", "holds no format that computes"),
+        ("[1]", "must hold what each format came to"),
+        ('{"bundle": {"shapes": []}}', "does not tell the shape of the images"),
+        ('{"onyx": {"shapes": [[8, 8, 1]]}}', "unknown export format 'onyx'"),
+        ('{"docker": {"shapes": [[8, 8, 1]]}}', "'docker' computes nothing"),
+    ):
+        target = tmp_path / str(hash(content))
+        target.mkdir()
+        (target / "parity.json").write_text(content)
+        write_checksums(target)
+        with pytest.raises(UserError, match=said):
+            verify_export(target)
 
 
 @pytest.mark.slow
@@ -52,7 +74,7 @@ def test_a_format_that_was_exchanged_is_found(copied: Path, tmp_path: Path) -> N
     shutil.copy(tmp_path / "other" / "model.onnx", copied / "model.onnx")
     (copied / "SHA256SUMS").unlink()
     write_checksums(copied)
-    with pytest.raises(ConvscoutError, match=r"onnx in .* does not answer as bundle does: .* of 256 answers"):
+    with pytest.raises(ConvscoutError, match=r"onnx in .* does not answer as bundle does: .* of 304 answers"):
         verify_export(copied)
 
 
