@@ -16,6 +16,7 @@ from services.cli import (
     families,
     plots,
     predict,
+    serve_model,
     service,
     space,
     steering,
@@ -61,6 +62,7 @@ for group in (
     data,
     families,
     space,
+    serve_model,
     service,
 ):
     group.add_to(app)
