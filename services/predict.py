@@ -137,7 +137,8 @@ def _check_positive(numbers: Mapping[str, int]) -> None:
 def _predict_batch(model: ExportedModel, files: Sequence[Path], top: int, pool: Executor) -> list[Prediction]:
     with warnings.catch_warnings():  # here and not in the threads, which share one list of filters
         warnings.filterwarnings("ignore", module="PIL")  # a damaged file is named in our own words
-        read = list(pool.map(partial(_read, model=model), files))
+        reading = partial(read_picture, size=model.image_size, channels=model.in_channels)
+        read = list(pool.map(reading, files))
     readable = [pixels for pixels in read if not isinstance(pixels, str)]
     said = iter(model.probabilities(np.stack(readable)) if readable else ())  # each (K,)
     return [
@@ -148,8 +149,8 @@ def _predict_batch(model: ExportedModel, files: Sequence[Path], top: int, pool: 
     ]
 
 
-def _read(path: Path, model: ExportedModel) -> Pixels | str:
-    """The pixels (H, W, C) of the file, or the reason why it has none."""
+def read_picture(path: Path, size: int, channels: int) -> Pixels | str:
+    """The pixels (size, size, channels) of a file, or the reason why it has none."""
     if not path.exists():
         return "does not exist"
     if path.is_dir():
@@ -157,7 +158,7 @@ def _read(path: Path, model: ExportedModel) -> Pixels | str:
     if not path.is_file():
         return "is not a regular file"  # opening a pipe could wait for ever
     try:
-        return read_pixels(path, model.image_size, model.in_channels)
+        return read_pixels(path, size, channels)
     except DataError as error:
         return error.message
 
