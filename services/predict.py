@@ -1,4 +1,4 @@
-"""Classify image files with an exported ensemble."""
+"""Classify image files with an exported ensemble, a batch at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import glob
 import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +74,25 @@ def predict(
     Raises ``ExportError`` when the export is damaged, ``ConfigError`` for a number below 1.
     """
     _check_positive({"top": top, "batch_size": batch_size})
-    model = load_model(directory)
-    files = [file for path in paths for file in _files(path)]
-    return [
-        answer
-        for start in range(0, len(files), batch_size)
-        for answer in _predict_batch(model, files[start : start + batch_size], top)
-    ]
+    return list(predictions(load_model(directory), files_of(paths), top=top, batch_size=batch_size))
+
+
+def predictions(
+    model: ExportedModel, files: Sequence[Path], *, top: int = 5, batch_size: int = BATCH_SIZE
+) -> Iterator[Prediction]:
+    """What ``model`` says of each of ``files``, in their order; no more than a batch of them is in memory.
+
+    Raises ``ConfigError`` for a number below 1, when it is first asked.
+    """
+    _check_positive({"top": top, "batch_size": batch_size})
+    with ThreadPoolExecutor(thread_name_prefix="decode") as pool:  # decoding holds no lock
+        for start in range(0, len(files), batch_size):
+            yield from _predict_batch(model, files[start : start + batch_size], top, pool)
+
+
+def files_of(paths: Sequence[str]) -> list[Path]:
+    """The files that ``paths`` stand for: files, directories and globs; a path that stands for none is kept."""
+    return [file for path in paths for file in _files(path)]
 
 
 def probabilities(directory: Path, images: Pixels, *, batch_size: int = BATCH_SIZE) -> Probabilities:
@@ -124,20 +138,23 @@ def _check_positive(numbers: Mapping[str, int]) -> None:
         raise ConfigError(problems)
 
 
-def _predict_batch(model: ExportedModel, files: Sequence[Path], top: int) -> list[Prediction]:
-    read = [_read(path, model) for path in files]
+def _predict_batch(model: ExportedModel, files: Sequence[Path], top: int, pool: Executor) -> list[Prediction]:
+    with warnings.catch_warnings():  # here and not in the threads, which share one list of filters
+        warnings.filterwarnings("ignore", module="PIL")  # a damaged file is named in our own words
+        reading = partial(read_picture, size=model.image_size, channels=model.in_channels)
+        read = list(pool.map(reading, files))
     readable = [pixels for pixels in read if not isinstance(pixels, str)]
     said = iter(model.probabilities(np.stack(readable)) if readable else ())  # each (K,)
     return [
         Prediction(path=str(path), reason=pixels)
         if isinstance(pixels, str)
-        else Prediction(path=str(path), top=_best(model, next(said), top))
+        else Prediction(path=str(path), top=best(model, next(said), top))
         for path, pixels in zip(files, read, strict=True)
     ]
 
 
-def _read(path: Path, model: ExportedModel) -> Pixels | str:
-    """The pixels (H, W, C) of the file, or the reason why it has none."""
+def read_picture(path: Path, size: int, channels: int) -> Pixels | str:
+    """The pixels (size, size, channels) of a file, or the reason why it has none."""
     if not path.exists():
         return "does not exist"
     if path.is_dir():
@@ -145,18 +162,16 @@ def _read(path: Path, model: ExportedModel) -> Pixels | str:
     if not path.is_file():
         return "is not a regular file"  # opening a pipe could wait for ever
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="PIL")  # a damaged file is named in our own words
-            return read_pixels(path, model.image_size, model.in_channels)
+        return read_pixels(path, size, channels)
     except DataError as error:
         return error.message
 
 
-def _best(model: ExportedModel, answer: Probabilities, top: int) -> tuple[ClassProbability, ...]:
-    """The ``top`` classes of one ``answer`` (K,)."""
-    best = np.argsort(-answer, kind="stable")[:top]
+def best(model: ExportedModel, answer: Probabilities, top: int) -> tuple[ClassProbability, ...]:
+    """The ``top`` classes of one ``answer`` (K,), the most probable first."""
+    order = np.argsort(-answer, kind="stable")[:top]
     return tuple(
-        ClassProbability(class_name=model.class_names[i], probability=float(answer[i])) for i in best
+        ClassProbability(class_name=model.class_names[i], probability=float(answer[i])) for i in order
     )
 
 

@@ -1,22 +1,18 @@
-"""Using what a study came to: export, predict."""
+"""Using what a study came to: export, verify."""
 
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from search_space.errors import DataError
 from services import exporters
 from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
 from services.cli.output import print_json, print_line, print_table
 from services.home import Home
-
-if TYPE_CHECKING:
-    from services.predict import Prediction
 
 PANEL = "Use the result"
 # a format is named as its file is; to import them all takes longer than to print the help
@@ -28,7 +24,6 @@ def add_to(app: typer.Typer) -> None:
     """Make the commands of this file known."""
     app.command("export", rich_help_panel=PANEL)(export)
     app.command("verify", rich_help_panel=PANEL)(verify)
-    app.command("predict", rich_help_panel=PANEL)(predict)
 
 
 def complete_format(incomplete: str) -> list[str]:
@@ -140,34 +135,3 @@ def _compared(told: Mapping[str, Any]) -> str:
         f"{gains}, {told['accuracy']:.4f} instead of {told['float32_accuracy']:.4f} right of "
         f"{told['num_judged']} validation images"
     )
-
-
-def predict(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory that `export` wrote.")],
-    paths: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="Images, directories of images, or globs.")
-    ],
-    top: Annotated[int, typer.Option(min=1, metavar="K", help="Classes to show of each image.")] = 1,
-    json: JsonOption = False,
-) -> None:
-    """Tell the class of images, with probabilities.
-
-    Example: convscout predict runs/studies/quickstart/export photo.png --top 3
-    """
-    from services.predict import predict as predict_files
-
-    predictions = predict_files(directory, paths, top=top)
-    if json:
-        print_json([prediction.to_dict() for prediction in predictions])
-        return
-    print_table(["image", "class", "probability"], _rows(predictions), right=("probability",))
-    if unreadable := [each.path for each in predictions if not each.readable]:
-        raise DataError(f"{len(unreadable)} of {len(predictions)} files could not be read as images")
-
-
-def _rows(predictions: list[Prediction]) -> Iterator[list[str]]:
-    for each in predictions:
-        for place, guess in enumerate(each.top):
-            yield ["" if place else each.path, guess.class_name, f"{guess.probability:.4f}"]
-        if not each.readable:
-            yield [each.path, f"unreadable: {each.reason}", ""]

@@ -7,9 +7,10 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -35,6 +36,27 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right:
     for row in rows:
         table.add_row(*row)
     _console().print(table)
+
+
+class Lines:
+    """A table whose rows are printed as they come. ``columns`` holds headings, each with the texts that it must hold.
+
+    Longer texts run on. The column ``right`` is one of numbers.
+    """
+
+    def __init__(self, columns: Mapping[str, Iterable[str]], *, right: str, file: TextIO) -> None:
+        self._widths = [max([cell_len(heading), *map(cell_len, texts)]) for heading, texts in columns.items()]
+        self._right = list(columns).index(right)
+        self._file = file
+        self.print(*columns)
+
+    def print(self, *cells: str) -> None:
+        """One row."""
+        padded = []
+        for place, (cell, width) in enumerate(zip(cells, self._widths, strict=True)):
+            gap = " " * (width - cell_len(cell))
+            padded.append(gap + cell if place == self._right else cell + gap)
+        typer.echo("  ".join(padded).rstrip(), file=self._file)
 
 
 def print_text(text: str) -> None:

@@ -23,6 +23,7 @@ PART_OF_RESULT = {
     "kill_loop": "kills",
     "sampler_latency": "ours_ms",
     "ensemble_selection": "seconds",
+    "serving": "ratio",
 }
 ON_DIGITS = {
     "time_to_accuracy": ("--threads", "1"),

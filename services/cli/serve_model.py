@@ -1,0 +1,92 @@
+"""Using what a study came to: serve-model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search_space.errors import ConfigError, Problem
+from services.cli.output import print_line
+
+PANEL = "Use the result"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make the command of this file known."""
+    app.command("serve-model", rich_help_panel=PANEL)(serve_model)
+
+
+def serve_model(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Directory that `export` wrote.")],
+    host: Annotated[
+        str,
+        typer.Option(metavar="HOST", help="Address to listen at; any but this machine's own needs a token."),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="PORT", help="0 takes a free one.")] = 8080,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File of the token that clients send as Authorization: Bearer TOKEN; CONVSCOUT_TOKEN holds one too.",
+        ),
+    ] = None,
+    max_batch: Annotated[
+        int, typer.Option(min=1, max=1024, metavar="N", help="Pictures in one run of the network.")
+    ] = 32,
+    max_wait: Annotated[
+        float, typer.Option(min=0, max=1000, metavar="MS", help="Milliseconds a picture waits for others.")
+    ] = 2.0,
+    max_bytes: Annotated[
+        str, typer.Option(metavar="BYTES", help="Size of a picture's file that is still read.")
+    ] = "20MB",
+    max_pictures: Annotated[
+        int, typer.Option(min=1, max=1024, metavar="N", help="Pictures of one request.")
+    ] = 32,
+    queue: Annotated[
+        int,
+        typer.Option(
+            min=1, max=100_000, metavar="N", help="Pictures in the house; more are told to come back."
+        ),
+    ] = 256,
+    timeout: Annotated[
+        float,
+        typer.Option(min=0.1, max=3600, metavar="S", help="Seconds to send a request, and to answer it."),
+    ] = 30.0,
+) -> None:
+    """Answer pictures over HTTP, those that come together in one run of the network, until Ctrl-C.
+
+    curl --data-binary @photo.jpg http://127.0.0.1:8080/predict?top=3 asks about one; GET / tells the other routes.
+
+    Example: convscout serve-model runs/studies/quickstart/export --port 8080
+    """
+    from services.serving.limits import FORM_BYTES, Batching, Limits
+    from services.serving.server import read_token, serve
+
+    picture_bytes = _bytes(max_bytes)
+    limits = Limits(
+        picture_bytes=picture_bytes,
+        request_bytes=max(Limits.request_bytes, picture_bytes + FORM_BYTES),
+        pictures=max_pictures,
+        queue=queue,
+        timeout_s=timeout,
+    )
+    serve(
+        directory,
+        host=host,
+        port=port,
+        token=read_token(token_file),
+        limits=limits,
+        batching=Batching(most=max_batch, wait_s=max_wait / 1000),
+        told=lambda address: print_line(f"listening at {address}  (Ctrl-C ends it)"),
+    )
+
+
+def _bytes(text: str) -> int:
+    from services.rules import Bytes
+
+    try:
+        return int(Bytes(1, 10**9).parse(text))
+    except ValueError as error:
+        raise ConfigError([Problem(field="max-bytes", value=text, rule=str(error))]) from None

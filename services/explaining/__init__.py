@@ -1,0 +1,1 @@
+"""What the networks of an exported ensemble look at, as pictures."""
