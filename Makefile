@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 STUDY := quickstart
+# Two tests at a time, wherever there is a core idle; each process computes with one thread (tests/conftest.py).
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist worksteal
 
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 # The first that runs, because a version manager's shim may exist and still refuse.
@@ -30,10 +32,10 @@ ui: $(STAMP) ## browse the trials in the MLflow user interface
 
 test: $(STAMP) ## set up, then everything that checks the code except the slow tests
 	@$(MAKE) --no-print-directory check
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 slow: $(STAMP) ## the tests that train or kill for minutes
-	$(BIN)/pytest -m slow
+	$(PYTEST) -m slow
 
 check: lint types imports ## lint, types and imports, in the environment as it is
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from services.config import StudyConfig
 from services.events import Event
+from services.exporting import exporters
 from services.home import Home
 from services.study import Ledger
 from services.trial_record import TrialRecord
@@ -33,6 +37,18 @@ def tiny_config(name: str = "tiny", **options: Any) -> StudyConfig:
 
 def quiet(event: Event) -> None:
     """A listener that tells nobody."""
+
+
+@contextmanager
+def bundle_alone() -> Iterator[None]:
+    """Within, studies are exported as bundles alone: for tests of what comes before the export.
+
+    To convert an ensemble to ONNX takes longer than all else of a small study. MLflow then has no champion of it.
+    """
+    with ExitStack() as patches:
+        for name, exporter in exporters.items():
+            patches.enter_context(patch.object(exporter, "default", name == "bundle"))
+        yield
 
 
 def essence(record: TrialRecord) -> tuple[object, ...]:

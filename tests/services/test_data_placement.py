@@ -13,13 +13,14 @@ from services.data_placement import fitted, shared_out, told_of_gpu
 from services.events import Event, Notice
 from services.home import Home
 from services.placement import Placement
-from tests.services.studies import essences, tiny_config
+from tests.services.studies import bundle_alone, essences, tiny_config
 from tests.trials.digits import digits
 from tests.trials.image_trees import write_class
 from trials import sources
 
 
 @pytest.mark.timeout(240)
+@bundle_alone()
 def test_images_left_in_the_file_train_the_same_networks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,11 +13,12 @@ from services import runner
 from services.events import EpochEnded, Event, Notice, TrialEnded
 from services.home import Home
 from services.study import Ledger
-from tests.services.studies import essences, quiet, tiny_config
+from tests.services.studies import bundle_alone, essences, quiet, tiny_config
 from trials.config import TrialState
 
 
 @pytest.mark.timeout(240)
+@bundle_alone()
 def test_both_executors_leave_the_same_ledger(tmp_path: Path) -> None:
     for executor in ("in-process", "ray"):
         config = tiny_config(executor, executor=executor, workers=1, epochs=1)
@@ -26,6 +27,7 @@ def test_both_executors_leave_the_same_ledger(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(240)
+@bundle_alone()
 def test_a_killed_worker_costs_no_trial_and_no_finished_epoch(tmp_path: Path) -> None:
     notices: list[str] = []
     killed: list[int] = []
@@ -49,6 +51,7 @@ def test_a_killed_worker_costs_no_trial_and_no_finished_epoch(tmp_path: Path) ->
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("executor", ["in-process", "ray"])
+@bundle_alone()
 def test_of_a_trial_that_the_pruner_stops_the_best_epoch_is_on_disk(tmp_path: Path, executor: str) -> None:
     seen = []
 

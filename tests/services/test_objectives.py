@@ -15,7 +15,7 @@ from services import runner
 from services.home import Home
 from services.objectives import Objectives, pareto_front
 from services.study import Ledger
-from tests.services.studies import quiet, tiny_config
+from tests.services.studies import bundle_alone, quiet, tiny_config
 from trials.config import TrialState
 
 POINTS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=20)
@@ -48,6 +48,7 @@ def test_a_quality_comes_first_and_costs_follow(names: str) -> None:
     assert problem.field == "study.objective"
 
 
+@bundle_alone()
 def test_a_study_of_accuracy_and_costs_has_a_front(tmp_path: Path) -> None:
     config = tiny_config(
         objective="accuracy,params,latency",
@@ -68,6 +69,7 @@ def test_a_study_of_accuracy_and_costs_has_a_front(tmp_path: Path) -> None:
     assert outcome.best in front  # nothing is more accurate than the best, or as accurate and cheaper
 
 
+@bundle_alone()
 def test_the_objective_decides_which_epoch_and_which_trial_is_best(tmp_path: Path) -> None:
     config = tiny_config(objective="nll", epochs=3)
     outcome = runner.search(config, Home(tmp_path), quiet, time.time())

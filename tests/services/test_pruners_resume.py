@@ -11,7 +11,7 @@ from services import runner
 from services.events import EpochEnded, Event
 from services.home import Home
 from services.study import Ledger
-from tests.services.studies import essences, quiet, tiny_config
+from tests.services.studies import bundle_alone, essences, quiet, tiny_config
 from trials.config import TrialState
 
 # Random rates, so that some are stopped.
@@ -29,6 +29,7 @@ class Death(Exception):
     """The process dies here."""
 
 
+@bundle_alone()
 def test_what_was_to_be_stopped_when_the_process_died_is_stopped_by_the_resume(tmp_path: Path) -> None:
     straight, broken = Home(tmp_path / "straight"), Home(tmp_path / "broken")
     runner.search(tiny_config(**OPTIONS), straight, quiet, time.time())

@@ -31,7 +31,7 @@ from tests.services.sampled import (
     smooth,
     task_of,
 )
-from tests.services.studies import tiny_config
+from tests.services.studies import bundle_alone, tiny_config
 
 # Enough that what comes last was learned from what came before, for some in generations.
 TRIALS = {"nsga2": 53, "grid": 6, "cmaes": 26, "tpe": 16}
@@ -213,6 +213,7 @@ def tiny_grid(**options: Any) -> StudyConfig:
 
 
 @pytest.mark.parametrize("repeats", [1, 2])
+@bundle_alone()
 def test_a_search_over_a_grid_ends_when_all_of_it_was_trained(tmp_path: Path, repeats: int) -> None:
     told = []
 

@@ -30,7 +30,7 @@ from services.home import Home
 from services.lease import lease
 from services.parity import Parity
 from services.study import Ledger
-from tests.services.studies import essences, quiet, tiny_config
+from tests.services.studies import bundle_alone, essences, quiet, tiny_config
 from trials.config import TrialState
 from trials.metrics import accuracy
 
@@ -104,12 +104,14 @@ def test_resuming_a_finished_study_changes_nothing_and_leaves_the_test_split_clo
     assert len(ledger.note(OPENINGS_NOTE) or []) == 1
 
 
+@bundle_alone()
 def test_the_same_seed_gives_the_same_study(finished: Path, tmp_path: Path) -> None:
     _search(tmp_path)
     assert essences(tmp_path, "tiny") == essences(finished, "tiny")
 
 
 @pytest.mark.parametrize("epochs_seen", [1, 3])
+@bundle_alone()
 def test_an_interrupted_study_resumes_to_the_same_end(
     finished: Path, tmp_path: Path, epochs_seen: int
 ) -> None:
@@ -122,6 +124,7 @@ def test_an_interrupted_study_resumes_to_the_same_end(
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "auto"])
+@bundle_alone()
 def test_a_deterministic_study_ends_in_the_same_bits_when_it_is_interrupted(
     tmp_path: Path, precision: str
 ) -> None:
@@ -139,6 +142,7 @@ def test_a_deterministic_study_ends_in_the_same_bits_when_it_is_interrupted(
     assert all(torch.equal(ours.weights[name], value) for name, value in theirs.weights.items())
 
 
+@bundle_alone()
 def test_the_portfolio_comes_first_and_cheapest_first(tmp_path: Path) -> None:
     started = []
 
@@ -153,6 +157,7 @@ def test_the_portfolio_comes_first_and_cheapest_first(tmp_path: Path) -> None:
     assert {trial.family for trial in started} == {"vgg", "lenet"}
 
 
+@bundle_alone()
 def test_candidates_over_a_limit_are_rejected_before_training(tmp_path: Path) -> None:
     limits = dict(families=("lenet", "vgg"), space={}, max_params=30_000)
     outcome = _search(tmp_path, **limits, trials=2, epochs=1, portfolio=False)
@@ -165,6 +170,7 @@ def test_candidates_over_a_limit_are_rejected_before_training(tmp_path: Path) ->
     assert all("params" in record.reason and not record.measurements for record in rejected)
 
 
+@bundle_alone()
 def test_every_limit_reaches_the_search(tmp_path: Path) -> None:
     limits = {"max_flops": "2M", "max_memory": "40MB", "max_latency": "10s"}
     _search(tmp_path, families=("lenet", "vgg"), space={}, trials=2, epochs=1, portfolio=False, **limits)
@@ -193,6 +199,7 @@ def _two_configurations() -> dict[str, Any]:
     return {name: knob.default for name, knob in knobs.items()} | {"lenet.width": {"choices": [4, 5]}}
 
 
+@bundle_alone()
 def test_a_configuration_is_trained_once_and_an_exhausted_space_ends_the_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +217,7 @@ def test_a_configuration_is_trained_once_and_an_exhausted_space_ends_the_search(
     assert any("no more are proposed" in text for text in notices)
 
 
+@bundle_alone()
 def test_repeats_train_each_configuration_by_several_seeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,6 +238,7 @@ def test_a_limit_that_nothing_meets_is_said(tmp_path: Path, monkeypatch: pytest.
         _search(tmp_path, max_params=1)
 
 
+@bundle_alone()
 def test_a_diverging_trial_fails_with_its_reason_and_is_never_best(tmp_path: Path) -> None:
     ended = []
 
@@ -256,6 +265,7 @@ def test_time_is_a_promise_for_the_whole_command(tmp_path: Path) -> None:
     assert all(record.state is not TrialState.RUNNING for record in records)
 
 
+@bundle_alone()
 def test_a_resume_can_grant_more_trials(finished: Path, tmp_path: Path) -> None:
     _search(tmp_path, trials=2)
     _resume(tmp_path, trials=3)
@@ -271,6 +281,7 @@ def test_a_taken_name_and_a_running_study_are_refused(finished: Path) -> None:
     assert essences(finished, "tiny") == before
 
 
+@bundle_alone()
 def test_changed_data_is_refused(tmp_path: Path) -> None:
     import numpy as np
 

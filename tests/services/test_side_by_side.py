@@ -23,7 +23,7 @@ from services.events import EpochEnded, Event, Listener, TrialEnded, TrialStarte
 from services.home import Home
 from services.placement import Placement
 from services.study import Ledger
-from tests.services.studies import TINY_SPACE, essences, quiet, tiny_config
+from tests.services.studies import TINY_SPACE, bundle_alone, essences, quiet, tiny_config
 from trials.config import TrialState
 
 WORKERS = 3
@@ -42,7 +42,8 @@ def study(name: str, **options: Any) -> StudyConfig:
 
 
 def search(home: Path, name: str, listener: Listener = quiet, **options: Any) -> None:
-    runner.search(study(name, **options), Home(home), listener, time.time())
+    with bundle_alone():
+        runner.search(study(name, **options), Home(home), listener, time.time())
 
 
 def trial_threads() -> list[str]:
@@ -117,7 +118,8 @@ def test_a_search_cut_short_goes_on_where_it_was(
     ledger = Ledger.open(Home(tmp_path), "study")
     unfinished = [r.number for r in ledger.trials() if r.state is TrialState.RUNNING]
     assert len(unfinished) >= 2
-    runner.resume("study", Home(tmp_path), quiet, time.time())
+    with bundle_alone():
+        runner.resume("study", Home(tmp_path), quiet, time.time())
     records = Ledger.open(Home(tmp_path), "study").trials()
     assert [r.attempt for r in records if r.number in unfinished] == [2] * len(unfinished)
     assert essences(tmp_path, "study") == alone

@@ -17,7 +17,7 @@ from services.inbox import CHANGE, ENQUEUE, PAUSE, RETRY, Inbox, Message
 from services.provenance import CODE_NOTE, code_version, difference
 from services.study import Ledger
 from services.trial_record import TrialRecord
-from tests.services.studies import essence, essences, quiet, tiny_config
+from tests.services.studies import bundle_alone, essence, essences, quiet, tiny_config
 from trials.config import TrialState
 
 # Random networks and rates on digits, so that some are stopped; the same ones whatever stops them.
@@ -32,12 +32,14 @@ VARIED: dict[str, Any] = {
 
 
 def _search(home: Path, listener: Listener = quiet, **options: Any) -> Ledger:
-    runner.search(tiny_config(**options), Home(home), listener, time.time())
+    with bundle_alone():
+        runner.search(tiny_config(**options), Home(home), listener, time.time())
     return Ledger.open(Home(home), "tiny")
 
 
 def _resume(home: Path, listener: Listener = quiet, **options: Any) -> Ledger:
-    runner.resume("tiny", Home(home), listener, time.time(), **options)
+    with bundle_alone():
+        runner.resume("tiny", Home(home), listener, time.time(), **options)
     return Ledger.open(Home(home), "tiny")
 
 
