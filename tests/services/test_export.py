@@ -275,7 +275,7 @@ def test_the_help_names_every_format() -> None:
 
 def test_formats_that_are_unknown_or_incomplete_are_refused(tmp_path: Path) -> None:
     small = _small()
-    with pytest.raises(UnknownNameError, match="choose from .*bundle, .*docker, .*onnx, .*pt2"):
+    with pytest.raises(UnknownNameError, match=r"choose from .*bundle, .*docker, .*onnx, .*pt2"):
         export(small, tmp_path / "export", random_images(4, small), formats=["onyx"])
     with pytest.raises(ConfigError, match="standalone needs onnx"):
         export(small, tmp_path / "export", random_images(4, small), formats=["standalone"])
