@@ -10,13 +10,14 @@ from search_space.errors import ExportError
 
 FILE = "SHA256SUMS"
 _LINE = re.compile(
-    r"(?P<hash>[0-9a-f]{64})  (?P<name>\w[\w.-]*)", re.ASCII
-)  # a plain name cannot leave the directory
+    r"(?P<hash>[0-9a-f]{64})  (?P<name>\w[\w.-]*(/\w[\w.-]*)*)", re.ASCII
+)  # plain names cannot leave the directory
 
 
 def write_checksums(directory: Path) -> None:
-    """Hash every file of ``directory`` into ``directory/SHA256SUMS``."""
-    lines = [f"{_hash(path)}  {path.name}\n" for path in sorted(directory.iterdir())]
+    """Hash every file in and below ``directory`` into ``directory/SHA256SUMS``."""
+    found = sorted(path for path in directory.rglob("*") if path.is_file())
+    lines = [f"{_hash(path)}  {path.relative_to(directory).as_posix()}\n" for path in found]
     (directory / FILE).write_text("".join(lines))
 
 

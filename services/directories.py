@@ -39,8 +39,8 @@ def replacing(directory: Path) -> Iterator[Path]:
 
 
 def _sync(directory: Path) -> None:
-    """Bring the files of ``directory`` and their names to the disk."""
-    for path in [*directory.iterdir(), directory]:
+    """Bring the files in and below ``directory`` and their names to the disk."""
+    for path in [*directory.rglob("*"), directory]:
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)

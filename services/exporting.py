@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from search_space.errors import ConfigError, ConvscoutError, ExportError, Problem
@@ -240,7 +240,8 @@ def _check_replaceable(directory: Path) -> None:
         known = {checksums.FILE, *checksums.listed_files(directory)}
     except ExportError as error:
         raise ExportError(f"{directory} is in the way ({error.message}); choose another directory") from error
-    foreign = sorted({path.name for path in directory.iterdir()} - known)
+    known |= {str(folder) for name in known for folder in PurePosixPath(name).parents}
+    foreign = sorted({path.relative_to(directory).as_posix() for path in directory.rglob("*")} - known)
     if foreign:
         raise ExportError(
             f"{directory} holds {foreign[0]!r}, which is not part of the export that would be replaced; "
