@@ -20,12 +20,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from search_space.errors import ConvscoutError, StudyInterrupted
+from services.data_placement import shared_out
 from services.ensembles.gathering import Gathering
 from services.ensembles.temperature import fitted_temperature, tempered
 from services.ensembles.trained import TrainedEnsemble, TrainedMember
 from services.evaluation import Evaluation
 from services.events import Listener, PhaseStarted
 from services.executors.choice import executor_of
+from services.executors.cluster import surveyed
 from services.exporting import default_formats, export
 from services.finish import Finish, Outcome, open_test, stored_outcome
 from services.home import Home
@@ -205,7 +207,8 @@ class _Distillation:
     def _train(self, plan: Sequence[Training], data: TrainingData, description: str) -> None:
         config = self._ledger.config
         with Interrupts() as interrupts:
-            placement = place(config, data)
+            cluster = surveyed(config, self._ledger.home.root)
+            placement = place(config, data, cluster)
             trainings = Trainings(
                 plan,
                 description=description,
@@ -217,7 +220,8 @@ class _Distillation:
                 deterministic=config.deterministic,
             )
             if not trainings.finished:
-                executor_of(config, data, placement, self._ledger.home).run(trainings)
+                shared = shared_out(data, placement, cluster)
+                executor_of(config, shared, placement, self._ledger.home).run(trainings)
         again = f"convscout distil {self._ledger.name}"
         if interrupts.requested:
             raise StudyInterrupted(

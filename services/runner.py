@@ -436,7 +436,8 @@ def _refit(
             deterministic=config.deterministic,
         )
         if not trainings.finished:
-            executor_of(config, refit_data(data), placement, ledger.home).run(trainings)
+            shared = shared_out(refit_data(data), placement, cluster)
+            executor_of(config, shared, placement, ledger.home).run(trainings)
         if interrupts.requested:
             raise StudyInterrupted(
                 f"study {ledger.name!r} was interrupted; every finished epoch is kept",
