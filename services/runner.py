@@ -465,7 +465,8 @@ def _register(
 ) -> None:
     """Make the export MLflow's champion. The study is complete without it, so a failure is only told."""
     try:
-        register_champion(ledger, store, outcome.export, splits.validation.images[:1])
+        accuracy = outcome.score("ensemble", "validation")
+        register_champion(ledger, store, outcome.export, splits.validation.images[:1], accuracy)
     except Exception as error:  # a tracking server can fail in any way
         listener(Notice(text=f"the ensemble is not registered in MLflow: {type(error).__name__}: {error}"))
 

@@ -6,7 +6,7 @@ and what is still missing there is found by looking at it, so there is no cursor
     store.py       which MLflow, and how to open it       mirror.py     the thread that keeps it up to date; sync
     projection.py  a trial as params, metrics and tags    study_runs.py the runs of one study, brought up to date
     plots.py       learning curve, confusion matrix       audit.py      where ledger and MLflow disagree
-    champion.py    the exported ensemble in the registry
+    pyfunc.py      the exported ensemble as a model       champion.py   which is in the registry, with its aliases
 """
 
 from services.tracking.environment import prepare_client

@@ -1,12 +1,9 @@
-"""The champion: the exported ensemble as a registered MLflow model."""
+"""The champion: exported ensembles as versions of a registered MLflow model, and which of them is to be used."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
-import warnings
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -14,36 +11,48 @@ import numpy.typing as npt
 from mlflow.entities import LoggedModelOutput
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
+from mlflow.models import Model
 from mlflow.tracking.client import MlflowClient
-from mlflow.types import ColSpec, Schema, TensorSpec
 
+from services.tracking.pyfunc import save_pyfunc
 from services.tracking.source import Source
 from services.tracking.store import TrackingStore
 from services.tracking.study_runs import StudyRuns
 
-ALIAS = "champion"
-_CODE = Path(__file__).with_name("champion_model.py")
+CHAMPION, CHALLENGER = "champion", "challenger"  # aliases
 _DIGEST_TAG = "convscout.model_sha256"
-_REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas")
+_ACCURACY_TAG = "convscout.validation_accuracy"
 
 
 def register_champion(
-    source: Source, store: TrackingStore, export: Path, example: npt.NDArray[np.uint8]
+    source: Source, store: TrackingStore, export: Path, example: npt.NDArray[np.uint8], accuracy: float
 ) -> str:
-    """Register the export under the study's name with the alias ``champion``; returns ``models:/NAME@champion``.
+    """Register the export under the study's name; returns ``models:/NAME@champion``.
 
-    ``export`` is a directory with ``model.onnx`` (images (N, H, W, C) uint8 → probabilities (N, K) float32)
-    and ``labels.json`` (the K class names); ``example`` is a batch of images (N, H, W, C). An export that
-    is registered already is not registered again. Raises ``MlflowException`` when the store fails.
+    The alias ``champion`` is the version of the highest ``accuracy`` on the validation images, of equal ones the
+    newest; ``challenger`` is the newest version while it is not that, and nobody otherwise. ``export`` and
+    ``example`` are as ``save_pyfunc`` wants them. An export that is registered already is not registered again. Raises
+    ``MlflowException`` when the store fails.
     """
     client = store.client()
     digest = hashlib.sha256((export / "model.onnx").read_bytes()).hexdigest()
-    known = _version_with(client, source.name, digest)
-    if known is None:
-        known = _register(client, source, store, export, example, digest)
-    client.set_registered_model_alias(source.name, ALIAS, known.version)
-    return f"models:/{source.name}@{ALIAS}"
+    if _version_with(client, source.name, digest) is None:
+        tags = {_DIGEST_TAG: digest, _ACCURACY_TAG: repr(accuracy)}
+        _register(client, source, store, export, example, tags)
+    _appoint(client, source.name)
+    return f"models:/{source.name}@{CHAMPION}"
+
+
+def _appoint(client: MlflowClient, name: str) -> None:
+    """Give each alias to the version that it is due."""
+    versions = sorted(client.search_model_versions(f"name = '{name}'"), key=lambda each: int(each.version))
+    newest = versions[-1]
+    best = max(versions, key=lambda each: (float(each.tags.get(_ACCURACY_TAG, 0)), int(each.version)))
+    client.set_registered_model_alias(name, CHAMPION, best.version)
+    if newest.version != best.version:
+        client.set_registered_model_alias(name, CHALLENGER, newest.version)
+    elif CHALLENGER in client.get_registered_model(name).aliases:
+        client.delete_registered_model_alias(name, CHALLENGER)
 
 
 def _version_with(client: MlflowClient, name: str, digest: str) -> ModelVersion | None:
@@ -62,44 +71,23 @@ def _register(
     store: TrackingStore,
     export: Path,
     example: npt.NDArray[np.uint8],
-    digest: str,
-) -> ModelVersion:
+    tags: dict[str, str],
+) -> None:
     run_id = StudyRuns(source, store, None).study_run_id
     model = client.create_logged_model(
         store.experiment_id(client), name=source.name, source_run_id=run_id, model_type="classifier"
     )
     with tempfile.TemporaryDirectory() as directory:
         card = Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id)
-        _save(card, Path(directory) / "model", export, example)
+        save_pyfunc(Path(directory) / "model", export, example, card)
         client.log_model_artifacts(model.model_id, str(Path(directory) / "model"))
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-    return client.create_model_version(
+    client.create_model_version(
         source.name,
         # not models:/ID, which a database store would look up in whatever store this process calls its own
         source=model.artifact_location,
         run_id=run_id,
         model_id=model.model_id,
-        tags={_DIGEST_TAG: digest},
-    )
-
-
-def _save(card: Model, path: Path, export: Path, example: npt.NDArray[np.uint8]) -> None:
-    with warnings.catch_warnings():
-        # MLflow warns of its own type hints when this part of it is first imported
-        warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType")
-        from mlflow.pyfunc import save_model
-    class_names = json.loads((export / "labels.json").read_text())
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, *example.shape[1:]))]),
-        outputs=Schema([ColSpec("float", name) for name in class_names]),
-    )
-    save_model(
-        path=str(path),
-        mlflow_model=card,
-        python_model=str(_CODE),
-        artifacts={"export": str(export)},
-        signature=signature,
-        input_example=example[:1],
-        pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
+        tags=tags,
     )

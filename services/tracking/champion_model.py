@@ -1,4 +1,4 @@
-"""The champion as an MLflow model "from code".
+"""The ensemble as an MLflow model "from code".
 
 MLflow runs this file by itself wherever the model is loaded, so it imports nothing of convscout, and no
 object is pickled.
@@ -17,15 +17,14 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
-class Champion(PythonModel):
-    """Takes images (N, H, W, C) uint8; answers one column of probabilities a class, a row an image."""
+class Ensemble(PythonModel):
+    """Takes images (N, H, W, C) uint8 of any size; answers one column of probabilities a class, a row an image."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Open the exported network."""
-        export = Path(context.artifacts["export"])
-        self._class_names = json.loads((export / "labels.json").read_text())
+        self._class_names = json.loads(Path(context.artifacts["labels"]).read_text(encoding="utf-8"))
         self._session = onnxruntime.InferenceSession(
-            str(export / "model.onnx"), providers=["CPUExecutionProvider"]
+            context.artifacts["network"], providers=["CPUExecutionProvider"]
         )
 
     def predict(
@@ -36,4 +35,4 @@ class Champion(PythonModel):
         return pd.DataFrame(probabilities, columns=self._class_names)
 
 
-set_model(Champion())
+set_model(Ensemble())

@@ -13,10 +13,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from services.exported_model import ExportedModel
+from services.exporting import export as export_ensemble
 from services.tracking.champion import register_champion
 from services.tracking.store import TrackingStore
 from services.tracking.study_runs import StudyRuns
+from tests.services.mlflow_serving import asked, served
 from tests.services.recorded_study import RecordedStudy, recorded_study
+from tests.services.trained_ensembles import random_images, trained_ensemble
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
 LOAD = """
@@ -60,7 +64,7 @@ def write_export(directory: Path, version: int = 1) -> Path:
 
 
 def test_loads_in_a_process_without_convscout_or_pickle_and_predicts(study, store, tmp_path):
-    uri = register_champion(study, store, write_export(tmp_path / "export"), IMAGES)
+    uri = register_champion(study, store, write_export(tmp_path / "export"), IMAGES, 0.5)
     assert uri == "models:/demo@champion"
     assert not list(study.home.artifacts.rglob("*.pkl"))
     np.save(tmp_path / "images.npy", IMAGES)
@@ -78,11 +82,39 @@ def test_loads_in_a_process_without_convscout_or_pickle_and_predicts(study, stor
 
 def test_belongs_to_the_study_s_run_and_is_registered_once_an_export(study, store, tmp_path):
     export = write_export(tmp_path / "export")
-    register_champion(study, store, export, IMAGES)
-    register_champion(study, store, export, IMAGES)
+    register_champion(study, store, export, IMAGES, 0.5)
+    register_champion(study, store, export, IMAGES, 0.5)
     client = store.client()
     (first,) = client.search_model_versions("name = 'demo'")
     assert first.run_id == StudyRuns(study, store, None).study_run_id
-    register_champion(study, store, write_export(export, version=2), IMAGES)
+    register_champion(study, store, write_export(export, version=2), IMAGES, 0.5)
     assert len(client.search_model_versions("name = 'demo'")) == 2
     assert client.get_model_version_by_alias("demo", "champion").version != first.version
+
+
+def test_the_best_on_validation_is_champion_and_a_newer_one_that_is_not_challenges(study, store, tmp_path):
+    export, client = tmp_path / "export", store.client()
+
+    def aliases(version: int, accuracy: float) -> dict[str, str]:
+        register_champion(study, store, write_export(export, version=version), IMAGES, accuracy)
+        return {alias: str(each) for alias, each in client.get_registered_model("demo").aliases.items()}
+
+    assert aliases(1, 0.9) == {"champion": "1"}
+    assert aliases(2, 0.8) == {"champion": "1", "challenger": "2"}
+    assert aliases(1, 0.9) == {"champion": "1", "challenger": "2"}  # registered again, it stays what it was
+    assert aliases(3, 0.85) == {"champion": "1", "challenger": "3"}
+    assert aliases(4, 0.9) == {"champion": "4"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_mlflow_serves_the_champion(study, store, tmp_path):
+    ensemble = trained_ensemble("lenet", image_size=8)
+    export_ensemble(ensemble, tmp_path / "export", random_images(8, ensemble))
+    uri = register_champion(study, store, tmp_path / "export", random_images(1, ensemble), 0.9)
+    images = np.random.default_rng(1).integers(0, 256, (3, 11, 7, 3), dtype=np.uint8)  # of any size
+    expected = ExportedModel(tmp_path / "export" / "model.onnx").probabilities(images)
+    with served(uri, store.uri, tmp_path) as address:
+        answers = asked(address, images)
+    assert list(answers[0]) == list(ensemble.class_names)
+    np.testing.assert_allclose([list(row.values()) for row in answers], expected, atol=1e-5)

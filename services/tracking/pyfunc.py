@@ -1,0 +1,70 @@
+"""The exported ensemble as an MLflow model "from code": a directory that MLflow loads and serves by itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, Schema, TensorSpec
+
+from search_space.errors import ExportError
+from services.reloading import Predictor
+from trials.mapped_images import Pixels
+from trials.metrics import Probabilities
+
+FOLDER = "mlflow"  # in an export
+_CODE = Path(__file__).with_name("champion_model.py")
+_CARD = "README.md"
+_REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas")
+
+
+def save_pyfunc(path: Path, export: Path, example: npt.NDArray[np.uint8], model: Model | None = None) -> None:
+    """Write the MLflow model of the ``export`` to ``path``, which must not exist; ``model`` says what it belongs to.
+
+    ``export`` is a directory with ``model.onnx`` (images (N, H, W, C) uint8 → probabilities (N, K) float32)
+    and ``labels.json`` (the K class names), and perhaps a card; ``example`` is a batch of images (N, H, W, C), of
+    which one is kept. Images may be of any N, H and W.
+    """
+    with warnings.catch_warnings():
+        # MLflow warns of its own type hints when this part of it is first imported
+        warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType")
+        from mlflow.pyfunc import save_model
+    class_names = json.loads((export / "labels.json").read_text(encoding="utf-8"))
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, example.shape[-1]))]),
+        outputs=Schema([ColSpec("float", name) for name in class_names]),
+    )
+    save_model(
+        path=str(path),
+        mlflow_model=model,
+        python_model=str(_CODE),
+        artifacts={"network": str(export / "model.onnx"), "labels": str(export / "labels.json")},
+        signature=signature,
+        input_example=example[:1],
+        pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
+    )
+    if (export / _CARD).exists():
+        shutil.copyfile(export / _CARD, path / _CARD)
+
+
+def read_pyfunc(directory: Path) -> Predictor:
+    """The one in the export in ``directory``, by MLflow. Raises ``ExportError`` when its code is not what we wrote."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType")
+        from mlflow.pyfunc import load_model
+    path = directory / FOLDER
+    if (path / _CODE.name).read_bytes() != _CODE.read_bytes() or list(path.rglob("*.pkl")):
+        raise ExportError(f"{path} holds code that this version of convscout did not write; it is not run")
+    model = load_model(str(path))
+
+    def answer(images: Pixels) -> Probabilities:
+        found: Probabilities = np.asarray(model.predict(images), np.float32)
+        return found
+
+    return answer
