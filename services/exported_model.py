@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import onnxruntime
 
+from search_space.errors import ExportError
 from trials.mapped_images import Pixels
 
 if TYPE_CHECKING:
@@ -25,12 +26,16 @@ class ExportedModel:
     def __init__(self, path: Path) -> None:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERROR
-        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        self.class_names: tuple[str, ...] = tuple(json.loads(metadata["class_names"]))
-        self.fingerprint: str = metadata["fingerprint"]  # of the data that it was made from
-        self.image_size = int(metadata["image_size"])
-        self.in_channels = int(metadata["in_channels"])
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            metadata = self._session.get_modelmeta().custom_metadata_map
+            self.class_names: tuple[str, ...] = tuple(json.loads(metadata["class_names"]))
+            self.fingerprint: str = metadata["fingerprint"]  # of the data that it was made from
+            self.image_size = int(metadata["image_size"])
+            self.in_channels = int(metadata["in_channels"])
+        except Exception as error:  # onnxruntime has a kind of its own for each way that a file can be wrong
+            cause = " ".join(str(error).split())
+            raise ExportError(f"{path} is no exported ensemble ({cause}); export it again") from error
 
     def probabilities(self, images: Pixels) -> Probabilities:
         """(N, H, W, C) uint8 images → (N, K) float32 probabilities."""

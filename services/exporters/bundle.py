@@ -7,8 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
+from torch import Tensor
 
 from search_space.architecture import ImageSpec, architecture_from_dict
 from search_space.errors import ExportError
@@ -78,7 +80,16 @@ def _describe(ensemble: TrainedEnsemble) -> dict[str, Any]:
 
 
 def _read(directory: Path) -> TrainedEnsemble:
-    values = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    try:
+        return _ensemble(directory, json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8")))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ExportError(
+            f"{directory / CONFIG_FILE} does not describe an ensemble ({type(error).__name__}: {error}); "
+            "export it again"
+        ) from error
+
+
+def _ensemble(directory: Path, values: dict[str, Any]) -> TrainedEnsemble:
     if values.get("schema") != SCHEMA:
         raise ExportError(
             f"{directory / CONFIG_FILE} has schema {values.get('schema')!r}, but this version of convscout reads "
@@ -109,10 +120,17 @@ def _read_member(directory: Path, values: dict[str, Any]) -> TrainedMember:
         network=values["network"],
         view=values["view"],
         architecture=architecture_from_dict(values["architecture"]),
-        weights=load_safetensors(
-            (directory / _weights_file(values["number"], values["network"])).read_bytes()
-        ),
+        weights=_read_weights(directory / _weights_file(values["number"], values["network"])),
     )
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_safetensors(path.read_bytes())
+    except SafetensorError as error:
+        raise ExportError(
+            f"{path} holds no weights as safetensors ({error}); nothing else is read; export it again"
+        ) from error
 
 
 def _weights_file(number: int, network: str) -> str:
