@@ -20,6 +20,9 @@ from tests.services.studies import tiny_config
 
 WORKERS = 2
 SAMPLE_EVERY_S = 0.02
+# Two that compute have half each. Ray's own threads go by the clock, so they add up where others delay the training:
+# to an eighth on two cores with a load of nine.
+ALONE = 0.8
 
 
 class Sampler:
@@ -91,7 +94,7 @@ def test_of_a_worker_one_thread_computes(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     sampler = sampled(tmp_path, None)
     assert len(sampler.cpu_s) == WORKERS
-    assert all(_busiest_share(cpu_s) > 0.9 for cpu_s in sampler.cpu_s.values())
+    assert all(_busiest_share(cpu_s) > ALONE for cpu_s in sampler.cpu_s.values())
     # all processes together, Ray's among them: more would wait for a core that another trial needs
     assert mean(sampler.runnable) < WORKERS + 0.75
 
@@ -101,7 +104,7 @@ def test_of_a_worker_one_thread_computes(tmp_path: Path, monkeypatch: pytest.Mon
 def test_two_threads_would_have_been_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     sampler = sampled(tmp_path, 2)
-    assert all(_busiest_share(cpu_s) < 0.9 for cpu_s in sampler.cpu_s.values())
+    assert all(_busiest_share(cpu_s) < ALONE for cpu_s in sampler.cpu_s.values())
 
 
 def _busiest_share(cpu_s: dict[int, float]) -> float:

@@ -118,12 +118,11 @@ def test_a_running_study_takes_more_trials_and_another_family(tmp_path: Path) ->
     assert any(isinstance(event, Notice) and event.text.startswith("changed: ") for event in told)
 
 
-def test_what_cannot_change_while_it_runs_is_refused(tmp_path: Path) -> None:
-    _search(tmp_path, trials=1)
+def test_what_cannot_change_while_it_runs_is_refused(searched: Home) -> None:
     with pytest.raises(ConfigError) as caught:
-        steering.change(Home(tmp_path), "tiny", {"workers": 4})
+        steering.change(searched, "tiny", {"workers": 4})
     assert "first type: convscout stop tiny" in caught.value.message
-    assert not Inbox(Home(tmp_path), "tiny")
+    assert not Inbox(searched, "tiny")
 
 
 def test_a_trial_made_by_hand_is_the_next(tmp_path: Path) -> None:
@@ -163,9 +162,8 @@ def test_a_trial_that_the_study_does_not_sample_is_refused(
     assert rule in caught.value.message
 
 
-def test_a_queued_trial_reaches_a_running_study(tmp_path: Path) -> None:
-    _search(tmp_path / "other", trials=1)
-    space = runner.space_of(Home(tmp_path / "other"), "tiny", quiet)
+def test_a_queued_trial_reaches_a_running_study(tmp_path: Path, searched: Home) -> None:
+    space = runner.space_of(searched, "tiny", quiet)
     parameters = space.parameters(space.portfolio()[0]) | {"lenet.depth": 2}
     ledger = _search(tmp_path, _asking(tmp_path, Message(kind=ENQUEUE, content=parameters), after=1))
     config = ledger.trial(1).config
@@ -199,16 +197,15 @@ def test_a_running_study_lets_a_stopped_trial_go_on(
     assert essence(ledger.trial(number)) == unstopped[number]
 
 
-def test_a_completed_trial_cannot_go_on(tmp_path: Path) -> None:
-    _search(tmp_path, trials=1)
+def test_a_completed_trial_cannot_go_on(searched: Home) -> None:
     with pytest.raises(
         UserError, match="trial 0 of study 'tiny' is completed; only a trial that was stopped or"
     ):
-        steering.retry(Home(tmp_path), "tiny", 0)
+        steering.retry(searched, "tiny", 0)
     with pytest.raises(UserError, match="has no trial 7"):
-        steering.retry(Home(tmp_path), "tiny", 7)
+        steering.retry(searched, "tiny", 7)
     with pytest.raises(UserError, match="is not running; there is nothing to pause"):
-        steering.pause(Home(tmp_path), "tiny")
+        steering.pause(searched, "tiny")
 
 
 def test_epochs_that_are_left_over_go_to_the_best_stopped_trial(tmp_path: Path) -> None:
