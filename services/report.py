@@ -45,8 +45,10 @@ def write_evaluation(judgement: Judgement, class_names: Sequence[str], title: st
 
 def _check_replaceable(directory: Path) -> None:
     """Replacing a directory deletes it, so it must hold nothing but an earlier evaluation."""
-    if not directory.is_dir():
+    if not directory.exists():
         return
+    if not directory.is_dir():
+        raise UserError(f"{directory} is a file; choose a directory")
     ours = {EVALUATION_FILE, CONFUSION, RELIABILITY, MISTAKES}
     foreign = sorted(path.name for path in directory.iterdir() if path.name not in ours)
     if foreign:

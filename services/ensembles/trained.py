@@ -22,6 +22,11 @@ from trials.views import PLAIN, VIEWS, Viewed
 _BATCH = 64  # images; bounds the memory that large images take
 
 
+def member_stem(number: int, network: str) -> str:
+    """What files about a ``network`` of the trial ``number`` are called."""
+    return f"member-{number:05d}-{network}"
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainedMember:
     """A trained network: trial ``number``, share ``weight`` of the answer, and its state dict ``weights``.
@@ -41,6 +46,11 @@ class TrainedMember:
     def name(self) -> str:
         """For a person: the trial's number, and what is unusual."""
         return candidate_name(self.number, self.network, self.view)
+
+    @property
+    def stem(self) -> str:
+        """What files about it are called."""
+        return member_stem(self.number, self.network)
 
     def build(self, image: ImageSpec) -> Classifier:
         """The network with its weights, in eval mode. Raises ``ExportError`` when they do not fit."""

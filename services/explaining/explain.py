@@ -180,7 +180,7 @@ class _Job:
     def draw_filters(self) -> None:
         """A sheet of the first layer of each member."""
         for member in weightiest(self._ensemble, self._wanted.members or None):
-            part, title = Part(member.build(self._ensemble.image), 1.0), f"trial {member.number}"
+            part, title = Part(member.build(self._ensemble.image), 1.0), f"trial {member.name}"
             filters = first_filters(part.network, self._blank)
             if filters is None:
                 self.written.skipped[f"filters of {title}"] = "its first layer does not look at pixels"
@@ -190,7 +190,7 @@ class _Job:
                 f"{title}, {member.architecture.family}: {len(filters)} filters of the first layer{shown}"
             )
             sheet = filters_sheet(filters[:_MOST_FILTERS], heading)
-            self.written.files.append(self._save(sheet, f"filters-member-{member.number:05d}.png"))
+            self.written.files.append(self._save(sheet, f"filters-{member.stem}.png"))
 
     def draw_units(self, data: DataSplits) -> None:
         """A sheet of the last layer of each member: the validation images that excite its most choosy units."""
@@ -203,7 +203,7 @@ class _Job:
                 found.append(excitations(network, normalised(pixels, self._ensemble)))
                 done = min(start + _BATCH, len(images))
                 self._listener(
-                    Loading(description=f"looking at trial {member.number}", done=done, total=len(images))
+                    Loading(description=f"looking at trial {member.name}", done=done, total=len(images))
                 )
             excited = np.concatenate(found)  # (N, F)
             rows = {}
@@ -213,11 +213,9 @@ class _Job:
                     (np.asarray(images[i : i + 1])[0], data.class_names[labels[i]]) for i in best.tolist()
                 ]
             heading = (
-                f"trial {member.number}, {member.architecture.family}: what excites units of the last layer"
+                f"trial {member.name}, {member.architecture.family}: what excites units of the last layer"
             )
-            self.written.files.append(
-                self._save(units_sheet(rows, heading), f"units-member-{member.number:05d}.png")
-            )
+            self.written.files.append(self._save(units_sheet(rows, heading), f"units-{member.stem}.png"))
 
     @property
     def _blank(self) -> Tensor:

@@ -1,7 +1,8 @@
 """ExplainedNetwork: a member of an ensemble, or all of it, as a differentiable function of normalised images.
 
 Explained is the log-odds of a class, log p / (1 - p): a probability near 1 hardly moves whatever is changed, so its
-gradient says nothing of the surest answers; log-odds go on.
+gradient says nothing of the surest answers; log-odds go on. Every network sees the image as it is, also one that is
+shown it mirrored or shifted besides: heat belongs where the pixels are.
 """
 
 from __future__ import annotations
@@ -38,13 +39,21 @@ class Part(nn.Module):
 class ExplainedNetwork(nn.Module):
     """Normalised images (N, C, H, W) → log-odds (N, K). A member has one part, the ensemble one for each member.
 
-    ``name`` is for a file, ``title`` for a person, ``weights`` are those of the parts.
+    ``name`` is for a file, ``title`` for a person, ``weights`` are those of the parts: of their probabilities, or of
+    their logarithms where there are ``biases`` (K) to add.
     """
 
     parts: nn.ModuleList
 
     def __init__(
-        self, name: str, title: str, parts: Sequence[Part], weights: Sequence[float], temperature: float = 1.0
+        self,
+        name: str,
+        title: str,
+        parts: Sequence[Part],
+        weights: Sequence[float],
+        *,
+        temperature: float = 1.0,
+        biases: Sequence[float] = (),
     ) -> None:
         super().__init__()
         self.name = name
@@ -52,6 +61,7 @@ class ExplainedNetwork(nn.Module):
         self.parts = nn.ModuleList(parts)
         self.weights = tuple(weights)
         self._temperature = temperature
+        self._biases = tuple(biases)
 
     def forward(self, images: Tensor) -> Tensor:
         return log_odds(self._log_probabilities(images))
@@ -64,10 +74,11 @@ class ExplainedNetwork(nn.Module):
 
     def _log_probabilities(self, images: Tensor) -> Tensor:
         """(N, K), up to a constant for each image."""
-        said = [
-            part(images) + float(np.log(weight))
-            for part, weight in zip(self.parts, self.weights, strict=True)
-        ]
+        weighed = list(zip(self.parts, self.weights, strict=True))
+        if self._biases:
+            mean = torch.stack([weight * part(images) for part, weight in weighed]).sum(dim=0)
+            return (mean + torch.tensor(self._biases)) / self._temperature
+        said = [part(images) + float(np.log(weight)) for part, weight in weighed]
         return torch.stack(said).logsumexp(dim=0) / self._temperature
 
 
@@ -81,15 +92,18 @@ def log_odds(logits: Tensor) -> Tensor:
 
 def networks(ensemble: TrainedEnsemble, members: int | None) -> list[ExplainedNetwork]:
     """The ensemble, then as many of its ``members``, the weightiest first; None means all."""
-    parts = {m.number: Part(m.build(ensemble.image), m.temperature) for m in ensemble.members}
-    weights = [member.weight for member in ensemble.members]
-    whole = ExplainedNetwork("ensemble", "ensemble", list(parts.values()), weights, ensemble.temperature)
+    parts = {m.name: Part(m.build(ensemble.image), m.temperature) for m in ensemble.members}
+    whole = ExplainedNetwork(
+        "ensemble",
+        "ensemble",
+        list(parts.values()),
+        [member.weight for member in ensemble.members],
+        temperature=ensemble.temperature,
+        biases=ensemble.biases,
+    )
     return [
         whole,
-        *(
-            ExplainedNetwork(_name(m), _title(m), [parts[m.number]], [1.0])
-            for m in weightiest(ensemble, members)
-        ),
+        *(ExplainedNetwork(m.stem, _title(m), [parts[m.name]], [1.0]) for m in weightiest(ensemble, members)),
     ]
 
 
@@ -105,9 +119,5 @@ def normalised(images: Pixels, ensemble: TrainedEnsemble) -> Tensor:
     return (torch.tensor(np.asarray(images)).permute(0, 3, 1, 2) / 255 - mean) / std
 
 
-def _name(member: TrainedMember) -> str:
-    return f"member-{member.number:05d}"
-
-
 def _title(member: TrainedMember) -> str:
-    return f"trial {member.number}, {member.architecture.family} ({member.weight:.0%})"
+    return f"trial {member.name}, {member.architecture.family} ({member.weight:.0%})"

@@ -15,7 +15,7 @@ from torch import Tensor
 from search_space.architecture import ImageSpec, architecture_from_dict
 from search_space.errors import ExportError
 from services.checksums import verify
-from services.ensembles.trained import TrainedEnsemble, TrainedMember
+from services.ensembles.trained import TrainedEnsemble, TrainedMember, member_stem
 from services.exporting import Exporter, exporters
 from services.reloading import Predictor
 from trials.splits import Normalization
@@ -35,7 +35,7 @@ class BundleExporter(Exporter):
         _write_json(directory / LABELS_FILE, ensemble.class_names)
         for member in ensemble.members:
             tensors = {name: value.cpu().contiguous() for name, value in member.weights.items()}
-            (directory / _weights_file(member.number, member.network)).write_bytes(save_safetensors(tensors))
+            (directory / _weights_file(member.stem)).write_bytes(save_safetensors(tensors))
 
 
 def read_bundle(directory: Path) -> Predictor:
@@ -120,7 +120,7 @@ def _read_member(directory: Path, values: dict[str, Any]) -> TrainedMember:
         network=values["network"],
         view=values["view"],
         architecture=architecture_from_dict(values["architecture"]),
-        weights=_read_weights(directory / _weights_file(values["number"], values["network"])),
+        weights=_read_weights(directory / _weights_file(member_stem(values["number"], values["network"]))),
     )
 
 
@@ -133,8 +133,8 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _weights_file(number: int, network: str) -> str:
-    return f"member-{number:05d}-{network}.safetensors"
+def _weights_file(stem: str) -> str:
+    return f"{stem}.safetensors"
 
 
 def _write_json(path: Path, values: object) -> None:

@@ -133,6 +133,16 @@ def test_other_images_may_have_fewer_classes_in_another_order(
     assert (images["3"], images["7"], images["0"]) == (12, 12, 0) and found["seen_in_training"] is False
 
 
+def test_a_file_is_not_replaced_by_a_report(
+    home: Path, export: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("mine")
+    assert run("evaluate", export, "--data", "digits", "--home", home, "--output", file) == 2
+    assert "is a file; choose a directory" in capsys.readouterr().err
+    assert file.read_text() == "mine"
+
+
 def test_what_it_cannot_judge_is_refused_with_the_reason(
     home: Path, export: Path, tmp_path: Path, capsys: Captured
 ) -> None:

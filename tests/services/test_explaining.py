@@ -162,13 +162,16 @@ def test_grad_cam_of_an_ensemble_is_the_mean_of_members_that_have_maps(ensemble:
     np.testing.assert_allclose(method.heat(whole, image, 1), 0.5 * scaled[0] + 0.3 * scaled[1], atol=1e-5)
 
 
-def test_networks_answer_as_the_ensemble_does() -> None:
+@pytest.mark.parametrize("biases", [(), (0.5, -1.0, 0.0, 2.0)], ids=["mean", "stacked"])
+def test_networks_answer_as_the_ensemble_does_at_one_look(biases: tuple[float, ...]) -> None:
     ensemble = trained_ensemble("lenet", "resnet")
+    members = tuple(replace(member, view="plain") for member in ensemble.members)
+    ensemble = replace(ensemble, members=members, biases=biases)
     images = random_images(5, ensemble)
     whole, heaviest = networks(ensemble, 1)
     expected = ensemble.build_module().answer(images)
     np.testing.assert_allclose(whole.probabilities(normalised(images, ensemble)), expected, atol=1e-5)
-    assert (heaviest.name, heaviest.title) == ("member-00002", "trial 2, lenet (67%)")
+    assert (heaviest.name, heaviest.title) == ("member-00002-best", "trial 2, lenet (67%)")
     assert len(networks(ensemble, None)) == 3 and len(networks(ensemble, 0)) == 1
 
 
@@ -228,12 +231,12 @@ def test_a_picture_for_every_network_is_written_and_told(
     output = tmp_path / "out"
     wanted = Wanted(methods=("grad-cam", "saliency"), filters=True)
     found = explain(ensemble, pictures, wanted, output, quiet)
-    names = ["ensemble", "member-00000", "member-00001", "member-00002"]
+    names = ["ensemble", "member-00000-best", "member-00001-best", "member-00002-best"]
     assert [list(each.files) for each in found.explanations] == [names] * 2
     assert found.explanations[0].files["ensemble"] == "001-a_b-ensemble.png"
     assert found.unreadable == {str(pictures[1]): "is not a PNG, JPEG, WebP or BMP image"}
     assert found.skipped == {"grad-cam of trial 2, mlp (20%)": "it has no feature map of more than one pixel"}
-    assert found.files == [f"filters-member-0000{number}.png" for number in range(3)]
+    assert found.files == [f"filters-member-0000{number}-best.png" for number in range(3)]
     assert {path.name for path in output.iterdir()} == {EXPLANATIONS_FILE, *found.all_files}
     for name in found.all_files:
         with Image.open(output / name) as picture:
