@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import warnings
 from importlib.metadata import version
@@ -35,6 +36,7 @@ def save_pyfunc(path: Path, export: Path, example: npt.NDArray[np.uint8], model:
         # MLflow warns of its own type hints when this part of it is first imported
         warnings.filterwarnings("ignore", ".*Any type hint is inferred as AnyType")
         from mlflow.pyfunc import save_model
+    logging.getLogger("mlflow").setLevel(logging.ERROR)  # it tells of each step that it takes
     class_names = json.loads((export / "labels.json").read_text(encoding="utf-8"))
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, example.shape[-1]))]),
