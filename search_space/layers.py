@@ -10,7 +10,6 @@ from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision.ops import drop_block2d
 
 from search_space.configurable import Configurable
 from search_space.initialization import INITS
@@ -42,12 +41,15 @@ class DropBlock(nn.Module):
 
     def __init__(self, probability: float) -> None:
         super().__init__()
+        from torchvision.ops import drop_block2d  # its import brings torch's compiler, which takes seconds
+
         self.probability = probability
+        self._drop = drop_block2d
 
     def forward(self, maps: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C, H, W)."""
         side = 3 if min(maps.shape[2:]) >= 3 else 1
-        dropped: Tensor = drop_block2d(maps, self.probability, side, training=self.training)
+        dropped: Tensor = self._drop(maps, self.probability, side, training=self.training)
         return dropped
 
 

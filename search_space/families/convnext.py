@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
 
 from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.geometry import SMALLEST_MAP, require_side, stage_widths
@@ -122,6 +121,8 @@ class Block(nn.Module):
         self.expand = nn.Linear(channels, hidden)
         self.act = ACTIVATIONS[config.activation]()
         self.project = nn.Linear(hidden, channels)
+        from torchvision.ops import StochasticDepth  # its import brings torch's compiler, which takes seconds
+
         self.drop_path = StochasticDepth(drop_path, "row")
 
     def forward(self, maps: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
 
 from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.geometry import divisible, fitted_strides, require_side
@@ -152,6 +151,8 @@ class InvertedResidual(nn.Module):
         layers.append(ConvNormAct(inner, plan.out_channels, knobs, kernel_size=1, activated=False))
         self.branch = nn.Sequential(*layers)
         self.added = plan.stride == 1 and plan.in_channels == plan.out_channels
+        from torchvision.ops import StochasticDepth  # its import brings torch's compiler, which takes seconds
+
         self.drop_path = StochasticDepth(drop_path, "row")
 
     def forward(self, maps: Tensor) -> Tensor:

@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 
 import torch
 from torch import nn
-from torchvision.models import get_model, get_model_weights
 
 from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.errors import UnbuildableError
@@ -79,12 +78,16 @@ def enlargement(config: PretrainedConfig, image_size: int) -> int:
 
 def weights_file(backbone: str) -> tuple[str, Path]:
     """Where the weights of ``backbone`` are published, and where they must lie."""
+    from torchvision.models import get_model_weights  # its import takes seconds
+
     url: str = get_model_weights(backbone).DEFAULT.url
     return url, Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
 
 
 def pretrained_backbone(backbone: str) -> nn.Module:
     """The network with its weights. On the meta device, where nothing holds values, they need only exist."""
+    from torchvision.models import get_model  # its import takes seconds
+
     url, path = weights_file(backbone)
     remedy = f"fetch {url} and put it at {path}, or leave pretrained out of families"
     if not path.is_file():
