@@ -134,35 +134,17 @@ class LiveDisplay:
 
 def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
     """What a study came to: the scores, where the export lies, and what to type next."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in (
-        "",
-        "split",
-        "accuracy",
-        "95 % interval",
-        "log loss",
-        "ECE",
-        "images",
-        "params",
-        "latency",
-    ):
+    # one space between columns, so that a terminal of 80 shows them all
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for heading in ("", "split", "accuracy", "95 % interval", "log loss", "ECE", "params", "latency"):
         table.add_column(heading, justify="left" if heading in ("", "split") else "right", no_wrap=True)
     for row in outcome.report:
         interval = f"{row.low:.2%} – {row.high:.2%}"
         log_loss = "" if row.nll is None else f"{row.nll:.4f}"
         error = "" if row.calibration_error is None else f"{row.calibration_error:.2%}"
         params = "" if row.params is None else format_count(row.params)
-        latency = "" if row.latency_s is None else f"{1000 * row.latency_s:.3g} ms"
-        table.add_row(
-            row.name,
-            row.split,
-            f"{row.accuracy:.2%}",
-            interval,
-            log_loss,
-            error,
-            params,
-            latency,
-        )
+        latency = "" if row.latency_s is None else f"{1000 * row.latency_s:.2g} ms"
+        table.add_row(row.name, row.split, f"{row.accuracy:.2%}", interval, log_loss, error, params, latency)
     console.print()
     console.print(table)
     report = home.report(outcome.study)
