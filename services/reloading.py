@@ -104,6 +104,8 @@ def _main() -> None:
             answers.write(found.getvalue())
         except BrokenPipeError:
             sys.exit(1)  # nobody waits for the answer any more
+        except ConvscoutError as error:
+            sys.exit(error.message)
         except Exception as error:  # runtimes fail in many ways; whoever asked tells the person
             sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from services.ensembles.trained import TrainedEnsemble, TrainedMember, member_st
 from services.exporting import Exporter, exporters
 from services.reloading import Predictor
 from trials.splits import Normalization
+from trials.views import VIEWS
 
 CONFIG_FILE, LABELS_FILE = "config.json", "labels.json"
 SCHEMA = 3  # of config.json; raise it when an older reader would misread a newer file
@@ -113,12 +115,14 @@ def _ensemble(directory: Path, values: dict[str, Any]) -> TrainedEnsemble:
 
 
 def _read_member(directory: Path, values: dict[str, Any]) -> TrainedMember:
+    if not re.fullmatch(r"[a-z0-9-]+", values["network"]):  # it is part of a file's name
+        raise ValueError(f"{values['network']!r} is not the name of a network")
     return TrainedMember(
         number=values["number"],
         weight=values["weight"],
         temperature=values["temperature"],
         network=values["network"],
-        view=values["view"],
+        view=VIEWS[values["view"]].name,
         architecture=architecture_from_dict(values["architecture"]),
         weights=_read_weights(directory / _weights_file(member_stem(values["number"], values["network"]))),
     )

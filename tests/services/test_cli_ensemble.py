@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from services.check import check
+from services.cli.export import FORMATS
 from services.config import to_toml
 from services.exporters.bundle import load_bundle
 from services.finish import OPENINGS_NOTE, stored_outcome
@@ -121,7 +122,7 @@ def test_other_formats_are_exported_when_they_are_named(home: Path, tmp_path: Pa
     capsys.readouterr()
     assert run(*asked, "--formats", "onyx") == 2
     assert (
-        "ensemble.formats: must be names out of bundle, docker, onnx, pt2, standalone (did you mean 'onnx'?)"
+        f"ensemble.formats: must be names out of {', '.join(FORMATS)} (did you mean 'onnx'?)"
         in capsys.readouterr().err
     )
     assert run(*asked, "--formats", "docker") == 2

@@ -101,7 +101,10 @@ def test_a_resumed_study_trains_what_is_missing_and_prints_json_alone(home: Path
 
 def test_the_ensemble_is_exported_and_predicts(home: Path, tmp_path: Path, capsys: Captured) -> None:
     assert run("export", "tiny", "--to", tmp_path / "model", "--home", home, "--json") == 0
-    assert json.loads(capsys.readouterr().out) == {"study": "tiny", "export": str(tmp_path / "model")}
+    told = json.loads(capsys.readouterr().out)
+    assert (told["study"], told["export"]) == ("tiny", str(tmp_path / "model"))
+    assert set(told["formats"]) == {"bundle", "onnx"}
+    assert all(each["num_changed"] == 0 for each in told["formats"].values())
     Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(tmp_path / "black.png")
     assert run("predict", tmp_path / "model", tmp_path / "black.png", "--top", "3", "--json") == 0
     ((prediction),) = json.loads(capsys.readouterr().out)

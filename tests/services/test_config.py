@@ -53,6 +53,8 @@ FULL: dict[str, Any] = {
     "ensemble_max_params": 1_500_000,
     "ensemble_max_bytes": 5_000_000,
     "ensemble_max_latency": 0.005,
+    "refit": True,
+    "refit_seeds": 2,
     "formats": ("pt2",),
     "space": {
         "resnet.width": {"low": 16, "high": 32},

@@ -420,13 +420,29 @@ def test_without_its_bundle_nothing_is_exported(tmp_path: Path, monkeypatch: pyt
 
     def write_and_damage(self: BundleExporter, ensemble: TrainedEnsemble, directory: Path) -> None:
         write(self, ensemble, directory)
-        (directory / "member-00002.safetensors").write_bytes(b"not weights")
+        (directory / "member-00002-best.safetensors").write_bytes(b"not weights")
 
     monkeypatch.setattr(BundleExporter, "write", write_and_damage)
-    with pytest.raises(ConvscoutError, match="the bundle export was discarded: it cannot be read back: Safe"):
+    with pytest.raises(
+        ConvscoutError, match=r"the bundle export was discarded: .*holds no weights as safetensors"
+    ):
         export(small, tmp_path / "export", random_images(40, small))
     assert load_bundle(tmp_path / "export").study == small.study
     assert list(tmp_path.iterdir()) == [tmp_path / "export"]
+
+
+@pytest.mark.parametrize(("key", "value"), [("network", "../../secret"), ("view", "upside down")])
+def test_a_bundle_that_says_what_cannot_be_is_refused(tmp_path: Path, key: str, value: str) -> None:
+    small = _small()
+    export(small, tmp_path / "export", random_images(4, small), formats=BUNDLE)
+    config = tmp_path / "export" / "config.json"
+    values = json.loads(config.read_text())
+    values["members"][0][key] = value
+    config.write_text(json.dumps(values))
+    (tmp_path / "export" / "SHA256SUMS").unlink()
+    exporting.write_checksums(tmp_path / "export")
+    with pytest.raises(ExportError, match=rf"does not describe an ensemble .*{value}"):
+        load_bundle(tmp_path / "export")
 
 
 @pytest.mark.parametrize("shift", [2e-4, np.nan])
