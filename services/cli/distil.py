@@ -79,10 +79,10 @@ def distil(
     if json:
         print_json(found.to_dict())
     else:
-        tell(found)
+        tell_distilled(found)
 
 
-def tell(found: Distilled) -> None:
+def tell_distilled(found: Distilled) -> None:
     """What a distillation came to, for a person."""
     like = "" if found.trial is None else f", as trial {found.trial}"
     print_line(f"student: {found.family}, {found.params:,} parameters, {found.epochs} epochs{like}")

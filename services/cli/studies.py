@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli.distil import tell_distilled
 from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
 from services.cli.output import print_json, print_line, print_table
 from services.home import Home
@@ -73,14 +74,19 @@ def show(
 
     Example: convscout show quickstart
     """
+    from services.distilling import stored_distilled
     from services.finish import stored_outcome
     from services.study import Ledger
 
     at = Home.at(home, storage)
     ledger = Ledger.open(at, name)
-    summary, outcome = _summary(ledger), stored_outcome(ledger)
+    summary, outcome, distilled = _summary(ledger), stored_outcome(ledger), stored_distilled(ledger)
     if json:
-        parts = {"config": ledger.config.to_dict(), "outcome": outcome.to_dict() if outcome else None}
+        parts = {
+            "config": ledger.config.to_dict(),
+            "outcome": outcome.to_dict() if outcome else None,
+            "distilled": distilled.to_dict() if distilled else None,
+        }
         print_json({**summary, **parts})
         return
     counts = ", ".join(f"{count} {state}" for state, count in summary["trials"].items()) or "none yet"
@@ -96,6 +102,10 @@ def show(
         from services.display import print_outcome
 
         print_outcome(Console(), outcome, at)
+        if distilled:
+            print_line("")
+            tell_distilled(distilled)
+            print_line("")
         print_line(f"go on: convscout resume {name} --time 10m --home {shlex.quote(str(at.root))}")
     elif summary["status"] != "running":
         print_line(f"go on: convscout resume {name} --home {shlex.quote(str(at.root))}")

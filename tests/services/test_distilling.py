@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from services.home import Home
 from services.students import SAMPLED, choose_student
 from services.study import Ledger
 from tests.services.studies import quiet, tiny_config
+from tests.services.test_cli_study import run
 from tests.services.trained_ensembles import random_images, trained_ensemble
 from trials.batches import Batches, TrainingData
 from trials.config import TrialConfig
@@ -87,6 +89,34 @@ def test_what_was_trained_before_is_used_again(home: Home, distilled: Distilled)
         if isinstance(event, Loading) and "epochs" in event.description
     ]
     assert counts == [(4, 4), (4, 4)]
+
+
+def test_it_is_shown_with_the_study(
+    home: Home, distilled: Distilled, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("show", "tiny", "--home", home.root) == 0
+    shown = capsys.readouterr().out
+    assert f"student: lenet, {distilled.params:,} parameters, 2 epochs" in shown
+    assert "labels alone, seed 2" in shown
+    assert run("show", "tiny", "--home", home.root, "--json") == 0
+    assert Distilled.from_dict(json.loads(capsys.readouterr().out)["distilled"]) == distilled
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--max-params", "many", "max_params: must be a whole number"),
+        ("--seeds", "0", "seeds: must be"),
+        ("--epochs", "-1", "epochs: must be"),
+        ("--student", "lenett", "Did you mean 'lenet'"),
+        ("--max-params", "10", "raise --max-params"),
+    ],
+)
+def test_bad_wishes_are_refused(
+    home: Home, capsys: pytest.CaptureFixture[str], option: str, value: str, said: str
+) -> None:
+    assert run("distil", "tiny", option, value, "--home", home.root) == 2
+    assert said in capsys.readouterr().err
 
 
 def test_a_study_without_an_ensemble_says_what_to_do(tmp_path: Path) -> None:
