@@ -20,13 +20,12 @@ from services.ensembles.ensemble import combine
 from services.ensembles.trained import TrainedMember
 from services.evaluation import Evaluation
 from services.events import Event, Loading, Notice
-from services.executors.choice import executor_of
 from services.finish import Finish, open_test, stored_outcome
 from services.home import Home
 from services.placement import place
 from services.runner import same_data
 from services.study import Ledger
-from services.trainings import Training, Trainings
+from services.trainings import Training, train
 from trials.batches import TrainingData
 from trials.checkpoint import TrialDirectory
 from trials.metrics import paired_difference
@@ -81,19 +80,17 @@ def main() -> None:
         )
         for seed in range(1, arguments.seeds + 1)
     ]
-    trainings = Trainings(
+    began = time.monotonic()
+    train(
+        ledger,
         plan,
+        data,
         description=f"trial {best.number}, {best.family}, {epochs} epochs with {arguments.seeds} seeds",
         left_s=lambda: math.inf,
         interrupted=lambda: False,
         listener=tell,
-        device=placement.device,
-        cache=home.cache / "calibration",
-        deterministic=config.deterministic,
+        cluster=None,
     )
-    began = time.monotonic()
-    if not trainings.finished:
-        executor_of(config, data, placement, home).run(trainings)
     took_s = time.monotonic() - began
     test = open_test(ledger, splits, tell)
     whole = Finish(ledger, splits, tell).trained(outcome.ensemble)

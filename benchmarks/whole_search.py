@@ -109,7 +109,7 @@ def finished(ledger: Ledger, splits: DataSplits, max_members: int) -> dict[str, 
         "ensemble": [
             asdict(member) | {"family": ledger.trial(member.number).family} for member in selected.members
         ],
-        "report": [asdict(row) for row in finish.rows(judgement, selected, best, selected)],
+        "report": [asdict(row) for row in finish.rows(judgement, best)],
         "gain": asdict(judgement.gains[ENSEMBLE]),
     }
 

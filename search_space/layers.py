@@ -32,6 +32,14 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+def stochastic_depth(probability: float) -> nn.Module:
+    """What drops the branch of a whole image (N, C, H, W) with that probability (Huang et al., 2016)."""
+    from torchvision.ops import StochasticDepth  # its import brings torch's compiler, which takes seconds
+
+    dropped: nn.Module = StochasticDepth(probability, "row")
+    return dropped
+
+
 class DropBlock(nn.Module):
     """Drops squares of up to 3 × 3 pixels of a map: (N, C, H, W) → (N, C, H, W).
 

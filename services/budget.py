@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import median
-from typing import Self
-
-from services.trial_record import TrialRecord
 
 # Seconds, on two cores. The fixed part stops the workers, compares strategies, selects, draws the report, registers
 # and brings MLflow up to date; a member is traced into ONNX, checked and compared with the network that was trained.
@@ -51,12 +46,6 @@ class FinishCost:
     images: int
     validation: int
     images_per_s: float
-
-    @classmethod
-    def seen(cls, trials: Iterable[TrialRecord], *, images: int, validation: int) -> Self:
-        """By the rate at which these ``trials`` trained."""
-        rates = [each.images_per_s for trial in trials for each in trial.measurements]
-        return cls(images=images, validation=validation, images_per_s=median(rates) if rates else 1.0)
 
     @property
     def member_s(self) -> float:

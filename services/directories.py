@@ -6,14 +6,27 @@ import ctypes
 import glob
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from search_space.errors import ConvscoutError
+from search_space.errors import ConvscoutError, UserError
 from trials.kill_points import Write, durable
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux's renameat2(2)
+
+
+def refuse_foreign(directory: Path, ours: Collection[str], what: str) -> None:
+    """Raise ``UserError`` unless ``directory`` is none yet, or holds nothing but ``ours``, the files of ``what``."""
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise UserError(f"{directory} is a file; choose a directory")
+    foreign = sorted(path.name for path in directory.iterdir() if path.name not in ours)
+    if foreign:
+        raise UserError(
+            f"{directory} holds {foreign[0]!r}, which is not part of {what}; choose another directory"
+        )
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from trials.metrics import PairedDifference
 if TYPE_CHECKING:
     from services.finish import Outcome
     from services.home import Home
+from services.judging import ENSEMBLE, gain_text
 
 STYLES = {
     TrialState.RUNNING: "cyan",
@@ -139,12 +140,9 @@ def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
     for heading in ("", "split", "accuracy", "95 % interval", "log loss", "ECE", "params", "latency"):
         table.add_column(heading, justify="left" if heading in ("", "split") else "right", no_wrap=True)
     for row in outcome.report:
-        interval = f"{row.low:.2%} – {row.high:.2%}"
-        log_loss = "" if row.nll is None else f"{row.nll:.4f}"
-        error = "" if row.calibration_error is None else f"{row.calibration_error:.2%}"
         params = "" if row.params is None else format_count(row.params)
         latency = "" if row.latency_s is None else f"{1000 * row.latency_s:.2g} ms"
-        table.add_row(row.name, row.split, f"{row.accuracy:.2%}", interval, log_loss, error, params, latency)
+        table.add_row(row.name, row.split, *row.cells, params, latency)
     console.print()
     console.print(table)
     report = home.report(outcome.study)
@@ -169,21 +167,18 @@ def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
 
 def _calibration(outcome: Outcome) -> list[str]:
     """What the temperatures did for the ensemble on the test images."""
-    after = next((r for r in outcome.report if (r.name, r.split) == ("ensemble", "test")), None)
-    if not outcome.uncalibrated or not after or after.nll is None or after.calibration_error is None:
+    if not outcome.uncalibrated:
         return []
+    *_, nll_after, error_after = outcome.row(ENSEMBLE, "test").cells
     nll, error = outcome.uncalibrated
     return [
-        f"calibration: log loss {nll:.4f} → {after.nll:.4f}, "
-        f"calibration error {error:.2%} → {after.calibration_error:.2%} on the test images"
+        f"calibration: log loss {nll:.4f} → {nll_after}, "
+        f"calibration error {error:.2%} → {error_after} on the test images"
     ]
 
 
 def _gain(gain: PairedDifference) -> str:
-    return (
-        f"{100 * gain.difference:+.2f} points over the best single on the test images "
-        f"(95 %: {100 * gain.low:+.2f} to {100 * gain.high:+.2f}; McNemar p = {gain.p_value:.2g})"
-    )
+    return gain_text(gain, " over the best single on the test images")
 
 
 def _title(search: SearchStarted) -> str:

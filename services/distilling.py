@@ -20,24 +20,21 @@ from typing import Any
 from torch import Tensor, nn
 
 from search_space.errors import ConvscoutError, StudyInterrupted
-from services.data_placement import shared_out
 from services.ensembles.gathering import Gathering
 from services.ensembles.temperature import fitted_temperature, tempered
 from services.ensembles.trained import TrainedEnsemble, TrainedMember
 from services.evaluation import Evaluation
 from services.events import Listener, PhaseStarted
-from services.executors.choice import executor_of
 from services.executors.cluster import surveyed
 from services.exporting import default_formats, export
 from services.finish import Finish, Outcome, open_test, stored_outcome
 from services.home import Home
 from services.interrupts import Interrupts
 from services.judging import ENSEMBLE, ScoreRow
-from services.placement import place
 from services.runner import owned, same_data, study_space
 from services.students import AUTO, Student, choose_student
 from services.study import Ledger
-from services.trainings import Training, Trainings
+from services.trainings import Training, train
 from trials.batches import TrainingData
 from trials.checkpoint import TrialDirectory
 from trials.config import TrialConfig
@@ -205,23 +202,17 @@ class _Distillation:
         ]
 
     def _train(self, plan: Sequence[Training], data: TrainingData, description: str) -> None:
-        config = self._ledger.config
         with Interrupts() as interrupts:
-            cluster = surveyed(config, self._ledger.home.root)
-            placement = place(config, data, cluster)
-            trainings = Trainings(
+            train(
+                self._ledger,
                 plan,
+                data,
                 description=description,
                 left_s=lambda: self._wanted.time_s - (time.monotonic() - self._began),
-                interrupted=lambda: interrupts.requested or self._ledger.lost,
+                interrupted=lambda: interrupts.requested,
                 listener=self._listener,
-                device=placement.device,
-                cache=self._ledger.home.cache / "calibration",
-                deterministic=config.deterministic,
+                cluster=surveyed(self._ledger.config, self._ledger.home.root),
             )
-            if not trainings.finished:
-                shared = shared_out(data, placement, cluster)
-                executor_of(config, shared, placement, self._ledger.home).run(trainings)
         again = f"convscout distil {self._ledger.name}"
         if interrupts.requested:
             raise StudyInterrupted(
@@ -261,10 +252,7 @@ class _Distillation:
             trial=student.trial,
             params=student.params,
             epochs=plan[0].config.recipe.epochs,
-            rows=(
-                *(row for row in self._outcome.report if (row.name, row.split) == (ENSEMBLE, "test")),
-                *rows,
-            ),
+            rows=(self._outcome.row(ENSEMBLE, "test"), *rows),
             gains=tuple(gains),
             export=(to or self._ledger.home.distilled(self._ledger.name) / "export").resolve(),
         )

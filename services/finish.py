@@ -85,9 +85,13 @@ class Outcome:
         }
         return cls(**{**values, **parts})
 
+    def row(self, name: str, split: str) -> ScoreRow:
+        """One row of the report."""
+        return next(row for row in self.report if (row.name, row.split) == (name, split))
+
     def score(self, name: str, split: str) -> float:
         """The accuracy in one row of the report."""
-        return next(row.accuracy for row in self.report if (row.name, row.split) == (name, split))
+        return self.row(name, split).accuracy
 
 
 def stored_outcome(ledger: Ledger) -> Outcome | None:
@@ -156,7 +160,7 @@ class Finish:
             state_counts=dict(Counter(str(record.state) for record in self._ledger.trials())),
             best=best.number,
             ensemble=final,
-            report=self.rows(judgement, selected, best, final),
+            report=self.rows(judgement, best),
             export=self._ledger.home.study(self._ledger.name) / "export",
             gain=judgement.gains[ENSEMBLE],
             refit_gain=judgement.gains.get(REFITTED),
@@ -188,10 +192,9 @@ class Finish:
         judged = self._judged_ensembles(selected, best, final)
         return judge(judged, open_test(self._ledger, self._splits, self._listener), self.trained)
 
-    def rows(
-        self, judgement: Judgement, selected: Ensemble, best: TrialRecord, final: Ensemble
-    ) -> tuple[ScoreRow, ...]:
+    def rows(self, judgement: Judgement, best: TrialRecord) -> tuple[ScoreRow, ...]:
         """Validation scores of when the choice was made, and those on the test images with what each costs."""
+        selected = judgement.ensembles[ENSEMBLE].score
         assert best.best is not None
         images = len(self._splits.validation)
         rows = [
@@ -203,10 +206,10 @@ class Finish:
                 nll=best.best.val_loss,
                 calibration_error=best.best.val_calibration_error,
             ),
-            ScoreRow.of(ENSEMBLE, "validation", selected.score.accuracy, images, nll=selected.score.nll),
+            ScoreRow.of(ENSEMBLE, "validation", selected.accuracy, images, nll=selected.nll),
         ]
         costs = Costs(self._ledger, self._splits.image)
-        for name, each in self._judged_ensembles(selected, best, final).items():
+        for name, each in judgement.ensembles.items():
             if name != UNCALIBRATED:
                 row = ScoreRow.measured(name, "test", judgement.evaluations[name])
                 rows.append(replace(row, **asdict(costs.of(each))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from services.ensembles.ensemble import Ensemble, EnsembleMember, combine
 from services.ensembles.temperature import tempered
@@ -59,6 +59,16 @@ class ScoreRow:
             calibration_error=calibration_error,
         )
 
+    @property
+    def cells(self) -> tuple[str, str, str, str]:
+        """Accuracy, its interval, log loss and calibration error, as tables show them."""
+        return (
+            f"{self.accuracy:.2%}",
+            f"{self.low:.2%} – {self.high:.2%}",
+            "" if self.nll is None else f"{self.nll:.4f}",
+            "" if self.calibration_error is None else f"{self.calibration_error:.2%}",
+        )
+
     @classmethod
     def measured(cls, name: str, split: str, found: Evaluation) -> ScoreRow:
         """The row for what was ``found`` of answers to a ``split``."""
@@ -72,6 +82,14 @@ class ScoreRow:
         )
 
 
+def gain_text(gain: PairedDifference, over: str = "") -> str:
+    """``gain``, ``over`` whomever it is, for a person."""
+    return (
+        f"{100 * gain.difference:+.2f} points{over} "
+        f"(95 %: {100 * gain.low:+.2f} to {100 * gain.high:+.2f}; McNemar p = {gain.p_value:.2g})"
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cost:
     """What a network costs: its parameters, and seconds for one image."""
@@ -82,7 +100,7 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Judgement:
-    """What several ensembles are worth, by name: their ``answers`` (N, K) to ``images``, and ``evaluations`` of these.
+    """What ``ensembles`` are worth, by name: their ``answers`` (N, K) to ``images``, and ``evaluations`` of these.
 
     ``gains`` is by how much each is worth more than the best single network.
     """
@@ -90,7 +108,8 @@ class Judgement:
     images: LabelledImages
     answers: Mapping[str, Probabilities]
     evaluations: Mapping[str, Evaluation]
-    gains: Mapping[str, PairedDifference]
+    ensembles: Mapping[str, Ensemble] = field(default_factory=dict)
+    gains: Mapping[str, PairedDifference] = field(default_factory=dict)
 
 
 def judge(
@@ -116,7 +135,9 @@ def judge(
         for name, each in answers.items()
         if each is not single
     }
-    return Judgement(images=images, answers=answers, evaluations=evaluations, gains=gains)
+    return Judgement(
+        ensembles=ensembles, images=images, answers=answers, evaluations=evaluations, gains=gains
+    )
 
 
 def alone_with(ensemble: Ensemble, member: EnsembleMember) -> Ensemble:

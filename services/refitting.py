@@ -71,11 +71,7 @@ def _merged(members: Sequence[EnsembleMember]) -> list[EnsembleMember]:
 def _done(ledger: Ledger, number: int, seeds: int) -> list[int]:
     """The seeds with which the trial was trained again; [0] when with none."""
     directory = ledger.directory(number)
-    found = [
-        seed
-        for seed in range(1, seeds + 1)
-        if (again := refit_directory(directory, seed)).attempt is None and again.best_epoch is not None
-    ]
+    found = [seed for seed in range(1, seeds + 1) if refit_directory(directory, seed).finished]
     return found or [0]
 
 

@@ -6,8 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from search_space.errors import UserError
-from services.directories import replacing
+from services.directories import refuse_foreign, replacing
 from services.evaluation import EVALUATION_FILE
 from services.judging import UNCALIBRATED, Judgement
 from services.plotting.answers import confusion, reliability, worst_mistakes
@@ -21,7 +20,7 @@ def write_evaluation(judgement: Judgement, class_names: Sequence[str], title: st
 
     An earlier evaluation in ``directory`` is replaced as a whole. Raises ``UserError`` when it holds anything else.
     """
-    _check_replaceable(directory)
+    refuse_foreign(directory, (EVALUATION_FILE, CONFUSION, RELIABILITY, MISTAKES), "an evaluation")
     images, labels = judgement.images.images, judgement.images.labels
     name, first = next(iter(judgement.answers.items()))
     compared = {name: first}
@@ -41,17 +40,3 @@ def write_evaluation(judgement: Judgement, class_names: Sequence[str], title: st
         for file, figure in figures.items():
             if figure:
                 figure.savefig(fresh / file, dpi=_DPI)
-
-
-def _check_replaceable(directory: Path) -> None:
-    """Replacing a directory deletes it, so it must hold nothing but an earlier evaluation."""
-    if not directory.exists():
-        return
-    if not directory.is_dir():
-        raise UserError(f"{directory} is a file; choose a directory")
-    ours = {EVALUATION_FILE, CONFUSION, RELIABILITY, MISTAKES}
-    foreign = sorted(path.name for path in directory.iterdir() if path.name not in ours)
-    if foreign:
-        raise UserError(
-            f"{directory} holds {foreign[0]!r}, which is not part of an evaluation; choose another directory"
-        )

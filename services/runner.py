@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ from services.tracking.champion import register_champion
 from services.tracking.mirror import Mirror
 from services.tracking.source import ValidationLabels
 from services.tracking.store import TrackingStore
-from services.trainings import Trainings
+from services.trainings import train
 from trials.batches import TrainingData
 from trials.run import NO_ROOM
 from trials.sources import load
@@ -323,8 +324,8 @@ def _run(
     with Interrupts() as interrupts, last_words(*_words(ledger)):
         try:
             projection.start()
-            max_members, paused = _train(ledger, splits, budget, listener, projection, interrupts, cluster)
-            if paused:
+            search = _train(ledger, splits, budget, listener, projection, interrupts, cluster)
+            if search.paused:
                 raise StudyInterrupted(
                     f"study {ledger.name!r} is paused; every trial has ended its epoch",
                     next_command=f"convscout resume {ledger.name}",
@@ -335,8 +336,9 @@ def _run(
                     next_command=f"convscout resume {ledger.name}",
                 )
             projection.touch_plots()  # drawn while the ensemble is made
-            refit = _refit(ledger, splits, budget, listener, interrupts, cluster)
-            outcome = Finish(ledger, splits, listener).run(max_members, refit)
+            cost = replace(search.finish_cost, validation=0)  # they have been asked when it is refitted
+            refit = _refit(ledger, splits, budget, cost, listener, interrupts, cluster)
+            outcome = Finish(ledger, splits, listener).run(search.affordable_members, refit)
             tell_tracking(ledger, outcome)
         finally:
             patience_s = INTERRUPTED_PATIENCE_S if interrupts.requested else MIRROR_PATIENCE_S
@@ -362,8 +364,8 @@ def _train(
     projection: Mirror,
     interrupts: Interrupts,
     cluster: Machine | None,
-) -> tuple[int, bool]:
-    """Train until the budget is spent; returns how many members an ensemble may have, and whether it was paused."""
+) -> Search:
+    """Train until the budget is spent; returns the search, which has ended or is paused."""
     config, data = ledger.config, TrainingData.of(splits)
     placement = place(config, data, cluster)
     if placement.reason:
@@ -403,13 +405,14 @@ def _train(
     if search.has_work:
         executor.run(search)
     search.close()
-    return search.affordable_members, search.paused
+    return search
 
 
 def _refit(
     ledger: Ledger,
     splits: DataSplits,
     budget: Budget,
+    cost: FinishCost,
     listener: Listener,
     interrupts: Interrupts,
     cluster: Machine | None,
@@ -421,23 +424,18 @@ def _refit(
 
     def refit(ensemble: Ensemble) -> Ensemble:
         data = TrainingData.of(splits)
-        placement = place(config, data, cluster)
         listener(PhaseStarted(phase="refit", detail=f"{len(ensemble.members)} members"))
         plan = refit_trainings(ledger, ensemble, data, config.refit_seeds)
-        finish = FinishCost.seen(ledger.trials(), images=splits.num_test, validation=0)
-        trainings = Trainings(
+        train(
+            ledger,
             plan,
+            refit_data(data),
             description="refitting, epochs",
-            left_s=lambda: budget.left_s - finish.reserve_s(len(plan), budget.time_s),
-            interrupted=lambda: interrupts.requested or ledger.lost,
+            left_s=lambda: budget.left_s - cost.reserve_s(len(plan), budget.time_s),
+            interrupted=lambda: interrupts.requested,
             listener=listener,
-            device=placement.device,
-            cache=ledger.home.cache / "calibration",
-            deterministic=config.deterministic,
+            cluster=cluster,
         )
-        if not trainings.finished:
-            shared = shared_out(refit_data(data), placement, cluster)
-            executor_of(config, shared, placement, ledger.home).run(trainings)
         if interrupts.requested:
             raise StudyInterrupted(
                 f"study {ledger.name!r} was interrupted; every finished epoch is kept",

@@ -234,7 +234,7 @@ class Search:
     @property
     def affordable_members(self) -> int:
         """How large an ensemble can be finished in the time left, at most as large as the study wants."""
-        return self._finish_cost.affordable_members(self._setting.budget.left_s, self._config.ensemble_size)
+        return self.finish_cost.affordable_members(self._setting.budget.left_s, self._config.ensemble_size)
 
     # what other commands ask
 
@@ -284,10 +284,9 @@ class Search:
         changed = ", ".join(f"{name} = {value}" for name, value in changed_fields(before, config).items())
         self._listener(Notice(text=f"changed: {changed}"))
 
-    # inside
-
     @property
-    def _finish_cost(self) -> FinishCost:
+    def finish_cost(self) -> FinishCost:
+        """What follows the search will take, as far as the trials so far tell."""
         rate = self._pace.images_per_s
         return FinishCost(
             images=self._setting.num_test if rate else 0,
@@ -305,7 +304,7 @@ class Search:
         if self._config.refit and math.isfinite(budget.time_s):
             members *= self._config.refit_seeds
             refit_s = REFIT_SHARE * budget.time_s
-        return budget.left_s - self._finish_cost.reserve_s(members, budget.time_s) - refit_s
+        return budget.left_s - self.finish_cost.reserve_s(members, budget.time_s) - refit_s
 
     def _take_up(self, number: int) -> Dispatch | None:
         record = self._ledger.adopt(number)

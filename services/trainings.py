@@ -12,7 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search_space.errors import ConvscoutError
+from services.data_placement import shared_out
 from services.events import Listener, Loading, Notice
+from services.executors.choice import executor_of
+from services.placement import Machine, place
+from services.study import Ledger
+from trials.batches import TrainingData
 from trials.checkpoint import TrialDirectory
 from trials.config import Measurement, TrialConfig, TrialResult, TrialState
 from trials.run import Dispatch
@@ -36,7 +41,36 @@ class Training:
     @property
     def done(self) -> bool:
         """Whether it has been trained to its end."""
-        return self.directory.attempt is None and self.directory.best_epoch is not None
+        return self.directory.finished
+
+
+def train(
+    ledger: Ledger,
+    plan: Sequence[Training],
+    data: TrainingData,
+    *,
+    description: str,
+    left_s: Callable[[], float],
+    interrupted: Callable[[], bool],
+    listener: Listener,
+    cluster: Machine | None,
+) -> None:
+    """Train ``plan`` on ``data`` where the study of ``ledger`` trains its trials; the rest is as in ``Trainings``."""
+    config, home = ledger.config, ledger.home
+    placement = place(config, data, cluster)
+    trainings = Trainings(
+        plan,
+        description=description,
+        left_s=left_s,
+        interrupted=lambda: interrupted() or ledger.lost,
+        listener=listener,
+        device=placement.device,
+        cache=home.cache / "calibration",
+        deterministic=config.deterministic,
+    )
+    if not trainings.finished:
+        shared = shared_out(data, placement, cluster)
+        executor_of(config, shared, placement, home).run(trainings)
 
 
 class Trainings:
@@ -129,8 +163,7 @@ class Trainings:
         training = self._trainings[number]
         attempt = (training.directory.attempt or 0) + 1
         training.directory.claim(attempt)
-        saved = training.directory.load_epoch()
-        self._epochs[number] = saved["epoch"] if saved else 0
+        self._epochs[number] = training.directory.last_epoch or 0
         return Dispatch(
             config=replace(training.config, number=number, attempt=attempt),
             directory=str(training.directory.path),

@@ -246,7 +246,17 @@ class TrialDirectory:
     @property
     def best_epoch(self) -> int | None:
         """The number of the best epoch that is kept undamaged, or None when there is none."""
-        return next((_epoch_of(path) for path in self._files("best") if _is_whole(path)), None)
+        return self._newest("best")
+
+    @property
+    def last_epoch(self) -> int | None:
+        """The number of the last epoch that can be gone on from, or None when there is none."""
+        return self._newest("epoch")
+
+    @property
+    def finished(self) -> bool:
+        """Whether no attempt may write here any more and the best epoch is kept."""
+        return self.attempt is None and self.best_epoch is not None
 
     @property
     def resumable(self) -> bool:
@@ -272,6 +282,10 @@ class TrialDirectory:
     ) -> None:
         digest = hashlib.sha256(content).hexdigest()[:16]
         atomic_write(self.path / f"{kind}-{epoch:04d}.{digest}.{suffix}", content, synced=synced)
+
+    def _newest(self, kind: str) -> int | None:
+        """The number of the newest undamaged one of a kind."""
+        return next((_epoch_of(path) for path in self._files(kind) if _is_whole(path)), None)
 
     def _all(self) -> list[Path]:
         return [path for kind in ("epoch", "best", "past", "views") for path in self._files(kind)]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
+from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption, parsed
 from services.cli.output import print_json, print_line, print_table
 from services.home import Home
-from services.rules import Duration, Rule, Whole
+from services.rules import Duration, Whole
 
 if TYPE_CHECKING:
     from services.distilling import Distilled
@@ -56,10 +56,10 @@ def distil(
 
     Example: convscout distil quickstart --max-params 50k --to small
     """
-    wanted_params = _parsed("max_params", Whole(1, 10**12), max_params)
-    wanted_epochs = None if epochs is None else _parsed("epochs", Whole(1, 100_000), epochs)
-    wanted_seeds = _parsed("seeds", Whole(1, 100), seeds)
-    time_s = math.inf if time is None else _parsed("time", Duration(1, 365 * 86_400), time)
+    wanted_params = parsed("max_params", Whole(1, 10**12), max_params)
+    wanted_epochs = None if epochs is None else parsed("epochs", Whole(1, 100_000), epochs)
+    wanted_seeds = parsed("seeds", Whole(1, 100), seeds)
+    time_s = math.inf if time is None else parsed("time", Duration(1, 365 * 86_400), time)
     from services.display import display
     from services.distilling import Wanted
     from services.distilling import distil as distilled
@@ -84,34 +84,14 @@ def distil(
 
 def tell_distilled(found: Distilled) -> None:
     """What a distillation came to, for a person."""
+    from services.judging import gain_text
+
     like = "" if found.trial is None else f", as trial {found.trial}"
     print_line(f"student: {found.family}, {found.params:,} parameters, {found.epochs} epochs{like}")
-    rows = [
-        [
-            row.name,
-            f"{row.accuracy:.2%}",
-            f"{row.low:.2%} – {row.high:.2%}",
-            "" if row.nll is None else f"{row.nll:.4f}",
-            "" if row.calibration_error is None else f"{row.calibration_error:.2%}",
-        ]
-        for row in found.rows
-    ]
+    rows = [[row.name, *row.cells] for row in found.rows]
     columns = ["", "test accuracy", "95 % interval", "log loss", "ECE"]
     print_table(columns, rows, right=columns[1:])
     for gain in found.gains:
-        print_line(
-            f"the student against its twin: {100 * gain.difference:+.2f} points "
-            f"(95 %: {100 * gain.low:+.2f} to {100 * gain.high:+.2f}; McNemar p = {gain.p_value:.2g})"
-        )
+        print_line(f"the student against its twin: {gain_text(gain)}")
     print_line(f"export: {found.export}")
     print_line(f"predict: convscout predict {found.export} IMAGE.png")
-
-
-def _parsed(field: str, rule: Rule, value: str) -> int:
-    from search_space.errors import ConfigError, Problem
-
-    try:
-        parsed: int = rule.parse(value)
-    except ValueError as error:
-        raise ConfigError([Problem(field=field, value=value, rule=str(error))]) from None
-    return parsed

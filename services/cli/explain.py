@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search_space.errors import ConfigError, DataError, Problem
-from services.cli.options import HomeOption, JsonOption, complete_study
+from services.cli.options import HomeOption, JsonOption, complete_list, complete_study
 from services.cli.output import print_json, print_line
 from services.home import Home
 
@@ -21,8 +21,7 @@ PANEL = "Use the result"
 def _methods(incomplete: str) -> list[str]:
     from services.explaining.method import methods
 
-    head, comma, last = incomplete.rpartition(",")
-    return [f"{head}{comma}{name}" for name in methods.names() if name.startswith(last)]
+    return complete_list(methods.names(), incomplete)
 
 
 def add_to(app: typer.Typer) -> None:

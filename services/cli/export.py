@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from services import exporters
-from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
+from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption, complete_list
 from services.cli.output import print_json, print_line, print_table
 from services.home import Home
 
@@ -28,8 +28,7 @@ def add_to(app: typer.Typer) -> None:
 
 def complete_format(incomplete: str) -> list[str]:
     """Formats that begin with what comes after the last comma, for the shell."""
-    head, comma, last = incomplete.rpartition(",")
-    return [f"{head}{comma}{name}" for name in FORMATS if name.startswith(last)]
+    return complete_list(FORMATS, incomplete)
 
 
 def export(

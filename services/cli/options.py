@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Optional, TypeAlias
 
 import psutil
 import typer
 
-from services.config import SETTINGS, Setting, load_toml, merge
+from search_space.errors import ConfigError, Problem
+from services.config import SETTINGS, Setting, merge
+from services.config_file import load_toml
 from services.home import Home
-from services.rules import Bytes, Duration, Flag, GpuShare, OneOf, Share, SomeOf, Whole
+from services.rules import Bytes, Duration, Flag, GpuShare, OneOf, Rule, Share, SomeOf, Whole
 
 
 def complete_study(context: typer.Context, incomplete: str) -> list[str]:
@@ -114,13 +116,28 @@ def _metavar(setting: Setting) -> str:
             return setting.key.rpartition("_")[2].upper()
 
 
+def complete_list(names: Iterable[str], incomplete: str) -> list[str]:
+    """Those of ``names`` that begin with what comes after the last comma of ``incomplete``, for the shell."""
+    head, comma, last = incomplete.rpartition(",")
+    return [f"{head}{comma}{name}" for name in names if name.startswith(last)]
+
+
+def parsed(field: str, rule: Rule, value: str) -> Any:
+    """``value`` as ``rule`` reads it; raises ``ConfigError``, which calls it ``field``, for one that it forbids."""
+    try:
+        return rule.parse(value)
+    except ValueError as error:
+        raise ConfigError([Problem(field=field, value=value, rule=str(error))]) from None
+
+
 def _completer(setting: Setting) -> Callable[[str], list[str]] | None:
     rule = setting.rule
     if not isinstance(rule, OneOf | SomeOf):
         return None
 
     def complete(incomplete: str) -> list[str]:
-        head, comma, last = incomplete.rpartition(",") if isinstance(rule, SomeOf) else ("", "", incomplete)
-        return [f"{head}{comma}{name}" for name in rule.names() if name.startswith(last)]
+        if isinstance(rule, SomeOf):
+            return complete_list(rule.names(), incomplete)
+        return [name for name in rule.names() if name.startswith(incomplete)]
 
     return complete

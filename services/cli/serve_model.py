@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from search_space.errors import ConfigError, Problem
+from services.cli.options import parsed
 from services.cli.output import print_line
+from services.rules import Bytes
 
 PANEL = "Use the result"
 
@@ -64,7 +65,7 @@ def serve_model(
     from services.serving.limits import FORM_BYTES, Batching, Limits
     from services.serving.server import read_token, serve
 
-    picture_bytes = _bytes(max_bytes)
+    picture_bytes = parsed("max-bytes", Bytes(1, 10**9), max_bytes)
     limits = Limits(
         picture_bytes=picture_bytes,
         request_bytes=max(Limits.request_bytes, picture_bytes + FORM_BYTES),
@@ -81,12 +82,3 @@ def serve_model(
         batching=Batching(most=max_batch, wait_s=max_wait / 1000),
         told=lambda address: print_line(f"listening at {address}  (Ctrl-C ends it)"),
     )
-
-
-def _bytes(text: str) -> int:
-    from services.rules import Bytes
-
-    try:
-        return int(Bytes(1, 10**9).parse(text))
-    except ValueError as error:
-        raise ConfigError([Problem(field="max-bytes", value=text, rule=str(error))]) from None

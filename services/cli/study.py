@@ -19,7 +19,8 @@ from services.cli.options import (
     with_settings,
 )
 from services.cli.output import print_json, print_line
-from services.config import StudyConfig, to_toml
+from services.config import StudyConfig
+from services.config_file import to_toml
 from services.extension import check_spelling
 from services.home import Home
 

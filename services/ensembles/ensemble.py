@@ -20,23 +20,27 @@ BEST = "best"  # of the networks that a trial keeps, that of its best epoch
 _SMALLEST = np.finfo(np.float32).tiny
 
 
-@dataclass(frozen=True, kw_only=True)
-class EnsembleMember:
-    """A trial, its share of the ensemble's answer, and the temperature that its own is divided by.
-
-    ``network`` says which of the trial's, ``view`` how it sees an image (``trials/views.py``).
-    """
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NetworkView:
+    """One of the networks of the trial ``number``, by name, and how it sees an image (``trials/views.py``)."""
 
     number: int
-    weight: float
-    temperature: float = 1.0
     network: str = BEST
     view: str = PLAIN
 
     @property
     def name(self) -> str:
         """For a person: the trial's number, and what is unusual."""
-        return candidate_name(self.number, self.network, self.view)
+        unusual = [each for each, usual in ((self.network, BEST), (self.view, PLAIN)) if each != usual]
+        return " ".join([str(self.number), *unusual])
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleMember(NetworkView):
+    """A network, its share of the ensemble's answer, and the temperature that its own is divided by."""
+
+    weight: float
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +100,3 @@ def combine(
         return total
     found: Probabilities = softmax(total + np.array(biases, np.float32), axis=1)
     return found
-
-
-def candidate_name(number: int, network: str, view: str) -> str:
-    """For a person: the trial's number, and what is unusual of its ``network`` and ``view``."""
-    unusual = [each for each, usual in ((network, BEST), (view, PLAIN)) if each != usual]
-    return " ".join([str(number), *unusual])

@@ -108,7 +108,7 @@ class Gathering:
         return found
 
     def _asked(self, record: TrialRecord, kept: BestEpoch) -> dict[str, Tensor]:
-        networks = networks_of(self._ledger.directory(record.number))
+        networks = networks_of(kept, self._ledger.directory(record.number).load_past())
         labels = self._splits.validation.labels
         found = {
             f"{name} {PLAIN}": self._answers(record, weights, PLAIN)

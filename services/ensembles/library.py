@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from search_space.errors import ConvscoutError, UserError
 from search_space.registry import Registry
-from services.ensembles.ensemble import BEST, Score, candidate_name, combine
+from services.ensembles.ensemble import BEST, NetworkView, Score, combine
 from services.ensembles.temperature import fitted_temperature, tempered
 from services.units import format_bytes, format_count
 from trials.metrics import Probabilities, accuracy, balanced_accuracy, calibration_error, macro_f1
@@ -40,25 +40,17 @@ class LogWeights(dict[int, float]):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Member:
-    """A candidate: the trial ``number`` and its ``probabilities`` (N, K) on the validation images.
+class Member(NetworkView):
+    """A candidate: a network and its ``probabilities`` (N, K) on the validation images.
 
-    One image takes it ``latency_s``, where that was measured. ``network`` and ``view`` are as in ``EnsembleMember``.
+    One image takes it ``latency_s``, where that was measured.
     """
 
-    number: int
     probabilities: Probabilities
     family: str = ""
     params: int = 0
     latency_s: float = 0.0
     temperature: float = 1.0
-    network: str = BEST
-    view: str = PLAIN
-
-    @property
-    def name(self) -> str:
-        """For a person: the trial's number, and what is unusual."""
-        return candidate_name(self.number, self.network, self.view)
 
     @property
     def usual(self) -> bool:

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from search_space.errors import CorruptCheckpointError
 from services.ensembles.ensemble import BEST
-from trials.checkpoint import TrialDirectory
+from trials.checkpoint import BestEpoch, TrialDirectory
 
 RAW, SOUP, REFIT = "raw", "soup", "refit"
 
 
-def networks_of(directory: TrialDirectory) -> dict[str, Mapping[str, Tensor]]:
-    """What a trial left in ``directory``: its best epoch, the same without the average, and a mean of epochs.
+def networks_of(kept: BestEpoch, past: Sequence[BestEpoch]) -> dict[str, Mapping[str, Tensor]]:
+    """What a trial left, by name: its best epoch, the same without the average, and its mean with ``past`` ones.
 
     The mean of epochs of one training is a network of its own (Wortsman et al., 2022, "Model soups", section 2;
-    Izmailov et al., 2018, for epochs). Nothing where the best epoch is missing or damaged.
+    Izmailov et al., 2018, for epochs).
     """
-    kept = directory.load_best()
-    if kept is None:
-        return {}
     found: dict[str, Mapping[str, Tensor]] = {BEST: kept.weights}
     if kept.raw is not None:
         found[RAW] = kept.raw
-    if past := directory.load_past():
+    if past:
         found[SOUP] = {
             name: torch.stack([value, *(each.weights[name] for each in past)]).mean(dim=0)
             if value.is_floating_point()
@@ -38,14 +35,17 @@ def networks_of(directory: TrialDirectory) -> dict[str, Mapping[str, Tensor]]:
 
 def network(directory: TrialDirectory, name: str) -> Mapping[str, Tensor]:
     """The one called ``name`` of the trial in ``directory``. Raises ``CorruptCheckpointError`` when it is lost."""
-    refitted = name.startswith(REFIT)
-    found = networks_of(TrialDirectory(directory.path / name) if refitted else directory)
-    try:
-        return found[BEST if refitted else name]
-    except KeyError:
+    if name.startswith(REFIT):
+        kept, wanted = TrialDirectory(directory.path / name).load_best(), BEST
+    else:
+        kept, wanted = directory.load_best(), name
+    past = directory.load_past() if wanted == SOUP else []
+    found = networks_of(kept, past) if kept else {}
+    if wanted not in found:
         raise CorruptCheckpointError(
             f"the network {name!r} of trial {directory.path.name} is missing or damaged"
-        ) from None
+        )
+    return found[wanted]
 
 
 def refit_directory(directory: TrialDirectory, seed: int) -> TrialDirectory:

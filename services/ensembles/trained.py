@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec
 from search_space.errors import ExportError
-from services.ensembles.ensemble import BEST, candidate_name
+from services.ensembles.ensemble import NetworkView
 from services.ensembles.resizing import CentreSquare
 from trials.mapped_images import Images
 from trials.metrics import Probabilities
 from trials.splits import Normalization
-from trials.views import PLAIN, VIEWS, Viewed
+from trials.views import VIEWS, Viewed
 
 _BATCH = 64  # images; bounds the memory that large images take
 
@@ -28,24 +28,16 @@ def member_stem(number: int, network: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TrainedMember:
+class TrainedMember(NetworkView):
     """A trained network: trial ``number``, share ``weight`` of the answer, and its state dict ``weights``.
 
     Its logits are divided by ``temperature``. ``network`` and ``view`` are as in ``EnsembleMember``.
     """
 
-    number: int
     weight: float
     architecture: ArchitectureConfig
     weights: dict[str, Tensor]
     temperature: float = 1.0
-    network: str = BEST
-    view: str = PLAIN
-
-    @property
-    def name(self) -> str:
-        """For a person: the trial's number, and what is unusual."""
-        return candidate_name(self.number, self.network, self.view)
 
     @property
     def stem(self) -> str:

@@ -15,8 +15,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from search_space.errors import DataError, UnknownNameError, UserError
-from services.directories import replacing
+from search_space.errors import DataError, UnknownNameError
+from services.directories import refuse_foreign, replacing
 from services.ensembles.trained import TrainedEnsemble
 from services.events import Listener, Loading
 from services.explaining.drawing import Panel, explanation, filters_sheet, units_sheet
@@ -97,7 +97,7 @@ def explain(
     if wanted.class_name is not None and wanted.class_name not in ensemble.class_names:
         raise UnknownNameError.among("class", wanted.class_name, ensemble.class_names)
     output = output.absolute()
-    _check_replaceable(output)
+    refuse_foreign(output, _written(output), "an explanation")
     with replacing(output) as fresh:
         job = _Job(ensemble, wanted, chosen, fresh, listener)
         job.explain_all(files)
@@ -240,23 +240,14 @@ def choosy(excited: Excitations, count: int) -> list[int]:
     return [int(unit) for unit in order[np.concatenate([np.sort(first), others])][:count]]
 
 
-def _check_replaceable(directory: Path) -> None:
-    """Replacing a directory deletes it, so it must hold nothing but an earlier explanation."""
-    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
-        return
-    if not directory.is_dir():
-        raise UserError(f"{directory} is a file; choose a directory for --output")
+def _written(directory: Path) -> set[str]:
+    """The files of an earlier explanation in ``directory``, as far as they can be told."""
     try:
         earlier = json.loads((directory / EXPLANATIONS_FILE).read_text(encoding="utf-8"))
         named = [name for each in earlier["explanations"] for name in each["files"].values()]
-        ours = {EXPLANATIONS_FILE, *named, *earlier["files"]}
+        return {EXPLANATIONS_FILE, *named, *earlier["files"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        ours = {EXPLANATIONS_FILE}
-    foreign = sorted(path.name for path in directory.iterdir() if path.name not in ours)
-    if foreign:
-        raise UserError(
-            f"{directory} holds {foreign[0]!r}, which is not part of an explanation; choose another directory"
-        )
+        return {EXPLANATIONS_FILE}
 
 
 def _safe(stem: str) -> str:

@@ -24,7 +24,7 @@ import services.tracking.champion  # noqa: F401
 from services import runner  # noqa: F401
 from services.check import check
 from services.cli import main
-from services.config import to_toml
+from services.config_file import to_toml
 from services.ensembles.ensemble import Ensemble
 from services.finish import stored_outcome
 from services.home import Home

@@ -13,7 +13,8 @@ import pytest
 from ray._private.authentication_test_utils import reset_auth_token_state
 from ray.cluster_utils import Cluster
 
-from services.config import StudyConfig, to_toml
+from services.config import StudyConfig
+from services.config_file import to_toml
 
 TOKEN = "a" * 64
 OTHER_TOKEN = "b" * 64

@@ -15,7 +15,8 @@ import pytest
 from services import doctor
 from services.cli import main
 from services.cli.app import app
-from services.config import StudyConfig, load_toml
+from services.config import StudyConfig
+from services.config_file import load_toml
 from services.home import Home
 
 COMMANDS = sorted(command.name or "" for command in app.registered_commands)

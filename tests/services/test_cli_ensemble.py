@@ -10,7 +10,7 @@ from PIL import Image
 
 from services.check import check
 from services.cli.export import FORMATS
-from services.config import to_toml
+from services.config_file import to_toml
 from services.exporters.bundle import load_bundle
 from services.finish import OPENINGS_NOTE, stored_outcome
 from services.home import Home

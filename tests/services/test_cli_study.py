@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from services.cli import main
-from services.config import to_toml
+from services.config_file import to_toml
 from services.ensembles.ensemble import Ensemble
 from services.finish import Outcome
 from services.home import Home

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from search_space.errors import ConfigError, UserError
-from services.config import DEFAULT_TIME_S, SETTINGS, StudyConfig, load_toml, merge, to_toml, whole_space
+from services.config import DEFAULT_TIME_S, SETTINGS, StudyConfig, merge, whole_space
+from services.config_file import load_toml, to_toml
 from services.home import Home
 
 FULL: dict[str, Any] = {

@@ -11,7 +11,7 @@ import sklearn.metrics
 from PIL import Image
 
 from services.check import check
-from services.config import to_toml
+from services.config_file import to_toml
 from services.evaluation import EVALUATION_FILE, Evaluation
 from services.finish import stored_outcome
 from services.home import Home

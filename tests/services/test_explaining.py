@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from search_space.architecture import ImageSpec, families
 from search_space.errors import ConvscoutError, DataError, UnknownNameError, UserError
-from services.config import to_toml
+from services.config_file import to_toml
 from services.ensembles.trained import TrainedEnsemble, TrainedMember
 from services.explaining import explain as explaining
 from services.explaining.explain import EXPLANATIONS_FILE, Wanted, choosy, explain

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from search_space.errors import CorruptCheckpointError
 from services import runner
 from services.ensembles.ensemble import BEST, Ensemble, EnsembleMember, Score
 from services.ensembles.gathering import VIEWED, Gathering
 from services.ensembles.library import EnsembleLimits, Library, Member
-from services.ensembles.networks import RAW, SOUP, networks_of
+from services.ensembles.networks import RAW, SOUP, network, networks_of
 from services.finish import Finish
 from services.home import Home
 from services.study import Ledger
@@ -102,14 +103,19 @@ def test_a_damaged_answer_is_asked_again(home: Home, splits: DataSplits) -> None
 
 def test_a_soup_is_the_mean_of_epochs(tmp_path: Path) -> None:
     directory = TrialDirectory(tmp_path)
-    assert networks_of(directory) == {}
+    for name in (BEST, SOUP):
+        with pytest.raises(CorruptCheckpointError, match=f"the network '{name}' .* is missing"):
+            network(directory, name)
     for epoch, value in ((2, 9.0), (4, 6.0), (6, 2.0), (7, 1.0)):
         weights = {"weight": torch.full((3,), value), "steps": torch.tensor(epoch)}
         directory.save_best(epoch, weights, torch.ones(2, 2))
         directory.save_epoch(epoch, {"epoch": epoch})
-        assert set(networks_of(directory)) == ({BEST} if epoch == 2 else {BEST, SOUP})
-    found = networks_of(directory)
-    assert found[SOUP]["weight"].tolist() == [3.0] * 3 and found[SOUP]["steps"] == 7
+        kept = directory.load_best()
+        assert kept is not None
+        expected = {BEST} if epoch == 2 else {BEST, SOUP}
+        assert set(networks_of(kept, directory.load_past())) == expected
+    found = network(directory, SOUP)
+    assert found["weight"].tolist() == [3.0] * 3 and found["steps"] == 7
 
 
 def test_the_best_single_trial_is_one_as_it_was_judged(home: Home, splits: DataSplits) -> None:

@@ -12,7 +12,8 @@ from search_space.errors import ConfigError, ExhaustedError
 from search_space.space import SearchSpace
 from services import runner
 from services.cli import main
-from services.config import StudyConfig, to_toml
+from services.config import StudyConfig
+from services.config_file import to_toml
 from services.defaults import with_sampler
 from services.events import Event, Notice
 from services.home import Home

@@ -15,7 +15,7 @@ from sqlalchemy import update
 
 from search_space.errors import LeaseLostError, LedgerAwayError, UserError
 from services.cli import main
-from services.config import to_toml
+from services.config_file import to_toml
 from services.fence import LEASE_KEY, Fence, read_lease
 from services.home import Home
 from services.lease import lease
