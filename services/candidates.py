@@ -58,12 +58,12 @@ class Candidates:
             self._completed[_identity(record.config.architecture, record.config.recipe)] = None
 
     def queue_portfolio(self) -> None:
-        """Queue the proven networks of the families that were not proposed yet, the cheapest first."""
+        """Queue the proven networks of the families that were not proposed yet, the strongest first."""
         if not self._config.portfolio:
             return
         known = self._ledger.proposed_families()
         fresh = [candidate for candidate in self._space.portfolio() if candidate[0].name not in known]
-        for candidate in self._cheapest_first(fresh):
+        for candidate in self._strongest_first(fresh):
             self._ledger.enqueue(self._space.parameters(candidate))
 
     def propose(self) -> Proposal:
@@ -115,18 +115,19 @@ class Candidates:
             times = "once" if repeats == 1 else f"{repeats} times"
             raise DuplicateError(f"this configuration was trained {times} already")
 
-    def _cheapest_first(self, candidates: Iterable[Candidate]) -> list[Candidate]:
-        """``candidates`` by rising cost, so that the first results come soon; without what cannot be built.
+    def _strongest_first(self, candidates: Iterable[Candidate]) -> list[Candidate]:
+        """``candidates`` by falling strength of their families, without what cannot be built.
 
-        Cost is told by activations, as in ``Pace``.
+        The time may not suffice for all of them, and pruning is sharper beside strong rivals.
         """
-        costs: list[tuple[int, Candidate]] = []
-        for candidate in candidates:
-            try:
-                costs.append((self._complexity(candidate).activations, candidate))
-            except UnbuildableError:
-                continue
-        return [candidate for _, candidate in sorted(costs, key=lambda pair: pair[0])]
+        return sorted(filter(self._is_buildable, candidates), key=lambda candidate: -candidate[0].strength)
+
+    def _is_buildable(self, candidate: Candidate) -> bool:
+        try:
+            self._complexity(candidate)
+        except UnbuildableError:
+            return False
+        return True
 
     def _complexity(self, candidate: Candidate) -> Complexity:
         architecture, recipe = candidate

@@ -8,7 +8,7 @@ on what there is to propose.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -25,7 +25,15 @@ from trials.batches import TrainingData
 
 PORTFOLIO_SHARE = 1 / 3  # of the time, for the first trial of each family
 LEAST_FAMILIES = 3
-# How fast a worker trains: rough figures, since they only decide how many families take part.
+MOST_EPOCHS = 40
+LEAST_EPOCHS = 4
+# A full trial sees about as many images as the square root of those that all trials see together, times this, so
+# that what more time or a faster machine brings is shared by more and by longer trials; but some trials must fit.
+IMAGES_SEEN = 370
+LEAST_FULL_TRIALS = 4
+SEARCH_SHARE = 0.85  # of the time; the rest is for reading the images and for the end
+USUAL_TIME_S = 1800.0  # taken for granted where a study has no time limit
+# How fast a worker trains: rough figures, since they only decide how long trials are and how many families take part.
 ACTIVATIONS_PER_S = {"cpu": 7e7, "cuda": 1e10}
 MOST_IMAGES_PER_S = {"cpu": 5e3, "cuda": 5e4}  # of small images, where a step's own cost dominates
 TRIAL_SHARE = 1 / 2  # of its epochs that an average trial trains; most are stopped early
@@ -38,9 +46,22 @@ def settled(
 
     ``workers`` train at a time, of which up to ``sharing`` share one ``device``'s computing.
     """
-    epochs = config.epochs or default_epochs(len(data.train), config.time_s)
-    chosen = config.families or _families_that_fit(config, data, epochs, workers, device, sharing)
-    return replace(config, epochs=epochs, families=chosen)
+    costs = sorted(_costs(data.image), key=lambda pair: (_over(config, pair[1]), -pair[0].strength))
+    image_s = [(family, _image_s(cost, device, sharing)) for family, cost in costs]
+    time_s = USUAL_TIME_S if config.time_s is None else config.time_s
+    taking_part = (each_s for family, each_s in image_s if family.name in (config.families or (family.name,)))
+    strongest_s = next(taking_part, 1 / MOST_IMAGES_PER_S[device])
+    images_seen = SEARCH_SHARE * workers * time_s / strongest_s
+    epochs = config.epochs or default_epochs(len(data.train), images_seen)
+    trial_images = epochs * TRIAL_SHARE * len(data.train)
+    return replace(
+        config,
+        epochs=epochs,
+        families=config.families
+        or _families_that_fit(
+            config, [(family, trial_images * each_s) for family, each_s in image_s], workers
+        ),
+    )
 
 
 def with_sampler(config: StudyConfig, space: SearchSpace) -> tuple[StudyConfig, str]:
@@ -54,35 +75,29 @@ def with_sampler(config: StudyConfig, space: SearchSpace) -> tuple[StudyConfig, 
     return replace(config, sampler=name), "; ".join(filter(None, told))
 
 
-def default_epochs(num_images: int, time_s: float | None) -> int:
-    """Epochs of a full trial, 5 to 40: about 400,000 images seen in a search of half an hour.
-
-    With four times the time a trial gets twice as long, so that more and longer trials share what is gained.
-    """
-    share = 1.0 if time_s is None else min(4.0, max(0.5, math.sqrt(time_s / 1800)))
-    return min(40, max(5, round(share * 400_000 / num_images)))
+def default_epochs(num_images: int, images_seen: float) -> int:
+    """Epochs of a full trial where all trials together can see ``images_seen`` images."""
+    trial_images = min(IMAGES_SEEN * math.sqrt(images_seen), images_seen / LEAST_FULL_TRIALS)
+    return min(MOST_EPOCHS, max(LEAST_EPOCHS, round(trial_images / num_images)))
 
 
 def _families_that_fit(
-    config: StudyConfig, data: TrainingData, epochs: int, workers: int, device: str, sharing: int
+    config: StudyConfig, costs_s: Sequence[tuple[type[ArchitectureConfig], float]], workers: int
 ) -> tuple[str, ...]:
-    """Those whose knobs the study names, and of the others, strongest first, as many as there is time to try.
+    """Those whose knobs the study names, and the first of ``costs_s``, as many as there is time to try.
 
-    Before all others come those whose proven configuration keeps the study's limits.
+    What follows one that does not fit is left out though it may be cheaper: it is weaker, and the time is worth more
+    to the strong ones.
     """
     named = {knob.partition(".")[0] for knob in config.space}
     left_s = math.inf if config.time_s is None else PORTFOLIO_SHARE * workers * config.time_s
     most = math.inf if config.trials is None else config.trials // 2
-    chosen: set[str] = set()
-    for family, cost in sorted(
-        _costs(data.image), key=lambda pair: (_over(config, pair[1]), -pair[0].strength)
-    ):
-        cost_s = epochs * TRIAL_SHARE * len(data.train) * _image_s(cost, device, sharing)
-        fits = cost_s <= left_s and len(chosen) < most
-        if fits or family.name in named or len(chosen) < LEAST_FAMILIES:
-            chosen.add(family.name)
-            left_s -= cost_s
-    return tuple(sorted(chosen))
+    chosen: list[str] = []
+    for family, cost_s in costs_s:
+        left_s -= cost_s
+        if len(chosen) < LEAST_FAMILIES or (left_s >= 0 and len(chosen) < most):
+            chosen.append(family.name)
+    return tuple(sorted({*chosen, *(family.name for family, _ in costs_s if family.name in named)}))
 
 
 def _costs(image: ImageSpec) -> Iterator[tuple[type[ArchitectureConfig], Complexity]]:

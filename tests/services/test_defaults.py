@@ -10,7 +10,14 @@ import pytest
 from search_space.architecture import ImageSpec, families
 from search_space.complexity import measure
 from services.config import StudyConfig
-from services.defaults import LEAST_FAMILIES, default_epochs, settled
+from services.defaults import (
+    LEAST_EPOCHS,
+    LEAST_FAMILIES,
+    LEAST_FULL_TRIALS,
+    MOST_EPOCHS,
+    default_epochs,
+    settled,
+)
 from tests.search_space.variants import recipe_for
 from trials.batches import TrainingData
 from trials.splits import LabelledImages, Normalization
@@ -88,14 +95,32 @@ def test_a_family_whose_knob_is_named_takes_part() -> None:
     assert weakest in chosen and set(STRONGEST[:LEAST_FAMILIES]) <= set(chosen)
 
 
-@pytest.mark.parametrize(
-    ("num_images", "time_s", "epochs"),
-    [(1_300, 120, 40), (45_000, 600, 5), (45_000, 1800, 9), (45_000, None, 9)],
-)
-def test_full_trials_grow_with_the_time_and_shrink_with_the_data(
-    num_images: int, time_s: float | None, epochs: int
-) -> None:
-    assert default_epochs(num_images, time_s) == epochs
+def test_full_trials_grow_with_time_workers_and_speed_and_shrink_with_the_data() -> None:
+    usual = decided(time_s=1800).epochs
+    assert usual == decided(trials=10).epochs  # without a limit it plans as for half an hour
+    assert LEAST_EPOCHS < usual < MOST_EPOCHS
+    assert decided(time_s=600).epochs < usual < decided(time_s=7200).epochs
+    assert decided(time_s=1800, workers=8).epochs > usual
+    assert decided(time_s=1800, num_images=20_000).epochs > usual
+    assert decided(time_s=1800, size=16).epochs > usual
+    assert decided(time_s=1800, families=("wide_resnet",)).epochs < usual  # slower than the strongest of all
+    assert decided(time_s=1800, device="cuda").epochs == MOST_EPOCHS
+    assert decided(time_s=20).epochs == LEAST_EPOCHS
+
+
+def test_four_full_trials_fit_into_little_time_and_more_of_them_into_more() -> None:
+    def full_trials(time_s: float) -> float:
+        images_seen = 1_400 * time_s  # of all workers together
+        return images_seen / 45_000 / default_epochs(45_000, images_seen)
+
+    assert full_trials(600) == pytest.approx(LEAST_FULL_TRIALS, rel=0.2)
+    assert full_trials(1800) == pytest.approx(LEAST_FULL_TRIALS, rel=0.2)
+    assert full_trials(4 * 7200) > 2 * full_trials(7200) > 3 * LEAST_FULL_TRIALS
+
+
+def test_a_weak_family_does_not_take_part_because_it_is_cheap() -> None:
+    chosen = decided(time_s=1800).families
+    assert set(chosen) == set(STRONGEST[: len(chosen)]) and "mlp" not in chosen
 
 
 def test_families_whose_proven_network_keeps_the_limits_come_first() -> None:
