@@ -127,6 +127,7 @@ STRATEGIES = (
     Strategy(name="random", sampler=ours("random"), stopper=NOBODY),
     Strategy(name="tpe", sampler=ours("tpe"), stopper=NOBODY),
     Strategy(name="tpe + portfolio", sampler=ours("tpe"), stopper=NOBODY, portfolio=True),
+    Strategy(name="local + portfolio", sampler=ours("local"), stopper=NOBODY, portfolio=True),
     *(
         Strategy(name=f"tpe + {name}", sampler=ours("tpe"), stopper=pruner(name, by_family=False))
         for name in ("asha", "hyperband", "median", "percentile", "patient", "wilcoxon")
@@ -136,6 +137,13 @@ STRATEGIES = (
     Strategy(
         name="convscout",  # its defaults: all of it
         sampler=ours("tpe"),
+        stopper=pruner(StudyConfig(name="any", data="digits").pruner),
+        portfolio=True,
+        revives=revives,
+    ),
+    Strategy(
+        name="convscout with local",  # its defaults where time suffices for few trials
+        sampler=ours("local"),
         stopper=pruner(StudyConfig(name="any", data="digits").pruner),
         portfolio=True,
         revives=revives,

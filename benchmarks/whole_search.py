@@ -21,7 +21,7 @@ from search_space.space import SearchSpace
 from services.budget import Budget
 from services.config import StudyConfig
 from services.data_placement import shared_out
-from services.defaults import settled
+from services.defaults import settled, with_sampler
 from services.events import Event, Notice, TrialEnded
 from services.executors.in_process import InProcessExecutor
 from services.finish import Finish
@@ -57,7 +57,9 @@ def run(config: StudyConfig, home: Home, cache: Path, started_s: float) -> dict[
     splits = load(replace(config.data_request(home), cache=cache))
     data, device = TrainingData.of(splits), choose_device(config.device).type
     placement = place(config, data)
-    config = settled(config, data, workers=placement.workers, device=device, sharing=placement.per_gpu)
+    config, full_trials = settled(
+        config, data, workers=placement.workers, device=device, sharing=placement.per_gpu
+    )
     data = shared_out(data, placement)
     executor = InProcessExecutor(
         data,
@@ -67,6 +69,7 @@ def run(config: StudyConfig, home: Home, cache: Path, started_s: float) -> dict[
     )
     assert config.epochs and config.time_s, "settled"
     space = SearchSpace(image=data.image, families=config.families, epochs=config.epochs)
+    config, _ = with_sampler(config, space, full_trials)
     setting = Setting(
         space=space,
         budget=Budget(started_s=started_s, time_s=config.time_s, trials=config.trials),

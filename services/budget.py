@@ -10,7 +10,7 @@ from dataclasses import dataclass
 # and brings MLflow up to date; a member is traced into ONNX, checked and compared with the network that was trained.
 FIXED_S = 11.0
 EXPORT_S = 2.5
-PASSES = 2  # over the test images, of a member that looks at each more than once
+PASSES = 1.5  # over the test images at that rate, of a member that looks at each more than once
 VALIDATION_PASSES = 20  # over the validation images, of the best trials' other networks and views
 FORWARD = 4  # times as fast as training: without the way back, and all cores on one network
 RESERVED_SHARE = 0.25

@@ -41,32 +41,34 @@ TRIAL_SHARE = 1 / 2  # of its epochs that an average trial trains; most are stop
 
 def settled(
     config: StudyConfig, data: TrainingData, *, workers: int, device: str, sharing: int
-) -> StudyConfig:
-    """``config`` with its epochs and families decided.
+) -> tuple[StudyConfig, float]:
+    """``config`` with its epochs and families decided, and about how many full trials its budgets have room for.
 
     ``workers`` train at a time, of which up to ``sharing`` share one ``device``'s computing.
     """
     costs = sorted(_costs(data.image), key=lambda pair: (_over(config, pair[1]), -pair[0].strength))
-    image_s = [(family, _image_s(cost, device, sharing)) for family, cost in costs]
-    time_s = USUAL_TIME_S if config.time_s is None else config.time_s
-    taking_part = (each_s for family, each_s in image_s if family.name in (config.families or (family.name,)))
+    image_s = {family: _image_s(cost, device, sharing) for family, cost in costs}
+    taking_part = (image_s[each] for each, _ in costs if each.name in (config.families or (each.name,)))
     strongest_s = next(taking_part, 1 / MOST_IMAGES_PER_S[device])
+    time_s = USUAL_TIME_S if config.time_s is None else config.time_s
     images_seen = SEARCH_SHARE * workers * time_s / strongest_s
     epochs = config.epochs or default_epochs(len(data.train), images_seen)
-    trial_images = epochs * TRIAL_SHARE * len(data.train)
-    return replace(
-        config,
-        epochs=epochs,
-        families=config.families
-        or _families_that_fit(
-            config, [(family, trial_images * each_s) for family, each_s in image_s], workers
-        ),
+    trial_images = epochs * len(data.train)
+    costs_s = [(family, TRIAL_SHARE * trial_images * each_s) for family, each_s in image_s.items()]
+    chosen = config.families or _families_that_fit(config, costs_s, workers)
+    full_trials = min(
+        math.inf if config.time_s is None else images_seen / trial_images,
+        math.inf if config.epochs_total is None else config.epochs_total / epochs,
+        math.inf if config.trials is None else config.trials,
     )
+    return replace(config, epochs=epochs, families=chosen), full_trials
 
 
-def with_sampler(config: StudyConfig, space: SearchSpace) -> tuple[StudyConfig, str]:
+def with_sampler(
+    config: StudyConfig, space: SearchSpace, full_trials: float = math.inf
+) -> tuple[StudyConfig, str]:
     """``config`` with its sampler decided, and what to tell of it. Raises ``ConfigError`` when it does not suit."""
-    task = SamplingTask.of(config, space)
+    task = SamplingTask.of(config, space, full_trials)
     name, told = config.sampler, list[str]()
     if name == AUTO:
         name, reason = chosen(task)

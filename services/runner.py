@@ -245,14 +245,14 @@ def _settled(
     """``config`` with what it leaves open decided, and told."""
     data = TrainingData.of(splits)
     placement = place(config, data, cluster)
-    decided = settled(
+    decided, full_trials = settled(
         config, data, workers=placement.workers, device=placement.device, sharing=placement.per_gpu
     )
     if not config.families:
         count = f"{len(decided.families)} of {len(families.names())}"
         names = ", ".join(decided.families)
         listener(Notice(text=f"families: {names} ({count}; other ones with --families)"))
-    decided, told = with_sampler(decided, study_space(decided, data))
+    decided, told = with_sampler(decided, study_space(decided, data), full_trials)
     if told:
         listener(Notice(text=told))
     return decided

@@ -7,6 +7,7 @@ uninterrupted one would.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -28,17 +29,27 @@ SamplerFactory = Callable[[Study, int], BaseSampler]
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingTask:
-    """What candidates are proposed for. ``seed`` is the study's; ``trials`` is None where the time decides."""
+    """What candidates are proposed for. ``seed`` is the study's; ``trials`` is None where the time decides.
+
+    ``full_trials`` is about how many could be trained to their end.
+    """
 
     space: SearchSpace
     seed: int = 0
     num_objectives: int = 1
     trials: int | None = None
+    full_trials: float = math.inf
 
     @classmethod
-    def of(cls, config: StudyConfig, space: SearchSpace) -> Self:
+    def of(cls, config: StudyConfig, space: SearchSpace, full_trials: float = math.inf) -> Self:
         """The task of a study, whose settings allow ``space``."""
-        return cls(space=space, seed=config.seed, num_objectives=len(config.objective), trials=config.trials)
+        return cls(
+            space=space,
+            seed=config.seed,
+            num_objectives=len(config.objective),
+            trials=config.trials,
+            full_trials=full_trials,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

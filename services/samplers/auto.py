@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from search_space.conditions import conditions
 from services.common_knobs import deciding_knobs, some_of
 from services.sampling import Sampling, SamplingTask, samplers
 
+# With fewer full trials, local search is nearer to the best network than a model (docs/performance.md).
+TOO_FEW_TO_LEARN = 20
 FEW_TRIALS = 100  # for which a Gaussian process is worth its time, and which it can take
 MANY_TRIALS = 1_000  # enough for generations
 
@@ -19,12 +23,18 @@ def auto(task: SamplingTask) -> Sampling:
 def chosen(task: SamplingTask) -> tuple[str, str]:
     """The name of the sampler for ``task``, and why."""
     size, trials = task.space.size(), task.trials
+    room = min(task.full_trials, math.inf if trials is None else trials)
     if trials is not None and not size.continuous and size.discrete <= trials:
         return "grid", f"all {size.discrete:,} candidates can be tried"
     if task.num_objectives > 1:
         if trials is not None and trials >= MANY_TRIALS:
             return "nsga2", f"{task.num_objectives} objectives, and {trials:,} trials for its generations"
         return "tpe", f"{task.num_objectives} objectives, and fewer than {MANY_TRIALS:,} trials"
+    if room < TOO_FEW_TO_LEARN:
+        return (
+            "local",
+            f"there is room for about {max(1, round(room))} full trials, too few to learn a model from",
+        )
     if deciding := deciding_knobs(task.space):
         return "tpe", f"which knobs a candidate has depends on {some_of(deciding)}"
     if trials is not None and trials <= FEW_TRIALS:

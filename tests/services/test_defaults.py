@@ -49,7 +49,7 @@ def decided(
     **options: Any,
 ) -> StudyConfig:
     config = StudyConfig.from_options({"name": "s", "data": "digits", **options})
-    return settled(config, data(num_images, size), workers=workers, device=device, sharing=sharing)
+    return settled(config, data(num_images, size), workers=workers, device=device, sharing=sharing)[0]
 
 
 def test_little_time_is_for_the_strongest_families() -> None:

@@ -39,7 +39,9 @@ TRIALS = {"nsga2": 53, "grid": 6, "cmaes": 26, "tpe": 16}
 
 
 def test_the_registry_has_the_samplers_that_the_settings_name() -> None:
-    assert set(samplers.names()) == {"auto", "cmaes", "gp", "grid", "nsga2", "qmc", "random", "tpe"}
+    assert set(samplers.names()) == {
+        *("auto", "cmaes", "gp", "grid", "local", "nsga2", "qmc", "random", "tpe")
+    }
     assert StudyConfig(name="s", data="digits").sampler == "auto"
 
 
@@ -160,16 +162,22 @@ def test_a_grid_that_is_not_finite_is_refused_with_its_size_and_the_knobs_to_nar
     assert "narrow each of those 10 under [space], as in resnet.dropout = {choices = [0.1]}" in rule
 
 
+def wider_space() -> SearchSpace:
+    """LeNets with more to choose, which all have the same knobs."""
+    free = {
+        "width": {"low": 4, "high": 32},
+        "hidden": {"low": 32, "high": 256},
+        "depth": {"low": 2, "high": 4},
+    }
+    named = {f"lenet.{name}": each for name, each in free.items()}
+    return SearchSpace(image=IMAGE, families=("lenet",), overrides={**finite_space().overrides, **named})
+
+
 def test_a_grid_beyond_the_budget_is_told() -> None:
     assert samplers.get("grid")(task_of("grid", trials=4)).notice == (
         "the grid has 6 candidates, of which 4 are tried"
     )
-    wider = SearchSpace(
-        image=IMAGE,
-        families=("lenet",),
-        overrides={**finite_space().overrides, "lenet.width": {"low": 4, "high": 32}}
-        | {"lenet.hidden": {"low": 32, "high": 256}, "lenet.depth": {"low": 2, "high": 4}},
-    )
+    wider = wider_space()
     assert "they are drawn from it at random" in samplers.get("grid")(SamplingTask(space=wider)).notice
 
 
@@ -182,7 +190,11 @@ def test_a_grid_beyond_the_budget_is_told() -> None:
         (WHOLE, {"num_objectives": 2, "trials": 500}, "tpe", "2 objectives, and fewer than 1,000 trials"),
         (WHOLE, {"num_objectives": 2, "trials": 2_000}, "nsga2", "2 objectives, and 2,000 trials"),
         (finite_space(), {"trials": 6}, "grid", "all 6 candidates can be tried"),
-        (finite_space(), {"trials": 5}, "gp", "few trials, and every candidate has the same 2 knobs"),
+        (finite_space(), {"trials": 5}, "local", "room for about 5 full trials"),
+        (WHOLE, {"full_trials": 4.3}, "local", "room for about 4 full trials, too few to learn a model from"),
+        (WHOLE, {"full_trials": 400.0}, "tpe", "which knobs a candidate has depends on family"),
+        (WHOLE, {"num_objectives": 2, "full_trials": 4.0}, "tpe", "2 objectives"),
+        (wider_space(), {"trials": 50}, "gp", "few trials, and every candidate has the same 4 knobs"),
         (finite_space(), {}, "tpe", "there may be more than 100 trials"),
     ],
 )
