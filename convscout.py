@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from services.distilling import Distilled
     from services.events import Listener
+    from services.explaining.explain import Written
     from services.finish import Outcome
     from services.predict import Prediction
     from trials.metrics import Probabilities
 
-__all__ = ["Study", "load_study", "predict", "resume", "search"]
+__all__ = ["Study", "explain", "load_study", "predict", "resume", "search"]
 
 
 class Study:
@@ -95,6 +97,24 @@ class Study:
         from services import runner
 
         return runner.export(self._home, self.name, Path(directory) if directory else None)
+
+    def distil(
+        self,
+        directory: str | PathLike[str] | None = None,
+        *,
+        formats: Sequence[str] = (),
+        listener: Listener | None = None,
+        **wanted: Any,
+    ) -> Distilled:
+        """Train a small network to answer as the ensemble does, and export it to ``directory`` or into the study.
+
+        ``wanted`` are the fields of ``services.distilling.Wanted``: ``params=50_000``, ``family="resnet"``, ….
+        """
+        from services.distilling import Wanted, distil
+
+        to = Path(directory) if directory else None
+        with _listening(listener) as told:
+            return distil(self._home, self.name, Wanted(**wanted), told, to, formats)
 
 
 def search(
@@ -166,6 +186,28 @@ def predict(
     from services.predict import predict as predict_files
 
     return predict_files(Path(directory), [str(path) for path in paths], top=top)
+
+
+def explain(
+    directory: str | PathLike[str],
+    paths: Sequence[str | PathLike[str]],
+    output: str | PathLike[str] = "explanations",
+    *,
+    listener: Listener | None = None,
+    **wanted: Any,
+) -> Written:
+    """Draw what the exported ensemble in ``directory`` looks at in image files, directories or globs, into ``output``.
+
+    ``wanted`` are the fields of ``services.explaining.explain.Wanted``: ``methods=["grad-cam"]``, ``members=0``, ….
+    """
+    from services.explaining.explain import Wanted
+    from services.explaining.explain import explain as draw
+    from services.exporters.bundle import load_bundle
+    from services.predict import files_of
+
+    files = files_of([str(path) for path in paths])
+    with _listening(listener) as told:
+        return draw(load_bundle(Path(directory)), files, Wanted(**wanted), Path(output), told)
 
 
 def _listening(listener: Listener | None) -> AbstractContextManager[Listener]:
