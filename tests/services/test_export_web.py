@@ -14,28 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from search_space.errors import ExportError
 from services.ensembles.trained import TrainedEnsemble
 from services.exported_model import ExportedModel
 from services.exporters import web
 from services.exporting import export
+from tests.services.browsing import needs_browser
 from tests.services.trained_ensembles import random_images, trained_ensemble
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 VIEWPORTS = {"desktop": (1100, 800), "phone": (360, 740)}
 
-needs_browser = pytest.mark.skipif(not Path(CHROMIUM).exists(), reason=f"there is no {CHROMIUM}")
 needs_npm = pytest.mark.skipif(
     shutil.which("npm") is None, reason="there is no npm, which fetches onnxruntime-web"
 )
@@ -85,25 +75,6 @@ def served(directory: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    page = browser.new_page()
-    complaints: list[str] = []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-    yield page
-    page.close()
-    assert not complaints
 
 
 def answers(page: Page) -> dict[str, float]:

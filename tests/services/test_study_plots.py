@@ -39,7 +39,7 @@ from tests.services.studies import quiet, tiny_config
 from trials.config import TrialConfig, TrialState
 from trials.qualities import QUALITIES
 
-ALWAYS = {"families", "optimization-history", "pareto-front", "timeline"}
+ALWAYS = {"families", "learning-curves", "optimization-history", "pareto-front", "timeline"}
 STATES = (TrialState.COMPLETED, TrialState.STOPPED, TrialState.COMPLETED, TrialState.FAILED)
 
 

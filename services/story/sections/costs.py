@@ -1,0 +1,32 @@
+"""What the study took."""
+
+from __future__ import annotations
+
+from services.story.document import Section, Table, Text
+from services.story.facts import StudyFacts
+from services.units import format_clock
+
+
+def costs(known: StudyFacts) -> Section | None:
+    """Time, epochs and images, by how trials ended."""
+    if not known.view.records:
+        return None
+    rows = []
+    for state in dict.fromkeys(str(record.state) for record in known.view.records):
+        own = [record for record in known.view.records if str(record.state) == state]
+        trained_s = sum(record.measurements[-1].elapsed_s for record in own if record.measurements)
+        epochs = sum(len(record.measurements) for record in own)
+        rows.append([state, f"{len(own):,}", f"{epochs:,}", format_clock(trained_s)])
+    spent = (
+        f"The study took {format_clock(known.ledger.spent_s)} in all, from reading images to writing files."
+    )
+    if known.splits is not None:
+        seen = known.view.epochs * len(known.splits.train)
+        spent += f" Its networks saw {seen:,} training images."
+    formats = sorted(
+        {measured.precision for record in known.view.records for measured in record.measurements}
+    )
+    if formats:
+        spent += f" They computed in {', '.join(formats)}."
+    columns = ["trials that were", "count", "epochs", "training, of all workers together"]
+    return Section("What it took", [Text(spent), Table(columns=columns, rows=rows, right=columns[1:])])

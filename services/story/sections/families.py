@@ -1,0 +1,40 @@
+"""What each family of architectures was given, and its best."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from services.plotting.registry import study_plots
+from services.story.document import Block, Section, Table, drawn
+from services.story.facts import StudyFacts
+from services.units import format_clock, format_count
+
+
+def families(known: StudyFacts) -> Section | None:
+    """A row a family, the best first."""
+    if not known.ranking:
+        return None
+    rows = []
+    for family in dict.fromkeys(record.family for record in known.ranking):
+        own = [record for record in known.view.records if record.family == family]
+        judged = [record for record in known.ranking if record.family == family]
+        best = judged[0]
+        middle = median(record.score for record in judged if record.score is not None)
+        took_s = sum(record.measurements[-1].elapsed_s for record in own if record.measurements)
+        rows.append(
+            [
+                family,
+                str(best.number),
+                known.score(best),
+                best.quality.text(middle),
+                format_count(best.complexity.params) if best.complexity else "",
+                f"{len(own):,}",
+                f"{sum(len(record.measurements) for record in own):,}",
+                format_clock(took_s),
+            ]
+        )
+    columns = ["family", "best trial", "best", "median", "parameters", "trials", "epochs", "training"]
+    blocks: list[Block] = [Table(columns=columns, rows=rows, right=columns[1:])]
+    if figure := study_plots.get("families")(known.view):
+        blocks.append(drawn(figure, "families", "Epochs given to each family, and its best score, over time"))
+    return Section("Families", blocks)

@@ -1,0 +1,84 @@
+"""What was tried, in which order, and why each trial ended."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from services.plotting.registry import study_plots
+from services.story.document import Block, Section, Table, Text, drawn
+from services.story.facts import StudyFacts
+from services.trial_record import TrialRecord
+from services.units import format_clock, format_count
+
+_MOST_ROWS = 60
+PLOTS = {
+    "optimization-history": "Score of each trial and the best so far, by number and over time",
+    "learning-curves": "Validation accuracy of each trial, epoch by epoch",
+    "timeline": "When each worker trained which trial",
+}
+
+
+def search(known: StudyFacts) -> Section | None:
+    """The trials in their order; of very many, the records and the best alone."""
+    if not known.view.records:
+        return None
+    config = known.config
+    rejected = known.counts.get("rejected", 0)
+    said = (
+        f"The sampler {config.sampler} proposed candidates"
+        + (", beginning with each family's proven network" if config.portfolio else "")
+        + f"; the pruner {config.pruner} stopped those that fell behind. A full trial had {config.epochs} epochs."
+    )
+    if rejected:
+        said += f" {rejected:,} proposals were refused before training."
+    blocks: list[Block] = [Text(said)]
+    for name, says in PLOTS.items():
+        if figure := study_plots.get(name)(known.view):
+            blocks.append(drawn(figure, name, says))
+    ended = Counter(_reason(record) for record in known.records if record.reason)
+    blocks.append(Text("Why trials and proposals ended:"))
+    reasons = [[reason, f"{count:,}"] for reason, count in ended.most_common(15)]
+    blocks.append(Table(columns=["reason", "trials"], rows=reasons, right=["trials"]))
+    shown = _shown(known)
+    if len(shown) < len(known.view.records):
+        of = f"of {len(known.view.records):,}, in their order"
+        blocks.append(Text(f"The {len(shown)} trials that set a record or were among the best, {of}:"))
+    columns = ["trial", "family", "parameters", "epochs", known.view.quality.name, "took", "ended"]
+    rows = [_row(known, record) for record in shown]
+    blocks.append(
+        Table(columns=columns, rows=rows, right=["trial", "parameters", "epochs", columns[4], "took"])
+    )
+    return Section("What was tried", blocks)
+
+
+def _shown(known: StudyFacts) -> list[TrialRecord]:
+    if len(known.view.records) <= _MOST_ROWS:
+        return known.view.records
+    records, best = set[int](), float("-inf")
+    for record in known.view.judged:
+        if record.goodness > best:
+            best = record.goodness
+            records.add(record.number)
+    room = max(0, _MOST_ROWS - len(records))
+    chosen = records | {record.number for record in known.ranking[:room]}
+    return [record for record in known.view.records if record.number in chosen]
+
+
+def _row(known: StudyFacts, record: TrialRecord) -> list[str]:
+    planned = record.config.recipe.epochs if record.config else 0
+    took_s = record.measurements[-1].elapsed_s if record.measurements else 0.0
+    return [
+        str(record.number),
+        record.family,
+        format_count(record.complexity.params) if record.complexity else "",
+        f"{len(record.measurements)}/{planned}",
+        known.score(record),
+        format_clock(took_s),
+        f"{record.state}" + (f": {record.reason}" if record.reason else ""),
+    ]
+
+
+def _reason(record: TrialRecord) -> str:
+    """``record``'s reason without its figures, so that like ones are counted together."""
+    return re.sub(r"\d[\d.,]*", "…", record.reason.partition("\n")[0])

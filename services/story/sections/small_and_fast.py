@@ -1,0 +1,60 @@
+"""The small-and-fast corner: for who has little room or time."""
+
+from __future__ import annotations
+
+from services.plotting.registry import study_plots
+from services.story.document import Block, Code, Picture, Section, Table, Text, drawn
+from services.story.facts import StudyFacts
+from services.trial_record import TrialRecord
+from services.units import format_count
+
+_MOST = 12
+
+
+def small_and_fast(known: StudyFacts) -> Section | None:
+    """The trials that no other beats in accuracy, parameters and multiply-adds at once."""
+    front = undominated(known.ranking)[:_MOST]
+    if not front:
+        return None
+    rows = []
+    for record in front:
+        assert record.complexity is not None
+        rows.append(
+            [
+                str(record.number),
+                record.family,
+                known.score(record),
+                format_count(record.complexity.params),
+                format_count(record.complexity.flops),
+            ]
+        )
+    columns = ["trial", "family", known.view.quality.name, "parameters", "multiply-adds"]
+    told = "Single networks that no other equals or beats in score, parameters and multiply-adds at once:"
+    blocks: list[Block] = [
+        Text(told),
+        Table(columns=columns, rows=rows, right=["trial", *columns[2:]]),
+    ]
+    if figure := study_plots.get("pareto-front")(known.view):
+        blocks.append(drawn(figure, "pareto-front", "Score of each trial against what it costs"))
+    for path in sorted((known.home.study(known.name) / "plots").glob("ensemble-front-*.png")):
+        says = f"The best ensembles by {path.stem.rpartition('-')[2]}"
+        blocks.append(Picture(name=path.name, png=path.read_bytes(), says=says))
+    blocks += [
+        Text("Smaller ensembles, and one small network that answers as the ensemble does:"),
+        Code(
+            f"convscout ensemble {known.name} --front\nconvscout distil {known.name} --max-params 300k --to small"
+        ),
+    ]
+    return Section("Small and fast", blocks)
+
+
+def undominated(records: list[TrialRecord]) -> list[TrialRecord]:
+    """Those of ``records``, the best first, that no other equals in score and both costs while it beats it in one."""
+    kept: list[TrialRecord] = []
+    for record in records:  # who comes later has at most the score, so it must be cheaper in something
+        assert record.complexity is not None
+        own = record.complexity
+        others = (other.complexity for other in kept)
+        if all(c is not None and (own.params < c.params or own.flops < c.flops) for c in others):
+            kept.append(record)
+    return kept
