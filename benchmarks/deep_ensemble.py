@@ -16,10 +16,10 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.common import markdown, write
+from services.display import Display, display
 from services.ensembles.ensemble import combine
 from services.ensembles.trained import TrainedMember
 from services.evaluation import Evaluation
-from services.events import Event, Loading, Notice
 from services.finish import Finish, open_test, stored_outcome
 from services.home import Home
 from services.placement import place
@@ -33,13 +33,6 @@ from trials.views import PLAIN, best_view
 
 SEEDS = 4
 _SEED_STEP = 15_485_863
-
-
-def tell(event: Event) -> None:
-    if isinstance(event, Notice):
-        print(event.text, flush=True)
-    elif isinstance(event, Loading):
-        print(f"{event.description}: {event.done} of {event.total}", flush=True)
 
 
 def equal_epochs(spent_s: float, workers: int, epoch_s: float, seeds: int) -> int:
@@ -56,6 +49,22 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--epochs", type=int, help="of each network, instead of the study's time")
     arguments = parser.parse_args()
+    with display() as tell:
+        rows, facts = compare(parser, arguments, tell)
+    path = write("deep_ensemble", rows, **facts)
+    print(
+        markdown(
+            ["", "members", "test accuracy"],
+            [[r["name"], r["members"], f"{r['accuracy']:.2%}"] for r in rows],
+        )
+    )
+    print(path)
+
+
+def compare(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace, tell: Display
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The rows of both ensembles, and what was done. Opens the test split."""
     home = Home.at(arguments.home)
     ledger = Ledger.open(home, arguments.study)
     outcome = stored_outcome(ledger)
@@ -129,15 +138,8 @@ def main() -> None:
                 "study_gains_high": gain.high,
             }
         )
-    facts = {"study": config.name, "data": config.data, "epochs": epochs, "took_s": round(took_s, 1)}
-    path = write("deep_ensemble", rows, **facts, study_s=round(ledger.spent_s, 1), family=best.family)
-    print(
-        markdown(
-            ["", "members", "test accuracy"],
-            [[r["name"], r["members"], f"{r['accuracy']:.2%}"] for r in rows],
-        )
-    )
-    print(path)
+    facts = {"study": config.name, "data": config.data, "family": best.family, "epochs": epochs}
+    return rows, facts | {"took_s": round(took_s, 1), "study_s": round(ledger.spent_s, 1)}
 
 
 def _accuracy(answers: Any, labels: Any) -> float:
