@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Self
 
 from search_space.architecture import families
 from search_space.complexity import measure
 from search_space.errors import UnbuildableError, UserError
+from search_space.recipe import TrainingRecipe
 from search_space.space import Candidate, SearchSpace
 from services.placement import samples
 from services.trial_record import TrialRecord
@@ -19,11 +21,15 @@ SAMPLED = 200  # random networks that are looked at where the study trained none
 
 @dataclass(frozen=True, kw_only=True)
 class Student:
-    """A ``candidate`` of so many ``params``, and the number of the trial that it was, if it was one."""
+    """A ``candidate`` of so many ``params``, and the number of the ``trial`` whose network it has, if it is one's."""
 
     candidate: Candidate
     params: int
     trial: int | None = None
+
+    def trained_by(self, recipe: TrainingRecipe) -> Self:
+        """The same network, trained in another way."""
+        return replace(self, candidate=(self.candidate[0], recipe))
 
 
 def choose_student(
@@ -32,14 +38,17 @@ def choose_student(
     """Of the ``judged`` trials, best first, the first of ``family`` that has at most so many parameters.
 
     ``auto`` stands for any family. Where there is none, the largest of the proven and of random candidates of
-    ``space``. Raises ``UnknownNameError`` for a family that there is not, and ``UserError`` when all are larger.
+    ``space``. Whichever it is, it is trained by the recipe of the best trial of all, as a small one may have had a
+    poor one. Raises ``UnknownNameError`` for a family that there is not, and ``UserError`` when all are larger.
     """
     if family != AUTO:
         space = _of_family(space, families.get(family).name)
     seen: list[Student] = []
+    best = judged[0].config
+    assert best is not None, "it was judged"
     for student in _trained(judged, space.families):
         if student.params <= most_params:
-            return student
+            return student.trained_by(best.recipe)
         seen.append(student)
     seen += _sampled(space)
     small = [student for student in seen if student.params <= most_params]
@@ -51,7 +60,7 @@ def choose_student(
             f"no network of {', '.join(space.families)} has at most {most_params:,} parameters: {least}; "
             "raise --max-params, or choose another --student"
         )
-    return max(small, key=lambda student: student.params)
+    return max(small, key=lambda student: student.params).trained_by(best.recipe)
 
 
 def _of_family(space: SearchSpace, family: str) -> SearchSpace:

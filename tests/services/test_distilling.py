@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,19 @@ class TestChoosing:
         space = runner.study_space(ledger.config, TrainingData.of(splits))
         assert choose_student(records, space, "auto", 10**6).trial == records[0].number
         assert choose_student(records, space, "lenet", 10**6).trial == records[0].number
+
+    def test_a_small_trial_of_a_poor_recipe_is_trained_by_the_best(
+        self, home: Home, splits: DataSplits
+    ) -> None:
+        ledger = Ledger.open(home, "tiny")
+        space = runner.study_space(ledger.config, TrainingData.of(splits))
+        best, poor = sorted(ledger.trials(), key=lambda each: -each.goodness)[:2]
+        assert best.config and poor.config and best.config.recipe != poor.config.recipe
+        assert poor.complexity is not None
+        large = replace(best, complexity=replace(poor.complexity, params=10**7))
+        student = choose_student([large, poor], space, "auto", 10**6)
+        assert student.trial == poor.number
+        assert student.candidate == (poor.config.architecture, best.config.recipe)
 
     def test_samples_a_family_that_the_study_did_not_try(self, home: Home, splits: DataSplits) -> None:
         ledger = Ledger.open(home, "tiny")
