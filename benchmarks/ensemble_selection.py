@@ -80,7 +80,8 @@ def main() -> None:
             tempered(members[each.number].probabilities[unseen], each.temperature)
             for each in ensemble.members
         ]
-        answer = tempered(combine(answers, [each.weight for each in ensemble.members]), ensemble.temperature)
+        together = combine(answers, [each.weight for each in ensemble.members], ensemble.biases)
+        answer = tempered(together, ensemble.temperature)
         results.append(
             {
                 "step": name,
