@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from services.ensembles.selection import select
 from services.ensembles.temperature import tempered
 from services.units import format_count
 
-STEPS = 16  # limits that are tried, evenly spaced on a logarithmic scale
+STEPS = 16  # limits that are tried, evenly spaced on a logarithmic scale, beside those of single candidates
 STRATEGY = "greedy"  # the only one for which a limit is part of every step
 
 
@@ -56,9 +56,10 @@ def front(library: Library, cost: EnsembleCost) -> list[FrontPoint]:
     """Ensembles of rising cost, each better on the validation images than all cheaper ones."""
     costs = {member.name: cost.of(member) for member in library.candidates}
     dearest = sum(sorted(costs.values())[-library.limits.size :])
+    steps = np.geomspace(min(costs.values()), dearest, STEPS).tolist()
     found: list[FrontPoint] = []
     best: Rank = (-math.inf, -math.inf)
-    for most in np.geomspace(min(costs.values()), dearest, STEPS):
+    for most in sorted({*steps, *_costs_of_records(library, costs)}):
         ensemble = select(library.within(cost.limit(library.limits, most * (1 + 1e-9))), STRATEGY)
         spent = sum(costs[member.name] for member in ensemble.members)
         if (rank := _rank(library, ensemble)) > best:
@@ -68,6 +69,15 @@ def front(library: Library, cost: EnsembleCost) -> list[FrontPoint]:
             ]  # a higher limit may lead to a cheaper one
             found.append(FrontPoint(cost=spent, ensemble=ensemble))
     return found
+
+
+def _costs_of_records(library: Library, costs: Mapping[str, float]) -> Iterator[float]:
+    """The cost of each candidate that is better than all cheaper ones, which steps between them would pass by."""
+    best: Rank = (-math.inf, -math.inf)
+    for member in sorted(library.candidates, key=lambda each: costs[each.name]):
+        if (rank := library.rank(member.probabilities)) > best:
+            best = rank
+            yield costs[member.name]
 
 
 def _rank(library: Library, ensemble: Ensemble) -> Rank:

@@ -371,6 +371,16 @@ class TestFront:
                 accuracy(each.probabilities, labels) for each in library.candidates
             )
 
+    def test_no_single_candidate_is_better_than_the_front_at_its_cost(self) -> None:
+        candidates, labels = _random_members(3, 12, num_images=400), _labels(3, num_images=400)
+        weakest_first = sorted(candidates, key=lambda each: accuracy(each.probabilities, labels))
+        close = [replace(each, params=10_000 + place) for place, each in enumerate(weakest_first)]
+        library = _library(close, labels, 4)
+        points = front(library, COSTS["params"])
+        for each in library.candidates:
+            affordable = [p.ensemble.score.accuracy for p in points if p.cost <= each.params]
+            assert affordable and max(affordable) >= accuracy(each.probabilities, labels)
+
 
 def test_strategies_begin_with_the_one_that_compares_them() -> None:
     assert strategies()[0] == AUTO and {"greedy", "bagged", "weighted", "diverse", "top-k"} <= set(
