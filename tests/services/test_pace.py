@@ -7,8 +7,8 @@ from services.pace import Pace
 from trials.config import Measurement
 
 
-def _complexity(activations: int) -> Complexity:
-    return Complexity(params=1, flops=1, activations=activations, peak_train_bytes=1)
+def _complexity(activations: int, flops: int = 1) -> Complexity:
+    return Complexity(params=1, flops=flops, activations=activations, peak_train_bytes=1)
 
 
 def _measurement(epoch: int, elapsed_s: float) -> Measurement:
@@ -40,6 +40,13 @@ def test_an_estimate_scales_up_with_cost_and_never_below_what_was_seen() -> None
     assert pace.epoch_s(_complexity(100)) == 4.0
     assert pace.epoch_s(_complexity(300)) == 12.0
     assert pace.epoch_s(_complexity(10)) == 4.0
+
+
+def test_a_wide_network_takes_as_much_longer_as_it_has_multiply_adds() -> None:
+    pace = Pace()
+    pace.observe(_complexity(100, flops=1_000), None, _measurement(1, 4.0))
+    assert pace.epoch_s(_complexity(150, flops=2_000)) == 8.0
+    assert pace.epoch_s(_complexity(150, flops=500)) == 6.0
 
 
 def test_the_nearest_network_seen_decides() -> None:
