@@ -55,8 +55,8 @@ def write_story(home: Home, name: str, output: Path | None, listener: Listener) 
     when the directory holds anything but an earlier report.
     """
     target = (output or home.study(name) / "story").absolute()
+    refuse_foreign(target, _written(target), "a report of convscout")  # before all the work
     document = tell(facts(home, name, listener))
-    refuse_foreign(target, _written(target), "a report of convscout")
     with replacing(target) as fresh:
         files = {PAGE: to_html(document), MARKDOWN: to_markdown(document)}
         for file, text in files.items():
