@@ -134,19 +134,15 @@ STRATEGIES = (
     ),
     Strategy(name="tpe + fair asha", sampler=ours("tpe"), stopper=pruner("asha")),
     Strategy(name="tpe + fair asha + portfolio", sampler=ours("tpe"), stopper=pruner("asha"), portfolio=True),
-    Strategy(
-        name="convscout",  # its defaults: all of it
-        sampler=ours("tpe"),
-        stopper=pruner(StudyConfig(name="any", data="digits").pruner),
-        portfolio=True,
-        revives=revives,
-    ),
-    Strategy(
-        name="convscout with local",  # its defaults where time suffices for few trials
-        sampler=ours("local"),
-        stopper=pruner(StudyConfig(name="any", data="digits").pruner),
-        portfolio=True,
-        revives=revives,
+    *(
+        Strategy(
+            name=name,
+            sampler=ours(sampler),
+            stopper=pruner(StudyConfig(name="any", data="digits").pruner),
+            portfolio=True,
+            revives=revives,
+        )  # its defaults: all of it; and where time suffices for few trials
+        for name, sampler in (("convscout", "tpe"), ("convscout with local", "local"))
     ),
     Strategy(
         name="Optuna's defaults",

@@ -65,12 +65,11 @@ class Allowance:
             return
         running = record.state is TrialState.RUNNING
         epochs = len(record.measurements)
-        elapsed_s = record.measurements[-1].elapsed_s if record.measurements else 0.0
         before = self._spent.get(record.number, _NOTHING)
         now = self._spent[record.number] = _Spent(
             epochs=epochs,
             planned=record.config.recipe.epochs if running else epochs,
-            gpu_s=elapsed_s * self._gpu_share,
+            gpu_s=record.training_s * self._gpu_share,
         )
         self._epochs += now.epochs - before.epochs
         self._planned += now.planned - before.planned

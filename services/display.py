@@ -17,6 +17,7 @@ from rich.text import Text
 
 from services.board import Board
 from services.events import Event, Loading, Notice, PhaseStarted, SearchStarted, Spending, TrialEnded
+from services.judging import ENSEMBLE, gain_text
 from services.trial_record import TrialRecord
 from services.units import format_bytes, format_clock, format_count
 from trials.config import TrialState
@@ -25,7 +26,6 @@ from trials.metrics import PairedDifference
 if TYPE_CHECKING:
     from services.finish import Outcome
     from services.home import Home
-from services.judging import ENSEMBLE, gain_text
 
 STYLES = {
     TrialState.RUNNING: "cyan",
@@ -140,9 +140,7 @@ def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
     for heading in ("", "split", "accuracy", "95 % interval", "log loss", "ECE", "params", "latency"):
         table.add_column(heading, justify="left" if heading in ("", "split") else "right", no_wrap=True)
     for row in outcome.report:
-        params = "" if row.params is None else format_count(row.params)
-        latency = "" if row.latency_s is None else f"{1000 * row.latency_s:.2g} ms"
-        table.add_row(row.name, row.split, *row.cells, params, latency)
+        table.add_row(row.name, row.split, *row.cells, *row.cost_cells)
     console.print()
     console.print(table)
     report = home.report(outcome.study)

@@ -30,9 +30,7 @@ def evaluate_model(
     said = np.concatenate([answers(model, block, batch_size=_BATCH) for block in blocks(known.images)])
     found = Evaluation.of(said, known.labels, model.class_names)
     if directory:
-        judgement = Judgement(
-            ensembles={}, images=known, answers={ENSEMBLE: said}, evaluations={ENSEMBLE: found}, gains={}
-        )
+        judgement = Judgement(images=known, answers={ENSEMBLE: said}, evaluations={ENSEMBLE: found})
         write_evaluation(judgement, model.class_names, f"{data.name}, {split} images", directory)
     return found
 

@@ -9,6 +9,7 @@ from services.ensembles.ensemble import Ensemble, EnsembleMember, combine
 from services.ensembles.temperature import tempered
 from services.ensembles.trained import TrainedEnsemble
 from services.evaluation import Evaluation
+from services.units import format_count
 from trials.metrics import PairedDifference, Probabilities, paired_difference, wilson_interval
 from trials.splits import LabelledImages
 
@@ -67,6 +68,14 @@ class ScoreRow:
             f"{self.low:.2%} – {self.high:.2%}",
             "" if self.nll is None else f"{self.nll:.4f}",
             "" if self.calibration_error is None else f"{self.calibration_error:.2%}",
+        )
+
+    @property
+    def cost_cells(self) -> tuple[str, str]:
+        """Parameters and latency, as tables show them."""
+        return (
+            "" if self.params is None else format_count(self.params),
+            "" if self.latency_s is None else f"{1000 * self.latency_s:.2g} ms",
         )
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.study import StudyDirection
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from services.replaced import replaced
@@ -85,6 +86,19 @@ class Observations:
         for name, value in trial.params.items():
             named = isinstance(trial.distributions[name], CategoricalDistribution)
             self._columns.setdefault((name, named), _Column(named)).add(trial.number, value)
+
+
+class ObservedStudies:
+    """The observations of each study, kept only to be fast: a fresh process begins without."""
+
+    def __init__(self) -> None:
+        self._known = WeakKeyDictionary[Study, Observations]()
+
+    def of(self, study: Study) -> Observations:
+        """What there is to know of ``study`` now."""
+        observations = self._known.setdefault(study, Observations(study.direction))
+        observations.update(study.get_trials(deepcopy=False))
+        return observations
 
 
 class _Column:

@@ -88,6 +88,11 @@ class TrialRecord:
         return self.quality.goodness(self.best) if self.best else -math.inf
 
     @property
+    def training_s(self) -> float:
+        """How long it has been trained and validated, over all its attempts."""
+        return self.measurements[-1].elapsed_s if self.measurements else 0.0
+
+    @property
     def trained(self) -> bool:
         """Whether the trial counts against the budget: it was committed, whatever came of it."""
         return self.config is not None and self.state is not TrialState.REJECTED

@@ -112,8 +112,7 @@ def _seconds(moment: datetime.datetime | None) -> float:
 
 
 def _last_word_s(record: TrialRecord) -> float:
-    trained_s = record.measurements[-1].elapsed_s if record.measurements else 0.0
-    return max(_seconds(record.finished_at), _seconds(record.started_at) + trained_s)
+    return max(_seconds(record.finished_at), _seconds(record.started_at) + record.training_s)
 
 
 def _end_s(record: TrialRecord, last_s: float) -> float:

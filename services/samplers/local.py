@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -20,7 +19,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from services.common_knobs import deciding_knobs, unsuitable
-from services.observations import Observations
+from services.observations import ObservedStudies
 from services.sampling import IndependentSampler, Sampling, SamplingTask, samplers
 
 CHANGES = 2  # knobs
@@ -33,13 +32,11 @@ def local(task: SamplingTask) -> Sampling:
     if task.num_objectives > 1:
         raise unsuitable("local", "must be one for several objectives (tpe, nsga2, gp, random, qmc, grid)")
     deciding = frozenset(deciding_knobs(task.space))
-    known = WeakKeyDictionary[Study, Observations]()  # only to be fast: a fresh process begins without
+    known = ObservedStudies()
 
     def fresh(study: Study, seed: int) -> LocalSampler:
         trials = study.get_trials(deepcopy=False)
-        observations = known.setdefault(study, Observations(study.direction))
-        observations.update(trials)
-        best = np.flatnonzero(observations.split(1)[0]).tolist()
+        best = np.flatnonzero(known.of(study).split(1)[0]).tolist()
         # while none has finished, the first that began: of a portfolio, the strongest
         first = [trial.number for trial in trials if trial.params]
         parent = next((trials[number] for number in (*best, *first)), None)
@@ -83,9 +80,8 @@ class LocalSampler(IndependentSampler):
         if step := distribution.step:
             steps = round((moved - value) / step) or (1 if move > 0 else -1)
             moved = value + steps * step
-            if (
-                not distribution.low <= moved <= distribution.high
-            ):  # the other way, but no further than the range
+            if not distribution.low <= moved <= distribution.high:
+                # the other way, but no further than the range
                 moved = value - step if steps > 0 else value + step
         moved = min(max(moved, distribution.low), distribution.high)
         return int(moved) if isinstance(distribution, IntDistribution) else float(moved)

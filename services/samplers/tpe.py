@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from optuna.distributions import BaseDistribution
@@ -18,7 +17,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from services.common_knobs import common_knobs
-from services.observations import Observations
+from services.observations import Observations, ObservedStudies
 from services.parzen import ParzenEstimator
 from services.sampling import Sampling, SamplingTask, samplers
 
@@ -38,12 +37,10 @@ def tpe(task: SamplingTask) -> Sampling:
     if task.num_objectives > 1:
         return Sampling(fresh=lambda study, seed: TPESampler(seed=seed))
     joint = common_knobs(task.space)
-    known = WeakKeyDictionary[Study, Observations]()  # only to be fast: a fresh process begins without
+    known = ObservedStudies()
 
     def fresh(study: Study, seed: int) -> BaseSampler:
-        observations = known.setdefault(study, Observations(study.direction))
-        observations.update(study.get_trials(deepcopy=False))
-        return TreeParzenSampler(observations, joint, seed)
+        return TreeParzenSampler(known.of(study), joint, seed)
 
     return Sampling(fresh=fresh)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,9 @@ from services.config import StudyConfig
 from services.events import Listener
 from services.finish import Outcome
 from services.home import Home
+from services.plotting.registry import study_plots
 from services.plotting.view import StudyView
+from services.story.document import Picture, drawn
 from services.study import Ledger
 from services.trial_record import TrialRecord
 from trials.splits import DataSplits
@@ -52,11 +53,11 @@ class StudyFacts:
         """The judged trials, the best first."""
         return sorted(self.view.judged, key=lambda record: -record.goodness)
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many trials there are in each state."""
-        return dict(Counter(str(record.state) for record in self.records))
-
     def score(self, record: TrialRecord) -> str:
         """What a trial is worth, for a person."""
         return "" if record.score is None else record.quality.text(record.score)
+
+    def plot(self, name: str, says: str) -> list[Picture]:
+        """The study plot called ``name``, or nothing where there are too few trials for it."""
+        figure = study_plots.get(name)(self.view)
+        return [drawn(figure, name, says)] if figure else []

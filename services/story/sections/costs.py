@@ -14,7 +14,7 @@ def costs(known: StudyFacts) -> Section | None:
     rows = []
     for state in dict.fromkeys(str(record.state) for record in known.view.records):
         own = [record for record in known.view.records if str(record.state) == state]
-        trained_s = sum(record.measurements[-1].elapsed_s for record in own if record.measurements)
+        trained_s = sum(record.training_s for record in own)
         epochs = sum(len(record.measurements) for record in own)
         rows.append([state, f"{len(own):,}", f"{epochs:,}", format_clock(trained_s)])
     spent = (

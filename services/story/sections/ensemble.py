@@ -8,7 +8,6 @@ from services.finish import OPENINGS_NOTE
 from services.judging import gain_text
 from services.story.document import Block, Section, Table, Text
 from services.story.facts import StudyFacts
-from services.units import format_count
 
 
 def ensemble(known: StudyFacts) -> Section | None:
@@ -31,8 +30,7 @@ def ensemble(known: StudyFacts) -> Section | None:
             row.name,
             f"{row.images:,} {row.split}",
             *row.cells,
-            "" if row.params is None else format_count(row.params),
-            "" if row.latency_s is None else f"{1000 * row.latency_s:.2g} ms",
+            *row.cost_cells,
         ]
         for row in outcome.report
     ]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from services.plotting.registry import study_plots
-from services.story.document import Block, Section, Table, drawn
+from services.story.document import Block, Section, Table
 from services.story.facts import StudyFacts
 from services.units import format_clock, format_count
 
@@ -20,7 +19,7 @@ def families(known: StudyFacts) -> Section | None:
         judged = [record for record in known.ranking if record.family == family]
         best = judged[0]
         middle = median(record.score for record in judged if record.score is not None)
-        took_s = sum(record.measurements[-1].elapsed_s for record in own if record.measurements)
+        took_s = sum(record.training_s for record in own)
         rows.append(
             [
                 family,
@@ -35,6 +34,5 @@ def families(known: StudyFacts) -> Section | None:
         )
     columns = ["family", "best trial", "best", "median", "parameters", "trials", "epochs", "training"]
     blocks: list[Block] = [Table(columns=columns, rows=rows, right=columns[1:])]
-    if figure := study_plots.get("families")(known.view):
-        blocks.append(drawn(figure, "families", "Epochs given to each family, and its best score, over time"))
+    blocks += known.plot("families", "Epochs given to each family, and its best score, over time")
     return Section("Families", blocks)

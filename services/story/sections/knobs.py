@@ -6,8 +6,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from services.plotting.knobs import LEAST_TRIALS, METHOD, ObservedKnob
-from services.plotting.registry import study_plots
-from services.story.document import Block, Section, Table, Text, drawn
+from services.story.document import Block, Section, Table, Text
 from services.story.facts import StudyFacts
 
 _MOST = 10
@@ -37,10 +36,7 @@ def knobs(known: StudyFacts) -> Section | None:
         Table(columns=["knob", "share", "what went well"], rows=rows, right=["share"]),
         Text(CAVEATS),
     ]
-    if figure := study_plots.get("parallel-coordinates")(known.view):
-        blocks.append(
-            drawn(figure, "parallel-coordinates", "Values of the most important knobs in each trial")
-        )
+    blocks += known.plot("parallel-coordinates", "Values of the most important knobs in each trial")
     return Section("What helped", blocks)
 
 

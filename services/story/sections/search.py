@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from services.plotting.registry import study_plots
-from services.story.document import Block, Section, Table, Text, drawn
+from services.story.document import Block, Section, Table, Text
 from services.story.facts import StudyFacts
 from services.trial_record import TrialRecord
 from services.units import format_clock, format_count
+from trials.config import TrialState
 
 _MOST_ROWS = 60
 PLOTS = {
@@ -24,7 +24,7 @@ def search(known: StudyFacts) -> Section | None:
     if not known.view.records:
         return None
     config = known.config
-    rejected = known.counts.get("rejected", 0)
+    rejected = sum(record.state is TrialState.REJECTED for record in known.records)
     said = (
         f"The sampler {config.sampler} proposed candidates"
         + (", beginning with each family's proven network" if config.portfolio else "")
@@ -34,8 +34,7 @@ def search(known: StudyFacts) -> Section | None:
         said += f" {rejected:,} proposals were refused before training."
     blocks: list[Block] = [Text(said)]
     for name, says in PLOTS.items():
-        if figure := study_plots.get(name)(known.view):
-            blocks.append(drawn(figure, name, says))
+        blocks += known.plot(name, says)
     ended = Counter(_reason(record) for record in known.records if record.reason)
     blocks.append(Text("Why trials and proposals ended:"))
     reasons = [[reason, f"{count:,}"] for reason, count in ended.most_common(15)]
@@ -67,14 +66,13 @@ def _shown(known: StudyFacts) -> list[TrialRecord]:
 
 def _row(known: StudyFacts, record: TrialRecord) -> list[str]:
     planned = record.config.recipe.epochs if record.config else 0
-    took_s = record.measurements[-1].elapsed_s if record.measurements else 0.0
     return [
         str(record.number),
         record.family,
         format_count(record.complexity.params) if record.complexity else "",
         f"{len(record.measurements)}/{planned}",
         known.score(record),
-        format_clock(took_s),
+        format_clock(record.training_s),
         f"{record.state}" + (f": {record.reason}" if record.reason else ""),
     ]
 

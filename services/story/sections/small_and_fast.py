@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from services.plotting.registry import study_plots
-from services.story.document import Block, Code, Picture, Section, Table, Text, drawn
+from services.story.document import Block, Code, Picture, Section, Table, Text
 from services.story.facts import StudyFacts
 from services.trial_record import TrialRecord
 from services.units import format_count
@@ -34,8 +33,7 @@ def small_and_fast(known: StudyFacts) -> Section | None:
         Text(told),
         Table(columns=columns, rows=rows, right=["trial", *columns[2:]]),
     ]
-    if figure := study_plots.get("pareto-front")(known.view):
-        blocks.append(drawn(figure, "pareto-front", "Score of each trial against what it costs"))
+    blocks += known.plot("pareto-front", "Score of each trial against what it costs")
     for path in sorted((known.home.study(known.name) / "plots").glob("ensemble-front-*.png")):
         says = f"The best ensembles by {path.stem.rpartition('-')[2]}"
         blocks.append(Picture(name=path.name, png=path.read_bytes(), says=says))
