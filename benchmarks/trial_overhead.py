@@ -187,7 +187,7 @@ def tracking(epochs: int) -> dict[str, float]:
         assert measured is not None
         store = TrackingStore.at(Home(Path(other)))
         client = store.client()
-        run_id = client.create_run(store.experiment_id(client)).info.run_id
+        run_id = client.create_run(store.experiment_id(client, "overhead")).info.run_id
         mirror = follow(ledger)
         told, logged = list[float](), list[float]()
         pruner = pruners.get("none")()

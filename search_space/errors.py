@@ -8,6 +8,7 @@ ConvscoutError                 one line of cause, perhaps the next command to ty
 │   ├── DataError              the labelled images cannot be used as they are
 │   ├── StudyNotFoundError     no study of that name under this home
 │   ├── StudyExistsError       that name is taken by a study with other settings
+│   ├── StudyStateError        it cannot be done to the study, or the trial, as it stands now
 │   └── ExportError            an export directory is damaged, foreign or in the way
 ├── LimitExceededError         a candidate costs more than the study allows (never reaches a person)
 ├── ExhaustedError             every candidate of a finite space was proposed (never reaches a person)
@@ -94,6 +95,10 @@ class StudyExistsError(UserError):
     """The name is taken by a study with other settings."""
 
 
+class StudyStateError(UserError):
+    """What was asked for cannot be done to the study, or the trial, as it stands now."""
+
+
 class ExportError(UserError):
     """An export directory is damaged, foreign or in the way."""
 
@@ -142,6 +147,10 @@ class LedgerAwayError(ConvscoutError):
 
 
 class StudyInterrupted(ConvscoutError):
-    """The person asked the search to stop; every finished epoch is on disk."""
+    """The person asked the search to stop, or to pause once each trial has ended its epoch; all of that is on disk."""
 
     exit_code = 130
+
+    def __init__(self, message: str, *, next_command: str = "", paused: bool = False) -> None:
+        super().__init__(message, next_command=next_command)
+        self.paused = paused

@@ -1,4 +1,4 @@
-"""A text file that is written piece by piece and put in place whole."""
+"""A file that is written piece by piece and put in place whole."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 from search_space.errors import ConvscoutError
 
@@ -17,13 +17,28 @@ def writing(path: Path) -> Iterator[TextIO]:
 
     Line ends are written as they are given. Raises ``ConvscoutError`` when the disk is full or may not be written to.
     """
+    with _placing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def writing_bytes(path: Path) -> Iterator[BinaryIO]:
+    """As ``writing``, for bytes."""
+    with _placing(path) as temporary, temporary.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _placing(path: Path) -> Iterator[Path]:
+    """A name for a file that takes the place of ``path`` if the block ends without an error."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
         temporary.replace(path)
     except OSError as error:
         raise ConvscoutError(f"cannot write {path}: {error.strerror or error}") from error

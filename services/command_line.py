@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from services.config import SETTINGS, StudyConfig
+from services.config import ENDING, SETTINGS, StudyConfig
 
 
 def search_command(config: StudyConfig) -> str:
@@ -13,15 +13,14 @@ def search_command(config: StudyConfig) -> str:
 
     Knobs that were fixed or narrowed have no option; where there are any, they must come from a file.
     """
-    usual = StudyConfig.from_options({"name": config.name, "data": config.data})
+    usual = StudyConfig.from_options({"name": config.name, "data": config.data}).to_dict()
+    if any(getattr(config, name) for name in ENDING if name != "time_s"):
+        usual["time_s"] = None  # another budget ends the study, so its time has no bound unless one is given
+    given = config.to_dict()
     words = ["convscout", "search"]
     for name, setting in SETTINGS.items():
         value = getattr(config, name)
-        if (
-            not setting.flag
-            or value is None
-            or (name not in ("data", "name") and value == getattr(usual, name))
-        ):
+        if not setting.flag or value is None or (name not in ("data", "name") and given[name] == usual[name]):
             continue
         words += _option(setting.flag, setting.rule.spell(value))
     if config.space:

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from trials.sources import DataRequest
 
 DEFAULT_TIME_S = 600.0  # of a search that is given no other budget which must end
-_ENDING = ("time_s", "trials", "epochs_total", "gpu_hours")
+ENDING = ("time_s", "trials", "epochs_total", "gpu_hours", "until_converged")
+"""Budgets of which one is enough to end a search."""
 EXECUTORS = ("ray", "in-process")
 DEVICES = ("auto", "cpu", "cuda")
 FAIRNESS = ("family", "none")
@@ -114,6 +115,11 @@ class Setting:
     def path(self) -> str:
         """What errors call it: ``budget.time``."""
         return f"{self.section}.{self.key}".rstrip(".")
+
+    def spellings(self, name: str) -> tuple[str, ...]:
+        """What a person may call the field ``name`` that this describes."""
+        found = (name, self.path, self.flag, self.flag.replace("-", "_"))
+        return tuple(dict.fromkeys(spelling for spelling in found if spelling))
 
 
 _REQUIRED: Any = dataclasses.MISSING
@@ -324,7 +330,7 @@ class StudyConfig:
         parsed, problems = _check(vars(self))
         if problems:
             raise ConfigError(problems)
-        if not parsed["until_converged"] and all(parsed[name] is None for name in _ENDING):
+        if not any(parsed[name] for name in ENDING):
             parsed["time_s"] = DEFAULT_TIME_S
         if parsed["deterministic"] and parsed["threads"] is None:
             parsed["threads"] = 1  # sums in another order differ in their last bits
@@ -431,10 +437,7 @@ SETTINGS: Mapping[str, Setting] = dict(_settings())
 
 _REQUIRED_NAMES = ("name", "data")
 _SPELLINGS: Mapping[str, str] = {
-    spelling: name
-    for name, each in SETTINGS.items()
-    for spelling in (name, each.path, each.flag, each.flag.replace("-", "_"))
-    if spelling
+    spelling: name for name, each in SETTINGS.items() for spelling in each.spellings(name)
 }
 
 

@@ -18,6 +18,7 @@ from rich.text import Text
 from services.board import Board
 from services.events import Event, Loading, Notice, PhaseStarted, SearchStarted, Spending, TrialEnded
 from services.judging import ENSEMBLE, gain_text
+from services.phases import PHASES
 from services.trial_record import TrialRecord
 from services.units import format_bytes, format_clock, format_count
 from trials.config import TrialState
@@ -33,14 +34,6 @@ STYLES = {
     TrialState.STOPPED: "yellow",
     TrialState.FAILED: "red",
     TrialState.REJECTED: "dim",
-}
-PHASES = {
-    "data": "reading the data",
-    "ensemble": "selecting the ensemble",
-    "refit": "refitting the ensemble",
-    "distil": "distilling the ensemble",
-    "test": "opening the test split",
-    "export": "exporting and verifying",
 }
 PROGRESS_EVERY_S = 10.0
 FEW_ROWS = 5
@@ -135,6 +128,17 @@ class LiveDisplay:
 
 def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
     """What a study came to: the scores, where the export lies, and what to type next."""
+    following = [
+        *([f"report: {home.report(outcome.study)}"] if outcome.gain else []),
+        f"export: {outcome.export}",
+        f"browse: convscout ui --home {shlex.quote(str(home.root))}",
+        f"predict: convscout predict {shlex.quote(str(outcome.export))} IMAGE.png",
+    ]
+    print_scores(console, outcome, following)
+
+
+def print_scores(console: Console, outcome: Outcome, following: Iterable[str]) -> None:
+    """What a study came to: the scores of its ensemble, and the lines that follow."""
     # one space between columns, so that a terminal of 80 shows them all
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for heading in ("", "split", "accuracy", "95 % interval", "log loss", "ECE", "params", "latency"):
@@ -143,7 +147,6 @@ def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
         table.add_row(row.name, row.split, *row.cells, *row.cost_cells)
     console.print()
     console.print(table)
-    report = home.report(outcome.study)
     members = ", ".join(f"trial {member.name} ({member.weight:.0%})" for member in outcome.ensemble.members)
     images = {row.split: f"{row.images:,} {row.split}" for row in outcome.report}
     lines = [
@@ -152,13 +155,10 @@ def print_outcome(console: Console, outcome: Outcome, home: Home) -> None:
         *([f"gain: {_gain(outcome.gain)}"] if outcome.gain else []),
         *([f"refitted: {_gain(outcome.refit_gain)}"] if outcome.refit_gain else []),
         *_calibration(outcome),
-        *([f"report: {report}"] if outcome.gain else []),
         f"trials: {_counted(outcome.state_counts.items())}",
         f"ensemble: {members}",
         f"selected by {outcome.ensemble.strategy}{': ' if outcome.ensemble.reason else ''}{outcome.ensemble.reason}",
-        f"export: {outcome.export}",
-        f"browse: convscout ui --home {shlex.quote(str(home.root))}",
-        f"predict: convscout predict {shlex.quote(str(outcome.export))} IMAGE.png",
+        *following,
     ]
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 

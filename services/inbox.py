@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from trials.kill_points import Write, durable
 CHANGE = "change"  # settings, by field name
 ENQUEUE = "enqueue"  # the parameters of a trial
 RETRY = "retry"  # {"number": of a trial that was stopped or failed}
+STOP_TRIAL = "stop-trial"  # {"number": of a trial that is running}
 PAUSE = "pause"
 
 
@@ -49,11 +51,19 @@ class Inbox:
             with durable(Write.OBEY):
                 path.unlink(missing_ok=True)
 
-    def discard(self, kind: str) -> None:
-        """Take away what was asked of an earlier run, and no longer makes sense."""
+    def discard(self, kind: str, before_s: float) -> None:
+        """Take away what was asked of an earlier run, before that moment (since 1970), and no longer makes sense."""
         for path in self._directory.glob("*.json"):
-            if json.loads(path.read_text())["kind"] == kind:
+            if int(path.stem) < before_s * 1e9 and json.loads(path.read_text())["kind"] == kind:
                 path.unlink(missing_ok=True)
+
+    def holds(self, kind: str) -> bool:
+        """Whether a message of that kind waits."""
+        for path in self._directory.glob("*.json"):
+            with suppress(FileNotFoundError):  # it has just been acted on
+                if json.loads(path.read_text())["kind"] == kind:
+                    return True
+        return False
 
     def __bool__(self) -> bool:
         return any(self._directory.glob("*.json"))

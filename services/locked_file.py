@@ -21,7 +21,7 @@ def locked_file(*paths: Path) -> Iterator[tuple[Path, IO[str]] | None]:
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
-            if _acquired(file, fcntl.LOCK_EX):
+            if _acquired(file):
                 yield path, file
                 return
     yield None
@@ -30,15 +30,21 @@ def locked_file(*paths: Path) -> Iterator[tuple[Path, IO[str]] | None]:
 def is_free(path: Path) -> bool:
     """Whether no process holds ``path`` locked, which must exist."""
     with path.open() as file:
-        return _acquired(file, fcntl.LOCK_SH)
+        return _locked(file, fcntl.LOCK_SH)  # who looks shares it with whoever else does
 
 
-def _acquired(file: IO[str], kind: int) -> bool:
-    """Whether the lock could be had. Others hold it for a moment when they look, so one refusal is no answer."""
+def _acquired(file: IO[str]) -> bool:
+    """Whether the lock could be had. Others share it for a moment when they look, so one refusal is no answer."""
     for _ in range(_TRIES):
-        try:
-            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        if _locked(file, fcntl.LOCK_EX):
             return True
-        except BlockingIOError:
-            time.sleep(0.05)
+        time.sleep(0.05)
     return False
+
+
+def _locked(file: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -16,9 +16,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from services.units import format_bytes, format_duration, parse_bytes, parse_count, parse_duration
+from services.units import as_float, format_bytes, format_duration, parse_bytes, parse_count, parse_duration
 
 AUTO = "auto"
+_MOST_HOURS = 1e6
+_NAME = "[A-Za-z0-9._-]{1,64}"
+_ADDRESS = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):([0-9]{1,5})"
+# what texts that stand for numbers look like, wider than what is understood
+_COUNT = r"^\s*\+?\s*[0-9_.]+(e[0-9]{1,2})?[kmgbKMGB]?\s*$"
+_DURATION = r"^[+0-9.dhmsDHMS\s]+$"
+_BYTES = r"^\s*\+?\s*[0-9.]+ ?[kmgtKMGT]?[iI]?[bB]?\s*$"
 
 
 class Rule(ABC):
@@ -27,6 +34,10 @@ class Rule(ABC):
     @abstractmethod
     def parse(self, value: object) -> Any:
         """``value`` as a study keeps it; parsing that again changes nothing. Raises ``ValueError`` with the rule."""
+
+    @abstractmethod
+    def schema(self) -> dict[str, Any]:
+        """What is understood, as JSON Schema, as far as that can say it; a string may add (``+10m``)."""
 
     def spell(self, value: Any) -> Any:
         """A kept value as a person writes it in TOML."""
@@ -38,12 +49,15 @@ class StudyName(Rule):
     """A name that is safe as a directory, in an address and in a table."""
 
     def parse(self, value: object) -> str:
-        if not (isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value)) or value in (
+        if not (isinstance(value, str) and re.fullmatch(_NAME, value)) or value in (
             ".",
             "..",
         ):
             raise ValueError("must be 1 to 64 letters, digits, dots, dashes or underscores")
         return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^{_NAME}$"}
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,9 @@ class Whole(Rule):
             raise ValueError(rule)
         return number
 
+    def schema(self) -> dict[str, Any]:
+        return _number("integer", _COUNT, minimum=self.minimum, maximum=self.maximum)
+
 
 @dataclass(frozen=True)
 class Share(Rule):
@@ -72,12 +89,16 @@ class Share(Rule):
     zero: bool
 
     def parse(self, value: object) -> float:
-        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+        number = as_float(value)
         if not (0 <= number < self.below and (self.zero or number > 0)):
             raise ValueError(
                 f"must be a share {'from 0' if self.zero else 'above 0'} and below {self.below:g}"
             )
         return number
+
+    def schema(self) -> dict[str, Any]:
+        least = {"minimum": 0} if self.zero else {"exclusiveMinimum": 0}
+        return {"type": "number", **least, "exclusiveMaximum": self.below}
 
 
 @dataclass(frozen=True)
@@ -90,9 +111,12 @@ class Hours(Rule):
             hours = parse_duration(f"{value}h" if bare else value) / 3600
         except ValueError:
             hours = math.nan
-        if not 0 < hours <= 1e6:
+        if not 0 < hours <= _MOST_HOURS:
             raise ValueError("must be a number of hours greater than 0, or a duration such as 90m")
         return hours
+
+    def schema(self) -> dict[str, Any]:
+        return _number("number", _DURATION, exclusiveMinimum=0, maximum=_MOST_HOURS)
 
 
 @dataclass(frozen=True)
@@ -110,6 +134,9 @@ class GpuShare(Rule):
             raise ValueError(f"must be {AUTO} or a share of one GPU from 0.01 to 1, such as 0.25 or 1/4")
         return share
 
+    def schema(self) -> dict[str, Any]:
+        return {"type": ["number", "string"], "minimum": 0.01, "maximum": 1}
+
 
 @dataclass(frozen=True)
 class Flag(Rule):
@@ -119,6 +146,9 @@ class Flag(Rule):
         if not isinstance(value, bool):
             raise ValueError("must be true or false")
         return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
 
 
 @dataclass(frozen=True)
@@ -138,6 +168,9 @@ class Duration(Rule):
     def spell(self, value: Any) -> str:
         return format_duration(value)
 
+    def schema(self) -> dict[str, Any]:
+        return _number("number", _DURATION, minimum=self.minimum_s, maximum=self.maximum_s)
+
 
 @dataclass(frozen=True)
 class Bytes(Rule):
@@ -152,6 +185,9 @@ class Bytes(Rule):
             raise ValueError(f"must be from {format_bytes(self.minimum)} to {format_bytes(self.maximum)}")
         return count
 
+    def schema(self) -> dict[str, Any]:
+        return _number("number", _BYTES, minimum=self.minimum, maximum=self.maximum)
+
 
 @dataclass(frozen=True)
 class Directory(Rule):
@@ -162,17 +198,22 @@ class Directory(Rule):
             raise ValueError("must be the path of a directory")
         return str(Path(value).expanduser().absolute())
 
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "minLength": 1}
+
 
 @dataclass(frozen=True)
 class Address(Rule):
     """Where a server listens: ``HOST:PORT``."""
 
     def parse(self, value: object) -> str:
-        pattern = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):(\d{1,5})"
-        found = re.fullmatch(pattern, value) if isinstance(value, str) else None
+        found = re.fullmatch(_ADDRESS, value) if isinstance(value, str) else None
         if not found or not 0 < int(found[1]) < 2**16:
             raise ValueError("must be HOST:PORT, such as 10.0.0.5:6379, without a protocol")
         return found[0]
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^{_ADDRESS}$"}
 
 
 @dataclass(frozen=True)
@@ -186,6 +227,9 @@ class OneOf(Rule):
         if not isinstance(value, str) or value not in names:
             raise ValueError(f"must be one of {', '.join(names)}{did_you_mean(value, names)}")
         return value
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.names())}
 
 
 @dataclass(frozen=True)
@@ -208,6 +252,10 @@ class SomeOf(Rule):
 
     def spell(self, value: Any) -> list[str]:
         return list(value)
+
+    def schema(self) -> dict[str, Any]:
+        names = {"type": "string", "enum": list(self.names())}
+        return {"anyOf": [{"type": "array", "items": names, "uniqueItems": True}, {"type": "string"}]}
 
 
 @dataclass(frozen=True)
@@ -246,6 +294,13 @@ class DataName(Rule):
         on_disk = source.location in ("PATH", "FILE")
         return f"{name}:{Path(location).expanduser().absolute()}" if on_disk else f"{value}"
 
+    def schema(self) -> dict[str, Any]:
+        from trials.sources import sources
+
+        located = [f"{name}:.+" for name, source in sources.items() if source.location]
+        alone = [name for name, source in sources.items() if not source.location]
+        return {"type": "string", "pattern": f"^({'|'.join([*alone, *located])})$"}
+
 
 @dataclass(frozen=True)
 class KnobTable(Rule):
@@ -258,6 +313,13 @@ class KnobTable(Rule):
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
             raise ValueError("must be a table of knobs")
         return dict(_flat(value, ""))
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "object"}
+
+
+def _number(kind: str, spelled: str, **bounds: float) -> dict[str, Any]:
+    return {"type": [kind, "string"], "pattern": spelled, **bounds}
 
 
 def _flat(table: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:

@@ -8,7 +8,7 @@ import shlex
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +34,7 @@ from services.extension import extended
 from services.finish import Finish, Outcome, Refit, stored_outcome, tell_tracking
 from services.home import Home
 from services.interrupts import Interrupts
+from services.journal import journal_file, journalled
 from services.last_words import last_words
 from services.lease import holder, lease, refuse_elsewhere
 from services.placement import Machine, place
@@ -67,13 +68,28 @@ def search(config: StudyConfig, home: Home, listener: Listener, started_s: float
     cluster = surveyed(config, home.root)
     config.check_environment(cluster)
     Ledger.refuse_existing(home, config.name)
-    if where := home.remember_storage():
-        listener(Notice(text=where))
-    splits = load_data(config, home, listener)
-    config = _settled(config, splits, listener, cluster)
-    Ledger.create(home, config, fingerprint=splits.fingerprint, code=code_version())
-    with owned(home, config.name, listener) as ledger, ledger.clock(started_s):
-        return _run(ledger, splits, listener, _budget(config, started_s, config.time_s), cluster)
+    with _begun(home, config.name), journalled(home, config.name, listener, "search") as told:
+        if where := home.remember_storage():
+            told(Notice(text=where))
+        splits = load_data(config, home, told)
+        config = _settled(config, splits, told, cluster)
+        Ledger.create(home, config, fingerprint=splits.fingerprint, code=code_version())
+        with owned(home, config.name, told) as ledger, ledger.clock(started_s):
+            return _run(ledger, splits, told, _budget(config, started_s, config.time_s), cluster)
+
+
+@contextmanager
+def _begun(home: Home, name: str) -> Iterator[None]:
+    """Within, a study is begun; where that is refused, nothing of it is left."""
+    try:
+        yield
+    except BaseException:
+        if name not in Ledger.names(home):
+            journal_file(home, name).unlink(missing_ok=True)
+            with suppress(OSError):  # other files are there
+                home.study(name).rmdir()
+                home.study(name).parent.rmdir()
+        raise
 
 
 def resume(
@@ -95,19 +111,22 @@ def resume(
     another controller runs the study.
     """
     Ledger.require(home, name)
-    with owned(home, name, listener, take_over=take_over) as ledger:
+    with (
+        owned(home, name, listener, take_over=take_over) as ledger,
+        journalled(home, name, listener, "resume") as told,
+    ):
         time_s, lasting = _own_time(ledger, changes or {})
         config = extended(ledger.config, lasting)
         cluster = surveyed(config, home.root)
-        _same_code(ledger, listener, accept_changes)
-        splits = same_data(ledger, config, listener, accept_changes)
+        _same_code(ledger, told, accept_changes)
+        splits = same_data(ledger, config, told, accept_changes)
         # all that can be refused comes before the change is kept
         config, _ = with_sampler(config, study_space(config, TrainingData.of(splits)))
         if config != ledger.config:
             ledger.extend(config)
         left_s = time_s or _time_left_s(ledger)
         with ledger.clock(started_s):
-            return _run(ledger, splits, listener, _budget(ledger.config, started_s, left_s), cluster)
+            return _run(ledger, splits, told, _budget(ledger.config, started_s, left_s), cluster)
 
 
 def stop(home: Home, name: str) -> bool:
@@ -148,16 +167,23 @@ def export(
 
 
 def ensemble(
-    home: Home, name: str, changes: Mapping[str, Any], to: Path | None, listener: Listener
+    home: Home,
+    name: str,
+    changes: Mapping[str, Any],
+    to: Path | None,
+    listener: Listener,
+    formats: Sequence[str] = (),
 ) -> Ensemble:
     """Another ensemble of the study, under its settings with ``changes``; exported to the directory ``to``, if any.
 
-    Raises ``ConfigError``, and ``UserError`` when no trial is within the limits.
+    ``formats`` are those to export, the study's unless given. Raises ``ConfigError``, and ``UserError`` when no trial
+    is within the limits.
     """
     config, finish = _finish(home, name, changes, listener)
     found = select(finish.library(config.ensemble_limits), config.ensemble_strategy)
     if to:
-        finish.write(found, to)
+        finish.write(found, to, formats)
+        refuse_left_out(to, formats)
     return found
 
 
@@ -329,6 +355,7 @@ def _run(
                 raise StudyInterrupted(
                     f"study {ledger.name!r} is paused; every trial has ended its epoch",
                     next_command=f"convscout resume {ledger.name}",
+                    paused=True,
                 )
             if interrupts.requested:
                 raise StudyInterrupted(

@@ -35,7 +35,7 @@ from services.events import (
 )
 from services.extension import changed_fields, extended
 from services.fairness import Fair
-from services.inbox import CHANGE, ENQUEUE, PAUSE, RETRY, Inbox, Message
+from services.inbox import CHANGE, ENQUEUE, PAUSE, RETRY, STOP_TRIAL, Inbox, Message
 from services.leftovers import sweep
 from services.pace import Pace
 from services.retention import Retention
@@ -50,6 +50,8 @@ MAX_TOO_LARGE = 20
 FIRST_RUNG_SHARE = 4  # a trial is worth starting when a quarter of its epochs fit, but no fewer than two
 
 OUT_OF_TIME = "the time is up"
+BY_HAND = "stopped by hand"
+PAUSING = "pausing: each running trial ends its epoch first"
 TOO_SLOW = "would not finish its first epochs in the time left"
 TOO_LONG = "would not finish its first epochs in the epochs left"
 NO_ROOM = "its checkpoints would not fit into what is left of the disk budget"
@@ -101,6 +103,7 @@ class Search:
         self._pace = Pace()
         self._running: dict[int, TrialRecord] = {}
         self._unfinished: deque[int] = deque()
+        self._to_stop: set[int] = set()  # those that a person wants to stop
         self._resumed: set[int] = set()  # those that went on from a checkpoint and have not reported since
         self._proposed_all = False
         self._exhausted = ""  # why the sampler has nothing left to propose
@@ -110,7 +113,8 @@ class Search:
 
     def prepare(self) -> None:
         """Take up what an earlier run left: unfinished trials first, then the portfolio of families not tried yet."""
-        self._inbox.discard(PAUSE)
+        holder = self._ledger.holder
+        self._inbox.discard(PAUSE, before_s=holder.since if holder else math.inf)
         sweep(self._ledger.home.study(self._ledger.name))
         self._ledger.adopt_space(self._setting.space)
         self._unfinished.extend(record.number for record in self._ledger.unfinished())
@@ -194,6 +198,9 @@ class Search:
         if pruned:
             self._prune(record)
         self._read_inbox()
+        if number in self._to_stop and not pruned and measurement.epoch < _epochs(record):
+            self._finish(number, attempt, TrialState.STOPPED, BY_HAND)
+            return False
         if self._paused and measurement.epoch < _epochs(record):
             self._running.pop(number, None)  # unfinished in the ledger, for a resume to take up
             return False
@@ -253,9 +260,11 @@ class Search:
             self._proposed_all = False
         elif message.kind == RETRY:
             self._unfinished.append(self.reopen(message.content["number"]).number)
+        elif message.kind == STOP_TRIAL:
+            self._to_stop.add(message.content["number"])
         elif message.kind == PAUSE:
             self._paused = True
-            self._listener(Notice(text="pausing: each running trial ends its epoch first"))
+            self._listener(Notice(text=PAUSING))
 
     def _change(self, config: StudyConfig) -> None:
         """Go on under ``config``, of which no more is new than may change while a search runs."""
@@ -459,6 +468,7 @@ class Search:
         except StaleAttemptError:
             return
         self._running.pop(number, None)
+        self._to_stop.discard(number)
         self._candidates.note_completion(record)
         self._judged += record.state.judged
         self._close(record)

@@ -7,16 +7,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from search_space.errors import ConfigError, ConvscoutError, Problem, UserError
+from search_space.errors import ConfigError, ConvscoutError, Problem, StudyStateError
 from search_space.knobs import Override
 from search_space.space import Candidate, SearchSpace
 from services.config import SETTINGS
 from services.distributions import contains, distributions_of
 from services.extension import WHILE_RUNNING, changed_fields, extended
 from services.home import Home
-from services.inbox import CHANGE, ENQUEUE, PAUSE, RETRY, Inbox, Message, wait_until_empty
+from services.inbox import CHANGE, ENQUEUE, PAUSE, RETRY, STOP_TRIAL, Inbox, Message, wait_until_empty
 from services.lease import holder, lease
 from services.study import Ledger
+from trials.config import TrialState
 
 PATIENCE_S = 15.0  # a controller reads its inbox whenever a trial reports or a worker is free
 
@@ -58,7 +59,7 @@ def enqueue(home: Home, name: str, settings: Mapping[str, Any], space: SearchSpa
 def retry(home: Home, name: str, number: int) -> None:
     """Let a stopped trial go on from its last checkpoint, or a failed one begin anew.
 
-    Raises ``UserError`` for any other.
+    Raises ``StudyStateError`` for any other.
     """
     if is_running(home, name):
         Ledger.open(home, name).check_reopenable(number)
@@ -73,14 +74,31 @@ def next_attempt(home: Home, name: str, number: int) -> int:
     return Ledger.open(home, name).trial(number).attempt + 1
 
 
-def pause(home: Home, name: str) -> None:
-    """Ask the process that runs the study to leave once each trial has ended its epoch, and wait until it has.
+def stop_trial(home: Home, name: str, number: int) -> None:
+    """Let a running trial end with its present epoch, which counts. Raises ``StudyStateError`` for any other."""
+    record = Ledger.open(home, name).trial(number)
+    if not is_running(home, name):
+        raise StudyStateError(f"study {name!r} is not running; its trials stand still")
+    if record.state is not TrialState.RUNNING:
+        raise StudyStateError(
+            f"trial {number} of study {name!r} is {record.state}; only a running one can be stopped"
+        )
+    Inbox(home, name).put(Message(kind=STOP_TRIAL, content={"number": number}))
 
-    Raises ``UserError`` when none runs it.
+
+def ask_to_pause(home: Home, name: str) -> None:
+    """Ask the process that runs the study to leave once each trial has ended its epoch.
+
+    Raises ``StudyStateError`` when none runs it.
     """
     if not is_running(home, name):
-        raise UserError(f"study {name!r} is not running; there is nothing to pause")
+        raise StudyStateError(f"study {name!r} is not running; there is nothing to pause")
     Inbox(home, name).put(Message(kind=PAUSE))
+
+
+def pause(home: Home, name: str) -> None:
+    """As ``ask_to_pause``, and wait until it has left."""
+    ask_to_pause(home, name)
     while is_running(home, name):
         time.sleep(0.2)
 

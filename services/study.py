@@ -17,15 +17,15 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, Trial
 from optuna.trial import TrialState as OptunaState
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, NoResultFound
 
 from search_space.complexity import Complexity
 from search_space.errors import (
     StaleAttemptError,
     StudyExistsError,
     StudyNotFoundError,
+    StudyStateError,
     UnknownNameError,
-    UserError,
 )
 from search_space.space import Candidate, SearchSpace
 from services.config import StudyConfig
@@ -35,19 +35,20 @@ from services.fence import Fence, Holder
 from services.home import Home
 from services.migrations import SCHEMA, require_current
 from services.objectives import pareto_front
-from services.optuna_tables import SCHEMA_KEY, schemas
+from services.optuna_tables import SCHEMA_KEY, schemas, study_notes
 from services.provenance import CODE_NOTE
 from services.pruning import Pruner
 from services.replaced import replaced
 from services.sampling import SamplerFactory
 from services.storage import open_storage
-from services.study_tables import StudyTables
+from services.study_tables import StaleStudyError, StudyTables
 from services.trial_record import TrialRecord, measurement_key
 from services.uncollected import uncollected
 from trials.checkpoint import TrialDirectory
 from trials.config import Measurement, TrialConfig, TrialState
 from trials.kill_points import Write, durable
 
+DELETED_NOTE = "deleted"  # until when it can be restored, in seconds since 1970
 _OPTUNA_STATE = {
     TrialState.COMPLETED: OptunaState.COMPLETE,
     TrialState.STOPPED: OptunaState.PRUNED,
@@ -65,7 +66,7 @@ class Proposal:
 
 
 class Ledger:
-    """One study as it was when it was opened, and what has since been written through this object.
+    """One study as it was when it was opened or refreshed, and what has since been written through this object.
 
     Every method leaves the storage consistent, whenever the process dies. Only the owner of the study writes,
     from one thread; others may read at the same time.
@@ -84,6 +85,11 @@ class Ledger:
     @classmethod
     def refuse_existing(cls, home: Home, name: str) -> None:
         """Raise ``StudyExistsError`` when the name is taken."""
+        if name in cls.deleted(home):
+            raise StudyExistsError(
+                f"study {name!r} was deleted and can still be restored; choose another --study",
+                next_command=f"convscout restore {name}",
+            )
         if name in cls.names(home):
             raise StudyExistsError(
                 f"study {name!r} exists already under {home.root}; resume it, or choose another --study",
@@ -120,25 +126,46 @@ class Ledger:
             raise StudyNotFoundError(f"no study {name!r} under {home.root}; studies there: {known}")
 
     @classmethod
-    def open(cls, home: Home, name: str, fence: Fence | None = None) -> Ledger:
+    def open(cls, home: Home, name: str, fence: Fence | None = None, *, even_deleted: bool = False) -> Ledger:
         """The study called ``name``, to be written through the ``fence`` of its lease.
 
         Without one it is for reading, and may be written while nobody holds it. Raises ``StudyNotFoundError`` as
-        ``require`` does, and ``UserError`` for a study of another schema.
+        ``require`` does, unless ``even_deleted`` studies are meant, and ``UserError`` for a study of another schema.
         """
-        cls.require(home, name)
+        if fence is None and not (even_deleted and name in cls.deleted(home)):
+            cls.require(home, name)
         engine = fence.engine if fence else open_storage(home)
         require_current(engine, name)
         return cls(home, StudyTables(engine, name, fence), name)
 
     @classmethod
     def names(cls, home: Home) -> list[str]:
-        """All studies under ``home``, oldest first."""
-        return list(schemas(open_storage(home))) if home.has_ledger else []
+        """All studies under ``home``, oldest first; deleted ones are left out."""
+        if not home.has_ledger:
+            return []
+        engine = open_storage(home)
+        gone = study_notes(engine, DELETED_NOTE)
+        return [name for name in schemas(engine) if gone.get(name) is None]
+
+    @classmethod
+    def deleted(cls, home: Home) -> dict[str, float]:
+        """The deleted studies that are not gone yet, and until when they can be restored, in seconds since 1970."""
+        notes = study_notes(open_storage(home), DELETED_NOTE) if home.has_ledger else {}
+        return {name: until_s for name, until_s in notes.items() if until_s is not None}
+
+    def refresh(self) -> bool:
+        """See what its holder has written since, of a study that is read alone; returns whether that is anything.
+
+        Raises ``StudyNotFoundError`` when the study is gone.
+        """
+        try:
+            return self._tables.refresh()
+        except (StaleStudyError, NoResultFound):
+            raise StudyNotFoundError(f"study {self.name!r} is gone from {self.home.root}") from None
 
     @property
     def holder(self) -> Holder | None:
-        """The process that ran the study when it was opened, unless that is known to have ended."""
+        """The process that ran the study when it was last looked at, unless that is known to have ended."""
         return self._tables.fence.known.living_holder
 
     @property
@@ -320,10 +347,10 @@ class Ledger:
         return self.trial(number)
 
     def check_reopenable(self, number: int) -> None:
-        """Raise ``UserError`` for a trial that was neither stopped nor failed."""
+        """Raise ``StudyStateError`` for a trial that was neither stopped nor failed."""
         record = self.trial(number)
         if record.config is None or record.state not in (TrialState.STOPPED, TrialState.FAILED):
-            raise UserError(
+            raise StudyStateError(
                 f"trial {number} of study {self.name!r} is {record.state}; only a trial that was stopped or "
                 f"failed can go on"
             )

@@ -28,7 +28,7 @@ from optuna.storages import InMemoryStorage
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
+from sqlalchemy import Connection, Engine, Select, Table, delete, insert, select, update
 
 from services.distributions import contains
 from services.fence import LEASE_KEY, Fence, Lease
@@ -68,6 +68,15 @@ class StudyMemory(InMemoryStorage):
             study.trials.append(trial)
             study.param_distribution.update(trial.distributions)
             self._update_cache(trial.number, self.STUDY)
+
+    def replace(self, trials: Iterable[FrozenTrial]) -> None:
+        """Let ``trials``, in the order of their numbers, take the place of those that have these numbers, or be new."""
+        known = self._studies[self.STUDY].trials
+        for trial in trials:
+            if trial.number < len(known):
+                known[trial.number] = trial
+            else:
+                self.restore([trial])
 
     def reopen(self, number: int) -> None:
         """Let a trial that ended run again, as if it never had."""
@@ -121,6 +130,10 @@ class _Saved:
         )
 
 
+class StaleStudyError(Exception):
+    """The study that was read is gone; another one may have its name."""
+
+
 class StudyTables:
     """A study in ``memory``, and what of it was saved. Only the process that owns the study may save."""
 
@@ -167,6 +180,46 @@ class StudyTables:
             _save_attributes(connection, STUDY_USER, owner, {}, facts)
         return cls(engine, name)
 
+    def refresh(self) -> bool:
+        """Take over what the study's holder has written since it was last looked at; returns whether that is anything.
+
+        For a study that is read alone. Only the trials that changed are loaded: those that ran, those that ended or
+        began since, so that a look at a large study takes milliseconds.
+        """
+        with uncollected(), snapshot(self.fence.engine) as connection:
+            if self._row != study_row(connection, self.fence.name):
+                raise StaleStudyError(self.fence.name)
+            system_attrs = _study_attributes(connection, STUDY_SYSTEM, self._row)
+            lease = Lease.from_dict(system_attrs.pop(LEASE_KEY))
+            if lease == self.fence.known:  # which every write moves on
+                return False
+            user_attrs = _study_attributes(connection, STUDY_USER, self._row)
+            trials = _load_trials(connection, self._row, self._changed_rows(connection))
+        self.fence = Fence(self.fence.engine, self.fence.name, self._row, lease)
+        for key, value in user_attrs.items():
+            if self._user_attrs.get(key) != value:
+                self.memory.set_study_user_attr(StudyMemory.STUDY, key, value)
+        self._user_attrs, self._system_attrs = user_attrs, system_attrs
+        self.memory.replace(trials.values())
+        self._saved |= {trial.number: _Saved.of(row, trial) for row, trial in trials.items()}
+        self._trials = self._trials | {trial.number: trial for trial in trials.values()}
+        return True
+
+    def _changed_rows(self, connection: Connection) -> list[int]:
+        """The rows of trials that may be others than they were; one that ended and ran again has a later end."""
+        rows = connection.execute(
+            select(TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.state, TRIALS.c.datetime_complete).where(
+                TRIALS.c.study_id == self._row
+            )
+        )
+        changed = []
+        for row, number, state, ended in rows:
+            known = self._trials.get(number)
+            same = known and known.state is state and known.datetime_complete == _from_utc(ended)
+            if not same or not state.is_finished():
+                changed.append(int(row))
+        return changed
+
     @property
     def saved(self) -> Mapping[int, FrozenTrial]:
         """The trials by number as the tables have them; later saves do not change what was returned.
@@ -208,19 +261,35 @@ class StudyTables:
         return saved
 
 
+def remove_study(engine: Engine, name: str) -> None:
+    """Remove the study called ``name`` with all its trials, all or nothing."""
+    with engine.begin() as connection:
+        its = study_row(connection, name)
+        trials = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == its)
+        for table in (PARAMS, VALUES, STEPS, TRIAL_USER, TRIAL_SYSTEM):
+            connection.execute(delete(table).where(table.c.trial_id.in_(trials)))
+        for table in (TRIALS, DIRECTIONS, STUDY_USER, STUDY_SYSTEM, STUDIES):
+            connection.execute(delete(table).where(table.c.study_id == its))
+
+
 # reading
 
 
-def _load_trials(connection: Connection, study: int) -> dict[int, FrozenTrial]:
-    """The trials of a study by their rows, in the order of their numbers."""
+def _load_trials(
+    connection: Connection, study: int, only: Sequence[int] | None = None
+) -> dict[int, FrozenTrial]:
+    """The trials of a study by their rows, in the order of their numbers; those of the rows ``only``, if given."""
+    wanted = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study)
+    if only is not None:
+        wanted = wanted.where(TRIALS.c.trial_id.in_(only))
     rows = connection.execute(
-        select(TRIALS).where(TRIALS.c.study_id == study).order_by(TRIALS.c.number)
+        select(TRIALS).where(TRIALS.c.trial_id.in_(wanted)).order_by(TRIALS.c.number)
     ).all()
-    params = _by_trial(connection, study, PARAMS, "param_name", "param_value", "distribution_json")
-    values = _by_trial(connection, study, VALUES, "objective", "value", "value_type")
-    steps = _by_trial(connection, study, STEPS, "step", "intermediate_value", "intermediate_value_type")
-    user_attrs = _by_trial(connection, study, TRIAL_USER, "key", "value_json")
-    system_attrs = _by_trial(connection, study, TRIAL_SYSTEM, "key", "value_json")
+    params = _by_trial(connection, wanted, PARAMS, "param_name", "param_value", "distribution_json")
+    values = _by_trial(connection, wanted, VALUES, "objective", "value", "value_type")
+    steps = _by_trial(connection, wanted, STEPS, "step", "intermediate_value", "intermediate_value_type")
+    user_attrs = _by_trial(connection, wanted, TRIAL_USER, "key", "value_json")
+    system_attrs = _by_trial(connection, wanted, TRIAL_SYSTEM, "key", "value_json")
     trials = {}
     for row in rows:
         own = row.trial_id
@@ -242,13 +311,14 @@ def _load_trials(connection: Connection, study: int) -> dict[int, FrozenTrial]:
     return trials
 
 
-def _by_trial(connection: Connection, study: int, table: Table, *columns: str) -> dict[int, list[Any]]:
-    """The ``columns`` of the rows that each trial has in ``table``, in the order they were written."""
-    of_study = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study)
+def _by_trial(
+    connection: Connection, trials: Select[tuple[int]], table: Table, *columns: str
+) -> dict[int, list[Any]]:
+    """The ``columns`` of the rows that each of ``trials`` has in ``table``, in the order they were written."""
     [key] = table.primary_key
     wanted = select(table.c.trial_id, *(table.c[name] for name in columns))
     found: dict[int, list[Any]] = defaultdict(list)
-    for trial, *row in connection.execute(wanted.where(table.c.trial_id.in_(of_study)).order_by(key)).all():
+    for trial, *row in connection.execute(wanted.where(table.c.trial_id.in_(trials)).order_by(key)).all():
         found[trial].append(row)
     return found
 

@@ -6,6 +6,7 @@ import datetime
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 from optuna.trial import FrozenTrial
@@ -67,7 +68,7 @@ class TrialRecord:
             finished_at=_aware(frozen.datetime_complete),
         )
 
-    @property
+    @cached_property
     def best(self) -> Measurement | None:
         """The epoch that the study's objective finds best (the first of equals), or None before any."""
         return self.quality.best(self.measurements)

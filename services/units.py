@@ -20,7 +20,7 @@ BYTES_RULE = "must be an amount of memory such as 500MB, 2GiB, 2G (which is GiB)
 
 def parse_duration(value: object) -> float:
     """Seconds from ``"1h30m"`` or from a plain number of seconds. Raises ``ValueError`` with the rule."""
-    seconds = _duration_from_text(value.strip().lower()) if isinstance(value, str) else _number(value)
+    seconds = _duration_from_text(value.strip().lower()) if isinstance(value, str) else as_float(value)
     if not (math.isfinite(seconds) and seconds >= 0):
         raise ValueError(DURATION_RULE)
     return seconds
@@ -36,7 +36,7 @@ def _duration_from_text(text: str) -> float:
 
 def parse_count(value: object) -> int:
     """A whole number from ``"1.5M"`` or from a plain number. Raises ``ValueError`` with the rule."""
-    number = _count_from_text(value.strip().replace("_", "")) if isinstance(value, str) else _number(value)
+    number = _count_from_text(value.strip().replace("_", "")) if isinstance(value, str) else as_float(value)
     if not (math.isfinite(number) and number == round(number) and number >= 0):
         raise ValueError(COUNT_RULE)
     return round(number)
@@ -55,7 +55,7 @@ def parse_bytes(value: object) -> int:
 
     ``GB`` is 10⁹ bytes; ``GiB`` and a bare ``G`` are 2³⁰.
     """
-    number = _bytes_from_text(value.strip()) if isinstance(value, str) else _number(value)
+    number = _bytes_from_text(value.strip()) if isinstance(value, str) else as_float(value)
     if not (math.isfinite(number) and number >= 0):
         raise ValueError(BYTES_RULE)
     return round(number)
@@ -70,9 +70,12 @@ def _bytes_from_text(text: str) -> float:
     return float(digits) * float(step ** (1 + _POWERS.index(prefix.lower())) if prefix else 1)
 
 
-def _number(value: object) -> float:
-    """``value`` as a float, NaN for anything that is no number."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+def as_float(value: object) -> float:
+    """``value`` as a float, NaN for anything that is no number, or one that is too large for any unit."""
+    try:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        return math.nan
 
 
 def format_duration(seconds: float) -> str:

@@ -33,7 +33,7 @@ from trials.image_decoding import Decoding, Plan, check_bad, decode, plan
 from trials.image_files import DECODER_VERSION
 from trials.image_tree import ImageTree
 from trials.mapped_images import ARRAY, KEY, PixelFile
-from trials.sources import Progress
+from trials.sources import LARGEST_IMAGE, SMALLEST_IMAGE, Progress
 from trials.splits import BadImage
 
 _LAYOUT = 2  # of the file; raise it when it changes
@@ -59,13 +59,21 @@ def decoded(tree: ImageTree, decoding: Decoding, cache: Path) -> DecodedImages:
     on the disk.
     """
     key = _key(tree, decoding.image_size)
-    path = cache / _file_name(tree, decoding.image_size)
+    path = cache / _file_name(tree.root, decoding.image_size)
     images = _read(path, key, decoding.progress)
     if images is None:
         with _written_to(cache), _alone(path, decoding.progress):
             images = _read(path, key, decoding.progress) or _decode(tree, decoding, path, key)
     check_bad(tree, images.bad, decoding.max_bad)  # those kept may have been read with a larger share
     return images
+
+
+def forget(root: Path, cache: Path) -> None:
+    """Remove what is kept in ``cache`` of the directory ``root``, which need not exist any more."""
+    for image_size in (None, *range(SMALLEST_IMAGE, LARGEST_IMAGE + 1)):
+        path = cache / _file_name(root, image_size)
+        path.unlink(missing_ok=True)
+        path.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _key(tree: ImageTree, image_size: int | None) -> str:
@@ -76,9 +84,9 @@ def _key(tree: ImageTree, image_size: int | None) -> str:
     return digest.hexdigest()
 
 
-def _file_name(tree: ImageTree, image_size: int | None) -> str:
+def _file_name(root: Path, image_size: int | None) -> str:
     """One for each directory and size, so that a changed directory replaces what was kept of it."""
-    place = os.fsencode(tree.root.resolve()) + f"\0{image_size}".encode()
+    place = os.fsencode(root.resolve()) + f"\0{image_size}".encode()
     return f"folder-{hashlib.sha256(place).hexdigest()[:16]}.npz"
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from services.objectives import pareto_front
 from services.plotting.style import score_label
 from services.trial_record import TrialRecord
 from trials.qualities import Quality
@@ -48,7 +48,10 @@ def cost_of(objective: str) -> Column:
 
 def front_of(points: Sequence[Point], x: Column, y: Column) -> list[Point]:
     """Those of ``points`` that none surpasses in ``x`` and ``y``, each once, from left to right."""
-    distinct = sorted(set(points))
     signs = [1 if column.maximize else -1 for column in (x, y)]
-    front = pareto_front([(signs[0] * across, signs[1] * up) for across, up in distinct])
-    return [distinct[index] for index in front]
+    found, highest = list[Point](), -math.inf
+    for point in sorted(set(points), key=lambda each: (signs[0] * each[0], signs[1] * each[1]), reverse=True):
+        if signs[1] * point[1] > highest:  # better than all that are as good or better across
+            highest = signs[1] * point[1]
+            found.append(point)
+    return sorted(found)

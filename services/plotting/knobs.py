@@ -14,7 +14,6 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.importance import PedAnovaImportanceEvaluator
 
 from search_space.knobs import Scalar
 from search_space.recipe import REGISTRIES
@@ -84,6 +83,8 @@ def importances(judged: Sequence[TrialRecord], knobs: Mapping[str, ObservedKnob]
     knobs = {name: knob for name, knob in knobs.items() if len(knob.values) >= LEAST_TRIALS}
     if not knobs:
         return {}
+    from optuna.importance import PedAnovaImportanceEvaluator  # with scikit-learn, which takes a second
+
     best_share = max(_BEST_SHARE, _LEAST_BEST / len(judged))
     evaluator = PedAnovaImportanceEvaluator(target_quantile=best_share)
     with warnings.catch_warnings():

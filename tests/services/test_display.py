@@ -190,10 +190,10 @@ def test_the_outcome_shows_scores_intervals_and_what_to_type_next() -> None:
     ]
     assert lines[-8:] == [
         "gain: +2.00 points over the best single on the test images (95 %: +0.50 to +3.51; McNemar p = 0.012)",
-        "report: /runs/studies/quickstart/report",
         "trials: 4 completed, 8 stopped",
         "ensemble: trial 3 (60%), trial 7 (40%)",
         "selected by weighted: the best of three",
+        "report: /runs/studies/quickstart/report",
         "export: /runs/my studies/export",
         "browse: convscout ui --home /runs",
         "predict: convscout predict '/runs/my studies/export' IMAGE.png",

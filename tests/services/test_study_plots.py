@@ -202,7 +202,9 @@ class TestMirrored:
     @staticmethod
     def artifacts(study, store):
         client = store.client()
-        run = client.search_runs([store.experiment_id(client)], f"tags.mlflow.runName = '{study.name}'")[0]
+        run = client.search_runs(
+            [store.experiment_id(client, study.name)], f"tags.mlflow.runName = '{study.name}'"
+        )[0]
         return Path(study.home.artifacts / run.info.run_id / "artifacts")
 
     def test_plots_and_table_are_artifacts_of_the_study(self, study, store):

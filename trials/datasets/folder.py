@@ -39,9 +39,7 @@ class Folder(Source):
     def read(self, request: DataRequest, progress: Progress) -> SourceImages:
         root = Path(request.location).expanduser()
         tree = scan(root)
-        symmetries = _symmetries(
-            root, tree.class_names
-        )  # first, because it is soon wrong and decoding is long
+        symmetries = symmetries_of(root, tree.class_names)  # first: it is soon wrong, and decoding is long
         decoding = Decoding(image_size=request.image_size, max_bad=request.max_bad_images, progress=progress)
         found = decoded(tree, decoding, request.cache / "images")
         return SourceImages(
@@ -68,7 +66,8 @@ def _labels(files: Sequence[ImageFile]) -> Labels:
     return np.array([file.label for file in files], dtype=np.int64)
 
 
-def _symmetries(root: Path, class_names: Sequence[str]) -> tuple[str, ...]:
+def symmetries_of(root: Path, class_names: Sequence[str]) -> tuple[str, ...]:
+    """What may be done to the images under ``root``, as it declares or its classes suggest. Raises ``DataError``."""
     if (root / DECLARATION).exists():
         return _declared(root / DECLARATION)
     signs = all(len(name) == 1 or name.isdecimal() for name in class_names)
