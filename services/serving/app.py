@@ -18,10 +18,11 @@ from starlette.exceptions import HTTPException
 
 from search_space.errors import Problem
 from services.exported_model import ExportedModel
+from services.http.measured import Measured
+from services.http.problems import MEDIA_TYPE, Refusal
+from services.serving.guarded import Guarded
 from services.serving.limits import Batching, Limits
-from services.serving.middleware import Guarded, Measured
 from services.serving.page import POLICY, page
-from services.serving.problems import MEDIA_TYPE, Refusal
 from services.serving.service import ModelService
 from services.serving.uploads import FORM, Upload, read_all, read_one
 
@@ -158,9 +159,7 @@ def make_app(
     app.add_exception_handler(RequestValidationError, _invalid)
     if token:
         app.add_middleware(Guarded, token=token)
-    app.add_middleware(
-        Measured, metrics=service.metrics, routes=[route.partition(" ")[2] for route in ROUTES]
-    )  # the last one added is the first to be passed
+    app.add_middleware(Measured, metrics=service.metrics)  # the last one added is the first to be passed
     return app
 
 

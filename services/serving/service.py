@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 from services.exported_model import ExportedModel
+from services.http.problems import busy
 from services.predict import best
 from services.serving.batcher import Batcher
 from services.serving.limits import Batching, Limits
 from services.serving.metrics import Metrics
-from services.serving.problems import busy
 from services.serving.uploads import decoded
 
 

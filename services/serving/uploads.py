@@ -16,8 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
 from search_space.errors import DataError
+from services.http.problems import Refusal
 from services.serving.limits import FORM_BYTES, Limits
-from services.serving.problems import Refusal
 from trials.image_files import read_pixels
 from trials.splits import Pixels
 

@@ -20,7 +20,7 @@ from torch import nn
 from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec
 from search_space.errors import ConfigError, ConvscoutError, ExportError, UnknownNameError
 from services import checksums, exporting
-from services.cli.export import DEFAULT_FORMATS, FORMATS
+from services.cli.formats import DEFAULT_FORMATS, FORMATS
 from services.ensembles.trained import TrainedEnsemble, TrainedMember
 from services.exported_model import ExportedModel
 from services.exporters.bundle import BundleExporter, load_bundle

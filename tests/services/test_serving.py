@@ -293,6 +293,7 @@ def test_a_slow_client_is_given_up_and_a_token_is_asked_for(
     directory: Path, ensemble: TrainedEnsemble, tmp_path: Path
 ) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
+    (tmp_path / "token").chmod(0o600)
     options = ("--host", "0.0.0.0", "--token-file", tmp_path / "token", "--timeout", 1)
     with model_server(directory, *options, end=signal.SIGINT) as address:
         address = address.replace("0.0.0.0", "127.0.0.1")
@@ -325,6 +326,10 @@ def test_a_slow_client_is_given_up_and_a_token_is_asked_for(
         (["--host", "no.such.host.invalid"], "host: must be the name or the address of this machine"),
         (["--host", "0.0.0.0", "--token-file", "nowhere"], "token-file: cannot be read: No such file"),
         (["--host", "0.0.0.0", "--token-file", "short"], "token-file: must hold at least 16"),
+        (
+            ["--token-file", "shown"],
+            "token-file: others on this machine can read it (mode 0644): run chmod 600",
+        ),
         (["--max-bytes", "much"], "max-bytes: must be"),
         (["--port", "70000"], "--port"),
         (["--timeout", "nan"], "timeout"),
@@ -339,7 +344,9 @@ def test_it_does_not_start_unless_all_is_well(
     told: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "short").write_text("secret")
+    for name, text in (("short", "secret"), ("shown", f"secret {TOKEN}")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o644 if name == "shown" else 0o600)
     assert run("serve-model", directory, *options) == 2
     captured = capsys.readouterr()
     assert told in captured.err and "secret" not in captured.err and captured.out == ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -12,16 +14,18 @@ from fastapi.responses import JSONResponse
 from search_space.errors import Problem
 
 MEDIA_TYPE = "application/problem+json"
+_LONGEST_VALUE = 200  # characters of what was sent that are sent back
 
 
 @dataclass(eq=False)
 class Refusal(Exception):
-    """A request, or one picture of it, that is not answered."""
+    """A request, or one picture of it, that is not answered. ``next_command`` is what a person can type to go on."""
 
     status: HTTPStatus
     problems: Sequence[Problem] = ()
     detail: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    next_command: str = ""
 
     @classmethod
     def of(cls, status: HTTPStatus, name: str, value: object, rule: str, **headers: str) -> Refusal:
@@ -30,16 +34,20 @@ class Refusal(Exception):
         return cls(status, [Problem(field=name, value=value, rule=rule)], headers=named)
 
     def to_dict(self) -> dict[str, Any]:
-        """The members of RFC 9457, section 3.1, and ``errors``."""
-        return {
+        """The members of RFC 9457, section 3.1, ``errors`` and perhaps ``next``, in plain JSON whatever was sent."""
+        members: dict[str, Any] = {
             "type": "about:blank",
             "title": self.status.phrase,
             "status": int(self.status),
-            "detail": self.detail or "; ".join(f"{each.field}: {each.rule}" for each in self.problems),
+            "detail": _legible(
+                self.detail or "; ".join(f"{each.field}: {each.rule}" for each in self.problems)
+            ),
             "errors": [
-                {"field": each.field, "value": each.value, "rule": each.rule} for each in self.problems
+                {"field": _legible(each.field), "value": _plain(each.value), "rule": _legible(each.rule)}
+                for each in self.problems
             ],
         }
+        return members | ({"next": _legible(self.next_command)} if self.next_command else {})
 
     def response(self) -> JSONResponse:
         """The answer. The connection ends with it where the rest of the request was not read."""
@@ -52,3 +60,21 @@ class Refusal(Exception):
 def busy(rule: str, name: str, value: object) -> Refusal:
     """The server cannot answer now, but may in a second."""
     return Refusal.of(HTTPStatus.SERVICE_UNAVAILABLE, name, value, rule, Retry_After="1")
+
+
+def _plain(value: object) -> str | int | float | bool | None:
+    """What was sent, as far as JSON can carry it and a person wants to read it."""
+    if isinstance(value, str):
+        return _cut(_legible(value))
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return _cut(_legible(reprlib.repr(value)))
+
+
+def _legible(text: str) -> str:
+    r"""``text`` with what UTF-8 cannot write, halves of characters, written as ``\udc80``."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"

@@ -1,0 +1,1 @@
+"""What both servers share, that of one model and that of the studies: listening, refusals, counting."""

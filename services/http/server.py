@@ -1,0 +1,157 @@
+"""Running a server: an address, a token where others can reach it, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import shlex
+import signal
+import socket
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from search_space.errors import ConfigError, Problem, UserError
+from services.private import OTHERS
+
+TOKEN_VARIABLE = "CONVSCOUT_TOKEN"
+SHORTEST_TOKEN = 16  # characters
+_GRACE_S = 10  # for what was begun before the end
+_SILENCE_S = 15.0  # after which a connection that asks nothing is closed
+
+
+@contextmanager
+def listening(host: str, port: int, token: str) -> Iterator[tuple[socket.socket, str]]:
+    """A socket that is bound to ``host`` and ``port``, and its address for a person.
+
+    Raises ``ConfigError`` for a host beyond this machine without a ``token``, ``UserError`` where it cannot listen.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError:
+        rule = "must be the name or the address of this machine, such as 127.0.0.1 or 0.0.0.0"
+        raise ConfigError([Problem(field="host", value=host, rule=rule)]) from None
+    family, kind, protocol, _, address = found[0]
+    if not (token or ipaddress.ip_address(address[0]).is_loopback):
+        rule = f"others can reach it, so it needs a token: give --token-file FILE or set {TOKEN_VARIABLE}"
+        raise ConfigError([Problem(field="host", value=host, rule=rule)])
+    with socket.socket(family, kind, protocol) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            listener.listen(socket.SOMAXCONN)
+        except OSError as error:
+            raise UserError(
+                f"cannot listen at port {port} of {host}: {error.strerror}; choose another with --port or --host"
+            ) from error
+        yield listener, _url(listener.getsockname())
+
+
+def run(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
+    """Serve ``app`` at ``listener`` until SIGTERM or Ctrl-C; ``ready`` is called once it answers."""
+    asyncio.run(make_server(app, ready).serve(sockets=[listener]))
+
+
+def make_server(app: ASGIApp, ready: Callable[[], None]) -> uvicorn.Server:
+    """The server of ``app``, which calls ``ready`` once it answers."""
+    # clients are told what is wrong with a form
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+    config = uvicorn.Config(
+        app,
+        http=_Protocol,
+        ws="none",
+        log_config=None,
+        log_level="critical",  # errors of requests are told in one line by our own middleware
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # anybody on this machine could claim to be a proxy, and to ask for anybody
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    return _Server(config, ready)
+
+
+def read_token(file: Path | None) -> str:
+    """The token in ``file``, or in the environment, or none.
+
+    Raises ``ConfigError`` for a token that is short or cannot be read, and for a file that others may read.
+    """
+    name = "token-file" if file else TOKEN_VARIABLE
+    token = _read_private(file) if file else os.environ.get(TOKEN_VARIABLE, "")
+    if (file or token) and not (token.isascii() and token.isprintable() and len(token) >= SHORTEST_TOKEN):
+        rule = f"must hold at least {SHORTEST_TOKEN} ASCII characters on one line, such as openssl rand -hex 32 makes"
+        raise ConfigError([Problem(field=name, value=f"{len(token)} characters", rule=rule)])
+    return token
+
+
+def _read_private(path: Path) -> str:
+    """What stands in the token's file, if nobody else on this machine can read it."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            text = file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        rule = f"cannot be read: {reason}"
+        raise ConfigError([Problem(field="token-file", value=str(path), rule=rule)]) from None
+    if mode & OTHERS:
+        rule = f"others on this machine can read it (mode {mode:04o}): run chmod 600 {shlex.quote(str(path))}"
+        raise ConfigError([Problem(field="token-file", value=str(path), rule=rule)])
+    return text
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens, and returns after SIGTERM or Ctrl-C instead of dying of it; the second ends it at once."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        previous = {
+            number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+class _Protocol(H11Protocol):
+    """HTTP/1.1 that closes connections on which nothing is asked, not even in parts: uvicorn lets those be."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(_SILENCE_S, self._look, self.cycle)
+
+    def _look(self, before: RequestResponseCycle | None) -> None:
+        idle = self.cycle is None or self.cycle.response_complete
+        if self.transport.is_closing():
+            return
+        if idle and self.cycle is before:
+            self.transport.close()
+        else:
+            self.loop.call_later(_SILENCE_S, self._look, self.cycle)
+
+
+def _url(name: Any) -> str:
+    host, port = name[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
