@@ -1,4 +1,4 @@
-"""MLflow as a projection of the ledger: one run a study, nested in it one run a trial.
+"""MLflow as a projection of the ledger: one experiment a study, in it its run, and nested in that one run a trial.
 
 MLflow is never read as truth: all it holds can be rebuilt from the ledger and the trial directories,
 and what is still missing there is found by looking at it, so there is no cursor of ours to lose.
@@ -7,6 +7,7 @@ and what is still missing there is found by looking at it, so there is no cursor
     projection.py  a trial as params, metrics and tags    study_runs.py the runs of one study, brought up to date
     plots.py       learning curve, confusion matrix       audit.py      where ledger and MLflow disagree
     pyfunc.py      the exported ensemble as a model       champion.py   which is in the registry, with its aliases
+    experiment.py  what an experiment says and shows      links.py      where MLflow shows a study and its trials
 """
 
 from services.tracking.environment import prepare_client

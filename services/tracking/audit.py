@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from mlflow.entities import Metric, Run
+from mlflow.entities import Experiment, Metric, Run
 from mlflow.tracking.client import MlflowClient
 
 from services.tracking import projection
 from services.tracking.artifacts import study_tag
-from services.tracking.projection import FINAL_METRICS, PLOTS_TAG, STATUS, TERMINAL_TAG
+from services.tracking.experiment import experiment_tags
+from services.tracking.projection import FINAL_METRICS, STATUS
 from services.tracking.source import METRICS_NOTE, Source
-from services.tracking.store import EXPERIMENT, TrackingStore
+from services.tracking.store import TrackingStore, find_experiment
 from services.tracking.study_runs import find_runs
+from services.tracking.tags import PLOTS_TAG, TERMINAL_TAG
 from services.trial_record import TrialRecord
 from trials.config import TrialState
 
@@ -37,7 +39,7 @@ def disagreements(source: Source, store: TrackingStore) -> list[Difference]:
     Nothing is made in MLflow. Raises ``MlflowException`` when it does not answer.
     """
     client = store.reader()
-    experiment = client and client.get_experiment_by_name(EXPERIMENT)
+    experiment = client and find_experiment(client, source.name)
     if not client or not experiment:
         return [Difference(trial=None, text="MLflow knows nothing of the study")]
     runs = find_runs(client, experiment.experiment_id, source.name)
@@ -48,7 +50,7 @@ def disagreements(source: Source, store: TrackingStore) -> list[Difference]:
         study_id = runs[None][0].info.run_id
         found += [
             Difference(trial=None, text=f"the study: {line}")
-            for line in _study_differences(source, runs[None][0])
+            for line in _study_differences(source, experiment, runs[None][0])
         ]
     for number in sorted(records.keys() & runs.keys()):
         found += [
@@ -72,7 +74,8 @@ def _set_differences(records: Iterable[int], runs: dict[int | None, list[Run]]) 
             yield Difference(trial=trial, text=f"{what} has {len(same)} runs in MLflow")
 
 
-def _study_differences(source: Source, run: Run) -> Iterator[str]:
+def _study_differences(source: Source, experiment: Experiment, run: Run) -> Iterator[str]:
+    yield from _unequal("tag", experiment_tags(source), experiment.tags)
     yield from _unequal("param", projection.study_params(source.config), run.data.params)
     tags = projection.study_tags(source) | {PLOTS_TAG: study_tag(source, source.trials())}
     yield from _unequal("tag", tags, run.data.tags)

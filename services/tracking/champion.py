@@ -14,6 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.tracking.client import MlflowClient
 
+from services.tracking.described_model import model_description
 from services.tracking.pyfunc import save_pyfunc
 from services.tracking.source import Source
 from services.tracking.store import TrackingStore
@@ -31,8 +32,9 @@ def register_champion(
 
     The alias ``champion`` is the version of the highest ``accuracy`` on the validation images, of equal ones the
     newest; ``challenger`` is the newest version while it is not that, and nobody otherwise. ``export`` and
-    ``example`` are as ``save_pyfunc`` wants them. An export that is registered already is not registered again. Raises
-    ``MlflowException`` when the store fails.
+    ``example`` are as ``save_pyfunc`` wants them. A version is described by the card in its export, the model by the
+    champion's. An export that is registered already is not registered again. Raises ``MlflowException`` when the
+    store fails.
     """
     client = store.client()
     digest = hashlib.sha256((export / "model.onnx").read_bytes()).hexdigest()
@@ -49,6 +51,7 @@ def _appoint(client: MlflowClient, name: str) -> None:
     newest = versions[-1]
     best = max(versions, key=lambda each: (float(each.tags.get(_ACCURACY_TAG, 0)), int(each.version)))
     client.set_registered_model_alias(name, CHAMPION, best.version)
+    client.update_registered_model(name, best.description)
     if newest.version != best.version:
         client.set_registered_model_alias(name, CHALLENGER, newest.version)
     elif CHALLENGER in client.get_registered_model(name).aliases:
@@ -75,7 +78,10 @@ def _register(
 ) -> None:
     run_id = StudyRuns(source, store, None).study_run_id
     model = client.create_logged_model(
-        store.experiment_id(client), name=source.name, source_run_id=run_id, model_type="classifier"
+        store.experiment_id(client, source.name),
+        name=source.name,
+        source_run_id=run_id,
+        model_type="classifier",
     )
     with tempfile.TemporaryDirectory() as directory:
         card = Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id)
@@ -90,4 +96,5 @@ def _register(
         run_id=run_id,
         model_id=model.model_id,
         tags=tags,
+        description=model_description(source.name, export),
     )

@@ -27,3 +27,9 @@ def prepare_client() -> None:
     """Set what is not set yet; MLflow reads some of it when it is imported, so this comes first."""
     for name, value in CLIENT.items():
         os.environ.setdefault(name, value)
+
+
+def server_address() -> str:
+    """The tracking server that the environment names, or empty: then MLflow lies in the home."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return uri if uri.startswith(("http://", "https://")) else ""

@@ -16,7 +16,7 @@ def log_explanations(store: TrackingStore, study: str, directory: Path) -> bool:
     Raises one of ``TRACKING_ERRORS`` when the store does not answer.
     """
     client = store.client()
-    runs = find_runs(client, store.experiment_id(client), study).get(None)
+    runs = find_runs(client, store.experiment_id(client, study), study).get(None)
     if not runs:
         return False
     client.log_artifacts(runs[0].info.run_id, str(directory), FOLDER)

@@ -23,12 +23,12 @@ from mlflow.utils.mlflow_tags import (
 
 from services.config import StudyConfig
 from services.extension import FIXED
+from services.tracking.pages import study_page, trial_page
 from services.tracking.source import DESCRIPTION_NOTE, Source
+from services.tracking.tags import STUDY_TAG, TRIAL_TAG
 from services.trial_record import TrialRecord
 from trials.config import TrialState
 
-STUDY_TAG, TRIAL_TAG, TERMINAL_TAG = "convscout.study", "convscout.trial", "convscout.terminal"
-PLOTS_TAG = "convscout.plots"  # what the study's plots show
 EPOCH_METRIC = "epoch"  # its last value is the last epoch that MLflow has
 FINISHED_METRIC = "trials_finished"  # its last value is how many finished trials the study's run counts
 FINAL_METRICS = frozenset({"val_accuracy_best", "epoch_best", "score"})  # logged when a trial ends
@@ -61,6 +61,7 @@ def trial_tags(record: TrialRecord, study: str, parent_id: str) -> dict[str, str
     return {
         MLFLOW_PARENT_RUN_ID: parent_id,
         MLFLOW_RUN_NAME: f"#{record.number:04d} {record.family}",
+        MLFLOW_RUN_NOTE: _link(f"Trial {record.number} of study {study}", trial_page(study, record.number)),
         MLFLOW_SOURCE_NAME: "convscout",
         MLFLOW_SOURCE_TYPE: "LOCAL",
         STUDY_TAG: study,
@@ -126,14 +127,19 @@ def study_params(config: StudyConfig) -> dict[str, str]:
 def study_tags(source: Source) -> dict[str, str]:
     """What identifies the study, the settings that may change while it lasts, and its description."""
     settings = {f"config.{k}": v for k, v in _settings(source.config).items() if k not in FIXED}
-    description = source.note(DESCRIPTION_NOTE) or f"convscout study of {source.config.data}"
     return settings | {
         MLFLOW_RUN_NAME: source.name,
         MLFLOW_SOURCE_NAME: "convscout",
         MLFLOW_SOURCE_TYPE: "LOCAL",
-        MLFLOW_RUN_NOTE: str(description),
+        MLFLOW_RUN_NOTE: described(source),
         STUDY_TAG: source.name,
     }
+
+
+def described(source: Source) -> str:
+    """The study's description as Markdown, with a link to its page."""
+    description = source.note(DESCRIPTION_NOTE) or f"convscout study of {source.config.data}"
+    return f"{description}\n\n{_link(f'Study {source.name}', study_page(source.name))}"
 
 
 def plots_tag(records: Sequence[TrialRecord], report: bytes) -> str:
@@ -172,6 +178,11 @@ def outcome_metrics(values: Mapping[str, float], records: Mapping[int, TrialReco
         Metric(key=key, value=float(value), timestamp=ended, step=len(records))
         for key, value in values.items()
     ]
+
+
+def _link(text: str, page: str) -> str:
+    """Markdown that leads to a page of the service wherever that answers: MLflow is shown at the same address."""
+    return f"[{text}]({page}) in `convscout serve`"
 
 
 def _settings(config: StudyConfig) -> dict[str, str]:

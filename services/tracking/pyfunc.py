@@ -16,12 +16,12 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 
 from search_space.errors import ExportError
 from services.reloading import Predictor
+from services.tracking.described_model import CARD
 from trials.mapped_images import Pixels
 from trials.metrics import Probabilities
 
 FOLDER = "mlflow"  # in an export
 _CODE = Path(__file__).with_name("champion_model.py")
-_CARD = "README.md"
 _REQUIREMENTS = ("mlflow", "numpy", "onnxruntime", "pandas")
 
 
@@ -51,8 +51,8 @@ def save_pyfunc(path: Path, export: Path, example: npt.NDArray[np.uint8], model:
         input_example=example[:1],
         pip_requirements=[f"{name}=={version(name)}" for name in _REQUIREMENTS],
     )
-    if (export / _CARD).exists():
-        shutil.copyfile(export / _CARD, path / _CARD)
+    if (export / CARD).exists():
+        shutil.copyfile(export / CARD, path / CARD)
 
 
 def read_pyfunc(directory: Path) -> Predictor:

@@ -19,7 +19,7 @@ def rebuild(source: Source, store: TrackingStore, validation: ValidationLabels |
     if not wrong:
         return
     client = store.client()
-    runs = find_runs(client, store.experiment_id(client), source.name)
+    runs = find_runs(client, store.experiment_id(client, source.name), source.name)
     for number in wrong & runs.keys():
         for run in runs[number]:
             client.delete_run(run.info.run_id)

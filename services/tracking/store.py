@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import logging
-import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from mlflow.entities import Experiment, LifecycleStage
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking.client import MlflowClient
 from mlflow.utils.file_utils import ExclusiveFileLock
-from mlflow.utils.mlflow_tags import (
-    MLFLOW_EXPERIMENT_PRIMARY_METRIC_GREATER_IS_BETTER,
-    MLFLOW_EXPERIMENT_PRIMARY_METRIC_NAME,
-)
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.home import Home
-
-EXPERIMENT = "convscout"
-_EXPERIMENT_TAGS = {
-    "mlflow.experimentKind": "custom_model_development",  # else the user interface opens for language models
-    MLFLOW_EXPERIMENT_PRIMARY_METRIC_NAME: "val_accuracy_best",
-    MLFLOW_EXPERIMENT_PRIMARY_METRIC_GREATER_IS_BETTER: "True",
-}
-
+from services.tracking.environment import server_address
 
 TRACKING_ERRORS = (MlflowException, SQLAlchemyError)
 """What a tracking store that does not answer raises, or one whose database is damaged."""
@@ -47,19 +36,15 @@ class TrackingStore:
     @classmethod
     def at(cls, home: Home) -> Self:
         """The server that ``MLFLOW_TRACKING_URI`` names, else the database inside ``home``."""
-        uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-        if uri.startswith(("http://", "https://")):
+        if uri := server_address():
             return cls(uri=uri, artifacts=None)
         return cls(uri=home.tracking_uri, artifacts=home.artifacts)
 
     def client(self) -> MlflowClient:
-        """A client of this store, whose schema and experiment exist. Raises ``MlflowException`` when it is away."""
+        """A client of this store, whose schema exists. Raises ``MlflowException`` when it is away."""
         _be_quiet()
         self._initialise()
-        client = MlflowClient(self.uri, registry_uri=self.uri)
-        if client.get_experiment_by_name(EXPERIMENT) is None:
-            self._create_experiment(client)
-        return client
+        return MlflowClient(self.uri, registry_uri=self.uri)
 
     def reader(self) -> MlflowClient | None:
         """A client of this store as it is, to read from; None where there is none."""
@@ -68,11 +53,12 @@ class TrackingStore:
             return None
         return MlflowClient(self.uri, registry_uri=self.uri)
 
-    def experiment_id(self, client: MlflowClient) -> str:
-        """The id of convscout's experiment, which ``client`` has made sure of."""
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        assert experiment is not None
-        return str(experiment.experiment_id)
+    def experiment_id(self, client: MlflowClient, study: str) -> str:
+        """The id of the experiment of ``study``, which is made if need be, or restored if somebody deleted it."""
+        found = client.get_experiment_by_name(study) or self._create_experiment(client, study)
+        if found.lifecycle_stage == LifecycleStage.DELETED:
+            client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
 
     def _initialise(self) -> None:
         if self.artifacts is None:
@@ -85,13 +71,22 @@ class TrackingStore:
                 _make(database, self.artifacts)
             SqlAlchemyStore(self.uri, self.artifacts.as_uri())  # type: ignore[no-untyped-call]
 
-    def _create_experiment(self, client: MlflowClient) -> None:
+    def _create_experiment(self, client: MlflowClient, study: str) -> Experiment:
         location = self.artifacts.as_uri() if self.artifacts else None
         try:
-            client.create_experiment(EXPERIMENT, location, _EXPERIMENT_TAGS)
+            return client.get_experiment(client.create_experiment(study, location))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
                 raise
+        found = client.get_experiment_by_name(study)
+        assert found is not None
+        return found
+
+
+def find_experiment(client: MlflowClient, study: str) -> Experiment | None:
+    """The experiment of ``study``, unless there is none or somebody deleted it."""
+    found = client.get_experiment_by_name(study)
+    return found if found and found.lifecycle_stage == LifecycleStage.ACTIVE else None
 
 
 def _make(database: Path, artifacts: Path) -> None:

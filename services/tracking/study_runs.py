@@ -15,17 +15,11 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from services.tracking import projection
 from services.tracking.artifacts import study_tag, write_artifacts, write_study_artifacts
-from services.tracking.projection import (
-    EPOCH_METRIC,
-    FINISHED_METRIC,
-    PLOTS_TAG,
-    STATUS,
-    STUDY_TAG,
-    TERMINAL_TAG,
-    TRIAL_TAG,
-)
+from services.tracking.experiment import experiment_tags
+from services.tracking.projection import EPOCH_METRIC, FINISHED_METRIC, STATUS
 from services.tracking.source import METRICS_NOTE, Source, ValidationLabels
 from services.tracking.store import TrackingStore
+from services.tracking.tags import PLOTS_TAG, STUDY_TAG, TERMINAL_TAG, TRIAL_TAG
 from services.trial_record import TrialRecord
 from trials.checkpoint import TrialDirectory
 from trials.config import TrialState
@@ -88,7 +82,8 @@ class StudyRuns:
         self._source = source
         self._validation = validation
         self._client = store.client()
-        self._experiment_id = store.experiment_id(self._client)
+        self._experiment_id = store.experiment_id(self._client, source.name)
+        self._experiment_tags = dict(self._client.get_experiment(self._experiment_id).tags)
         found = find_runs(self._client, self._experiment_id, source.name)
         self._remove_duplicates(found)
         self._trials = {
@@ -150,6 +145,7 @@ class StudyRuns:
         if not params.keys() <= self._study.params:
             self._client.log_dict(self.study_run_id, self._source.config.to_dict(), "config.json")
         self._log(self._study, metrics, params, tags)
+        self._describe_experiment()
         self._study.logged = max(self._study.logged, len(finished))
         if active:
             self._client.update_run(self.study_run_id, status="RUNNING")
@@ -168,6 +164,12 @@ class StudyRuns:
             write_study_artifacts(self._source, records, Path(directory))
             self._client.log_artifacts(self.study_run_id, directory)
         self._log(self._study, [], {}, {PLOTS_TAG: shown})
+
+    def _describe_experiment(self) -> None:
+        for key, value in experiment_tags(self._source).items():
+            if self._experiment_tags.get(key) != value:
+                self._client.set_experiment_tag(self._experiment_id, key, value)
+                self._experiment_tags[key] = value
 
     def _create_study(self) -> MirroredRun:
         began = [r.started_at for r in self._source.trials() if r.started_at is not None]

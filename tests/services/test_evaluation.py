@@ -69,7 +69,7 @@ def test_a_study_leaves_a_report_of_its_test_images(home: Path) -> None:
     assert check(Home(home), "tiny") == []
     ledger, store = Ledger.open(Home(home), "tiny"), TrackingStore.at(Home(home))
     client = store.client()
-    [run_of_study] = find_runs(client, store.experiment_id(client), "tiny")[None]
+    [run_of_study] = find_runs(client, store.experiment_id(client, "tiny"), "tiny")[None]
     shown = {item.path for item in client.list_artifacts(run_of_study.info.run_id, "report")}
     assert {f"report/{name}" for name in (EVALUATION_FILE, CONFUSION, RELIABILITY, MISTAKES)} == shown
     assert run_of_study.data.metrics["gain.test_accuracy"] == pytest.approx(gain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import threading
@@ -18,11 +19,12 @@ from PIL import Image
 from search_space.errors import ConvscoutError
 from services.home import Home
 from services.tracking.audit import differences
+from services.tracking.links import experiment_link, run_links
 from services.tracking.mirror import Mirror, sync
-from services.tracking.projection import TERMINAL_TAG
 from services.tracking.source import DESCRIPTION_NOTE, METRICS_NOTE
 from services.tracking.store import TrackingStore
 from services.tracking.study_runs import find_runs
+from services.tracking.tags import TERMINAL_TAG
 from tests.services.recorded_study import EPOCHS, VALIDATION, RecordedStudy, empty_database, recorded_study
 from trials.config import TrialState
 
@@ -41,10 +43,7 @@ def study(tmp_path: Path) -> RecordedStudy:
 def store(study: RecordedStudy, database: Path) -> TrackingStore:
     home = study.home
     shutil.copy(database, home.root / "mlflow.db")
-    store = TrackingStore(uri=home.tracking_uri, artifacts=home.artifacts)
-    client = store.client()  # the template's experiment keeps its artifacts in the template's home
-    client.rename_experiment(store.experiment_id(client), "template")
-    return store
+    return TrackingStore(uri=home.tracking_uri, artifacts=home.artifacts)
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def closed_port() -> Iterator[TrackingStore]:
 
 def runs_of(study: RecordedStudy, store: TrackingStore) -> dict[int | None, Run]:
     client = store.client()
-    found = find_runs(client, store.experiment_id(client), study.name)
+    found = find_runs(client, store.experiment_id(client, study.name), study.name)
     assert all(len(runs) == 1 for runs in found.values())
     return {number: runs[0] for number, runs in found.items()}
 
@@ -102,7 +101,7 @@ class TestMirror:
         } == {parent.info.run_id}
         assert runs[0].info.run_name == f"#0000 {study.records[0].family}"
         assert runs[2].data.tags["reason"] == "the loss became nan"
-        assert parent.data.tags["mlflow.note.content"] == "**digits**"
+        assert parent.data.tags["mlflow.note.content"].startswith("**digits**")
         assert parent.data.metrics["test.accuracy"] == 0.96
         assert parent.data.metrics["trials_finished"] == 3
 
@@ -268,6 +267,56 @@ class TestSync:
         store.client().delete_run(run_ids(study, store)[None])
         sync(study, store)
         assert differences(study, store) == []
+
+    def test_the_experiment_is_named_after_the_study_and_says_what_it_is(self, study, store):
+        study.train(0, state=TrialState.COMPLETED)
+        study.notes[DESCRIPTION_NOTE] = "**digits**"
+        sync(study, store)
+        other = recorded_study(study.home.root, "other")
+        sync(other, store)
+        experiments = {each.name: each for each in store.client().search_experiments()}
+        assert experiments.keys() == {"Default", "demo", "other"}
+        tags = experiments["demo"].tags
+        assert tags["mlflow.note.content"].startswith("**digits**\n")
+        assert "](/studies/demo)" in tags["mlflow.note.content"]
+        view = json.loads(json.loads(tags["mlflow.sharedViewState.convscout"])["state"])
+        assert {"metrics.`score`", "tags.`family`", "tags.`reason`"} < set(view["selectedColumns"])
+        assert view["orderByAsc"] is False
+        assert "](/studies/demo/trials/0)" in runs_of(study, store)[0].data.tags["mlflow.note.content"]
+
+    def test_a_study_that_makes_its_score_small_is_sorted_so(self, study, store):
+        study.config = replace(study.config, objective=("nll", "params"))
+        sync(study, store)
+        tags = store.client().get_experiment_by_name("demo").tags
+        view = json.loads(json.loads(tags["mlflow.sharedViewState.convscout"])["state"])
+        assert view["orderByAsc"] is True and "metrics.`cost.params`" in view["selectedColumns"]
+
+    def test_an_experiment_that_was_deleted_or_changed_is_mended(self, study, store):
+        study.train(0, state=TrialState.COMPLETED)
+        sync(study, store)
+        before, client = run_ids(study, store), store.client()
+        experiment_id = store.experiment_id(client, "demo")
+        client.delete_experiment(experiment_id)
+        assert differences(study, store) == ["MLflow knows nothing of the study"]
+        assert sync(study, store) == 0
+        assert run_ids(study, store) == before
+        client.set_experiment_tag(experiment_id, "data", "others")
+        assert differences(study, store) == [
+            "the study: tag data is 'others' in MLflow and 'digits' in the ledger"
+        ]
+        sync(study, store)
+        assert differences(study, store) == []
+
+    def test_links_lead_to_the_runs_that_there_are(self, study, store):
+        search_three_trials(study)
+        sync(study, store)
+        links = run_links(study.home, "demo")
+        assert links.keys() == {None, 0, 1, 2}
+        for number, run_id in run_ids(study, store).items():
+            assert links[number].startswith("/mlflow/#/experiments/") and f"/runs/{run_id}?" in links[number]
+        assert "/runs?viewStateShareKey=convscout" in (experiment_link(study.home, "demo") or "")
+        store.client().delete_run(run_ids(study, store)[1])
+        assert run_links(study.home, "demo").keys() == {None, 0, 2}
 
     def test_studies_of_one_home_do_not_mix(self, study, store):
         other = recorded_study(study.home.root, "other")

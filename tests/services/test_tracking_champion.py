@@ -16,6 +16,7 @@ from onnx import TensorProto, helper
 from services.exported_model import ExportedModel
 from services.exporting import export as export_ensemble
 from services.tracking.champion import register_champion
+from services.tracking.links import model_link
 from services.tracking.store import TrackingStore
 from services.tracking.study_runs import StudyRuns
 from tests.services.mlflow_serving import asked, served
@@ -104,6 +105,24 @@ def test_the_best_on_validation_is_champion_and_a_newer_one_that_is_not_challeng
     assert aliases(1, 0.9) == {"champion": "1", "challenger": "2"}  # registered again, it stays what it was
     assert aliases(3, 0.85) == {"champion": "1", "challenger": "3"}
     assert aliases(4, 0.9) == {"champion": "4"}
+
+
+def test_the_card_describes_each_version_and_the_champion_s_the_model(study, store, tmp_path):
+    export, client = write_export(tmp_path / "export"), store.client()
+    (export / "README.md").write_text("---\ntags: [x]\n---\n\n# First\n\n| a |\n|---|\n")
+    register_champion(study, store, export, IMAGES, 0.9)
+    described = client.get_registered_model("demo").description
+    assert described.splitlines()[0] == "[Study demo](/studies/demo) in `convscout serve`"
+    assert described.endswith("\n\n# First\n\n| a |\n|---|\n")
+    (export / "README.md").write_text("# Second\n" + "a line of a long card\n" * 400)
+    register_champion(study, store, write_export(export, version=2), IMAGES, 0.8)
+    second = client.get_model_version("demo", "2").description
+    assert len(second) <= 5000 and "# Second" in second
+    assert second.endswith(
+        "a line of a long card\n\n… the whole card is `README.md` among the artifacts of this version."
+    )
+    assert client.get_registered_model("demo").description == described
+    assert model_link(study.home, "demo") == "/mlflow/#/models/demo?workflowType=machine_learning"
 
 
 @pytest.mark.slow

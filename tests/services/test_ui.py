@@ -62,13 +62,16 @@ def test_shows_runs_and_plots_and_takes_what_a_remote_search_sends(tmp_path):
         sync(study, remote, VALIDATION)
         assert differences(study, remote) == []
         client = remote.client()
-        runs = {run.info.run_name: run for run in client.search_runs([remote.experiment_id(client)])}
+        runs = {
+            run.info.run_name: run for run in client.search_runs([remote.experiment_id(client, study.name)])
+        }
         assert runs.keys() == {"demo", f"#0000 {study.records[0].family}", f"#0001 {study.records[1].family}"}
         run_id = runs[f"#0000 {study.records[0].family}"].info.run_id
         plot = get(f"{server.url}/get-artifact?path=learning_curve.png&run_uuid={run_id}")
         assert plot.startswith(b"\x89PNG")
         if CHROMIUM is not None:
-            parent = f"{server.page.split('?')[0]}/{runs['demo'].info.run_id}"
+            run = runs["demo"].info
+            parent = f"{server.url}/#/experiments/{run.experiment_id}/runs/{run.run_id}"
             assert f"#0000 {study.records[0].family}" in page_text(parent, tmp_path / "profile")
 
 
@@ -90,7 +93,7 @@ def test_control_c_stops_it_without_orphans(tmp_path):
         assert program.stdout is not None
         assert f"http://127.0.0.1:{port}/" in program.stdout.readline()
         assert json.loads(
-            get(f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=convscout")
+            get(f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=Default")
         )
         children = psutil.Process(program.pid).children(recursive=True)
         os.kill(program.pid, signal.SIGINT)

@@ -1,0 +1,4 @@
+"""What the runs of a study are found by in MLflow: the names of their tags."""
+
+STUDY_TAG, TRIAL_TAG, TERMINAL_TAG = "convscout.study", "convscout.trial", "convscout.terminal"
+PLOTS_TAG = "convscout.plots"  # what the study's plots show
