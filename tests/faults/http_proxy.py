@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import math
 import random
 import socket
 import struct
@@ -30,11 +31,11 @@ class Fault(StrEnum):
 class FaultyProxy:
     """Passes requests on to ``port``; a ``share`` of them, drawn by ``seed``, meets ``fault``.
 
-    Both may be changed at any time. ``struck`` counts the requests that met it.
+    Both may be changed at any time. ``struck`` counts the requests that met it, and no more than ``strikes`` more will.
     """
 
     def __init__(self, port: int, *, delay_s: float = 0.0, seed: int = 0) -> None:
-        self.fault, self.share, self.struck = Fault.NONE, 0.0, 0
+        self.fault, self.share, self.struck, self.strikes = Fault.NONE, 0.0, 0, math.inf
         self._random = random.Random(seed)
         self._lock = threading.Lock()
         proxy = self
@@ -95,6 +96,10 @@ class FaultyProxy:
         """Where it listens."""
         return f"http://{HOST}:{self._server.server_address[1]}"
 
+    def lose_one_answer(self) -> None:
+        """Let the next request be done, and nobody hear of it."""
+        self.fault, self.share, self.strikes = Fault.LOST_ANSWER, 1.0, 1
+
     def heal(self) -> None:
         """From now on let every request through."""
         self.fault = Fault.NONE
@@ -111,9 +116,10 @@ class FaultyProxy:
 
     def _next(self) -> Fault:
         with self._lock:
-            if self.fault is Fault.NONE or self._random.random() >= self.share:
+            if self.fault is Fault.NONE or self.strikes < 1 or self._random.random() >= self.share:
                 return Fault.NONE
             self.struck += 1
+            self.strikes -= 1
             return self.fault
 
 

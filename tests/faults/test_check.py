@@ -25,8 +25,8 @@ from services.home import Home
 from services.lease import lease
 from services.repair import repair
 from services.study import Ledger
-from services.tracking.projection import TRIAL_TAG
 from services.tracking.store import TrackingStore
+from services.tracking.tags import TRIAL_TAG
 from tests.services.studies import essences, quiet, tiny_config
 from trials.config import TrialState
 
@@ -144,7 +144,7 @@ def _lose_a_run_in_mlflow(home: Home) -> None:
 def _run_of(home: Home, number: int) -> tuple[MlflowClient, str]:
     store = TrackingStore.at(home)
     client = store.client()
-    (run,) = client.search_runs([store.experiment_id(client)], f"tags.`{TRIAL_TAG}` = '{number}'")
+    (run,) = client.search_runs([store.experiment_id(client, NAME)], f"tags.`{TRIAL_TAG}` = '{number}'")
     return client, run.info.run_id
 
 

@@ -25,12 +25,15 @@ class Proxy:
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
+    def cut(self) -> None:
+        """Cut every connection; new ones are taken."""
+        for each in self._sockets:
+            _end(each)
+
     def close(self) -> None:
-        """Cut every connection."""
-        for each in (self._listener, *self._sockets):
-            with contextlib.suppress(OSError):  # cut already
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+        """Cut every connection, and take no more."""
+        _end(self._listener)
+        self.cut()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):  # closed
@@ -53,6 +56,12 @@ class Proxy:
                 target.sendall(data)
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)
+
+
+def _end(ended: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # cut already
+        ended.shutdown(socket.SHUT_RDWR)
+    ended.close()
 
 
 @contextlib.contextmanager

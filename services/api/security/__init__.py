@@ -1,0 +1,1 @@
+"""Who may ask what: tokens, sessions, forged requests, foreign hosts, floods; one guard a file."""
