@@ -1,0 +1,1 @@
+"""The web pages: rendered here, thin over the control plane."""

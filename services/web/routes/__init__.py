@@ -1,0 +1,1 @@
+"""Routes of pages, one area a file; each has a ``router``."""
