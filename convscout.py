@@ -6,6 +6,9 @@
     study.trials            # a pandas DataFrame, a row a trial
     study.predict(images)   # class probabilities of the ensemble, from uint8 images (N, H, W, C)
 
+    service = convscout.connect()   # a running ``convscout serve``, on this machine or another
+    service.create({"name": "first", "data": "digits", "time": "2m"})
+
 The command line does the same; see ``convscout --help``.
 """
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
+    from services.client import Client
     from services.distilling import Distilled
     from services.events import Listener
     from services.explaining.explain import Written
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
     from services.predict import Prediction
     from trials.metrics import Probabilities
 
-__all__ = ["Study", "explain", "load_study", "predict", "resume", "search"]
+__all__ = ["Study", "connect", "explain", "load_study", "predict", "resume", "search"]
 
 
 class Study:
@@ -208,6 +212,24 @@ def explain(
     files = files_of([str(path) for path in paths])
     with _listening(listener) as told:
         return draw(load_bundle(Path(directory)), files, Wanted(**wanted), Path(output), told)
+
+
+def connect(
+    url: str = "http://127.0.0.1:8765",
+    token: str | None = None,
+    *,
+    token_file: str | PathLike[str] | None = None,
+    home: str | PathLike[str] | None = None,
+    insecure: bool = False,
+) -> Client:
+    """The service at ``url``, which ``convscout serve`` has started: its studies, trials, results and datasets.
+
+    Unless it is given, the token is that of ``token_file``, of the variable ``CONVSCOUT_TOKEN``, or of the service of
+    ``home`` where that is the one at ``url``. Over plain http it is sent to this machine alone, unless ``insecure``.
+    """
+    from services.client import Client
+
+    return Client(url, token, token_file=token_file, home=home, insecure=insecure)
 
 
 def _listening(listener: Listener | None) -> AbstractContextManager[Listener]:

@@ -19,6 +19,7 @@ from services.cli import (
     plots,
     predict,
     report,
+    serve,
     serve_model,
     service,
     space,
@@ -69,6 +70,7 @@ for group in (
     families,
     space,
     serve_model,
+    serve,
     service,
 ):
     group.add_to(app)

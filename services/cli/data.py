@@ -1,4 +1,4 @@
-"""Looking at data before a search spends time on it: datasets, datasets check."""
+"""Looking at data before a search spends time on it: datasets, datasets upload, datasets check."""
 
 from __future__ import annotations
 
@@ -8,8 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from search_space.errors import ConfigError, Problem
 from services.cli.options import HomeOption, JsonOption
-from services.cli.output import print_json, print_line, print_table, summary_of
+from services.cli.output import print_json, print_line, print_table
+from services.cli.remote import data as remote
+from services.cli.remote.data import UploadName, UploadPath
+from services.cli.remote.routing import served_by
+from services.documentation import summary_of
 from services.home import Home
 
 if TYPE_CHECKING:
@@ -25,6 +30,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 @group.callback(invoke_without_command=True)
+@served_by(remote.datasets)
 def datasets(context: typer.Context, json: JsonOption = False) -> None:
     """List the datasets there are, or check one.
 
@@ -42,6 +48,19 @@ def datasets(context: typer.Context, json: JsonOption = False) -> None:
         print_json([{"name": name, "spelled": spelled, "about": about[name]} for name, spelled in found])
     else:
         print_table(["--data", "about"], [[spelled, about[name]] for name, spelled in found])
+
+
+@group.command("upload")
+@served_by(remote.upload)
+def upload(path: UploadPath, name: UploadName = None, json: JsonOption = False) -> None:
+    """Bring a zip of image folders, or an npz file, to a service; all of it is looked at when it comes.
+
+    Example: convscout datasets upload flowers.zip --name flowers --server http://127.0.0.1:8765
+    """
+    rule = (
+        "needs a service to bring it to: give --server URL; a search on this machine reads --data folder:PATH"
+    )
+    raise ConfigError([Problem(field="server", value=None, rule=rule)])
 
 
 @group.command("check")

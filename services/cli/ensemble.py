@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli.formats import chosen_formats, complete_format
 from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
 from services.cli.output import print_json, print_line, print_table
 from services.home import Home
@@ -60,6 +61,14 @@ def ensemble(
     ] = False,
     cost: Annotated[CostName, typer.Option(help="What --front is drawn against.")] = CostName.PARAMS,
     to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="Export the ensemble there.")] = None,
+    formats: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="To export; as `export` has them unless given.",
+            autocompletion=complete_format,
+        ),
+    ] = None,
     home: HomeOption = None,
     storage: StorageOption = None,
     json: JsonOption = False,
@@ -84,7 +93,7 @@ def ensemble(
         if front:
             points, path, kind = runner.ensemble_front(at, name, given, cost, listener)
         else:
-            found = runner.ensemble(at, name, given, to, listener)
+            found = runner.ensemble(at, name, given, to, listener, chosen_formats(formats))
     if front:
         _tell_front(name, points, path, kind, json)
         return

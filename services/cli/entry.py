@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _complain(error.format_message(), f"convscout {_command(given)}--help")
         code = USAGE
     except ConvscoutError as error:
-        _complain(str(error), _with_home(error.next_command, given))
+        _complain(str(error), _with_place(error.next_command, given))
         code = error.exit_code
     except KeyboardInterrupt:
         code = INTERRUPTED
@@ -63,7 +63,7 @@ def _unexpected(error: Exception, given: Sequence[str]) -> tuple[str, str]:
     """One line of cause and where the whole story is; the person gets no traceback."""
     cause = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}".rstrip(": ")
     try:
-        path = _write_log(Home.at(_home_option(given)), given)
+        path = _write_log(Home.at(_option("--home", given)), given)
     except OSError as refused:
         logging.getLogger(__name__).debug("no log of the traceback: %s", refused)
         return f"{cause} (no log could be written: {refused.strerror})", "convscout doctor"
@@ -82,21 +82,20 @@ def _write_log(home: Home, given: Sequence[str]) -> Path:
     return path
 
 
-def _with_home(next_command: str, given: Sequence[str]) -> str:
-    """``next_command`` under the home that this command was given, if any."""
-    home = _home_option(given)
-    return (
-        f"{next_command} --home {shlex.quote(home)}"
-        if next_command.startswith("convscout ") and home
-        else next_command
-    )
+def _with_place(next_command: str, given: Sequence[str]) -> str:
+    """``next_command`` at the home or the service that this command was given, if any."""
+    if not next_command.startswith("convscout ") or next_command.startswith("convscout serve"):
+        return next_command
+    options = {name: _option(name, given) for name in ("--home", "--server", "--token-file")}
+    said = [f" {name} {shlex.quote(value)}" for name, value in options.items() if value]
+    return next_command + "".join(said)
 
 
-def _home_option(given: Sequence[str]) -> str:
-    """What ``--home`` said; read by hand, because the options may be what failed."""
+def _option(option: str, given: Sequence[str]) -> str:
+    """What ``option`` said; read by hand, because the options may be what failed."""
     for word, following in zip(given, [*given[1:], ""], strict=True):
-        if word == "--home":
+        if word == option:
             return following
-        if word.startswith("--home="):
-            return word.removeprefix("--home=")
+        if word.startswith(f"{option}="):
+            return word.removeprefix(f"{option}=")
     return ""

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from services import exporters
-from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption, complete_list
+from services.cli.formats import ExportTo, Formats, Int8, chosen_formats
+from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
 from services.cli.output import print_json, print_line, print_table
+from services.cli.remote import export as remote
+from services.cli.remote.routing import served_by
 from services.home import Home
 
 PANEL = "Use the result"
-# a format is named as its file is; to import them all takes longer than to print the help
-FORMATS = tuple(module.name for module in pkgutil.iter_modules(exporters.__path__))
-DEFAULT_FORMATS = ("bundle", "onnx", "standalone")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,28 +24,12 @@ def add_to(app: typer.Typer) -> None:
     app.command("verify", rich_help_panel=PANEL)(verify)
 
 
-def complete_format(incomplete: str) -> list[str]:
-    """Formats that begin with what comes after the last comma, for the shell."""
-    return complete_list(FORMATS, incomplete)
-
-
+@served_by(remote.export)
 def export(
     name: NameArgument,
-    to: Annotated[
-        Path | None,
-        typer.Option("--to", metavar="DIR", help="Where to; the study's own directory unless given."),
-    ] = None,
-    formats: Annotated[
-        str | None,
-        typer.Option(
-            metavar="A,B",
-            help=f"Of {', '.join(FORMATS)}; {', '.join(DEFAULT_FORMATS)} unless given.",
-            autocompletion=complete_format,
-        ),
-    ] = None,
-    int8: Annotated[
-        bool, typer.Option("--int8", help="In 8-bit integers too; tells what that costs in accuracy.")
-    ] = False,
+    to: ExportTo = None,
+    formats: Formats = None,
+    int8: Int8 = False,
     home: HomeOption = None,
     storage: StorageOption = None,
     json: JsonOption = False,
@@ -62,7 +44,7 @@ def export(
 
     at = Home.at(home, storage)
     with display(quiet=json) as listener:
-        directory = runner.export(at, name, to, listener, _chosen(formats, int8))
+        directory = runner.export(at, name, to, listener, chosen_formats(formats, int8))
     told = recorded(directory)
     if json:
         print_json({"study": name, "export": str(directory), "formats": told})
@@ -102,13 +84,6 @@ def verify(
         return
     _print_formats({name: each.to_dict() for name, each in found.items()})
     print_line(f"{directory} is as it was written")
-
-
-def _chosen(formats: str | None, int8: bool) -> tuple[str, ...]:
-    named = tuple(formats.split(",")) if formats else ()
-    if int8 and "int8" not in named:
-        return (*(named or DEFAULT_FORMATS), "int8")
-    return named
 
 
 def _print_formats(told: Mapping[str, Mapping[str, Any]]) -> None:

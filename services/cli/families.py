@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.options import JsonOption
-from services.cli.output import documentation_of, print_json, print_line, print_table, print_text, summary_of
+from services.cli.output import print_json, print_line, print_table, print_text
 from services.cli.overrides import SetOption
 from services.cli.space import PANEL, describe_knobs, print_knobs
+from services.documentation import about, documentation_of
 from services.units import format_combinations, format_count
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def families(context: typer.Context, json: JsonOption = False) -> None:
         {
             "name": name,
             "searched": family.searched,
-            "about": _about(family),
+            "about": about(family),
             "knobs": list(family.knobs()),
             "variants": list(family.variants),
         }
@@ -123,12 +124,6 @@ def show(
     if costs:
         print_line("")
         _print_costs(costs)
-
-
-def _about(family: type[ArchitectureConfig]) -> str:
-    """What a family is, without its name in front."""
-    summary = summary_of(family)
-    return summary.partition(": ")[2] or summary
 
 
 def _set_values(family: type[ArchitectureConfig], settings: Sequence[str]) -> dict[str, Scalar]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Optional, TypeAlias
 
@@ -26,6 +27,14 @@ def complete_study(context: typer.Context, incomplete: str) -> list[str]:
     return [name for name in Ledger.names(home) if name.startswith(incomplete)]
 
 
+class Order(StrEnum):
+    """What `trials` sorts by."""
+
+    NUMBER = "number"
+    SCORE = "score"
+    PARAMS = "params"
+
+
 HomeOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(
@@ -44,6 +53,14 @@ StorageOption: TypeAlias = Annotated[
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 NameArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="NAME", help="Name of the study.", autocompletion=complete_study)
+]
+SortOption: TypeAlias = Annotated[Order, typer.Option("--sort", help="What to sort by.")]
+LimitOption: TypeAlias = Annotated[
+    int | None, typer.Option("--limit", min=1, metavar="N", help="Show only the first N.")
+]
+OutputDirectory: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--output", metavar="DIR", help="Where to; story/ in the study's directory unless given."),
 ]
 _ConfigOption: TypeAlias = Annotated[
     Path | None,

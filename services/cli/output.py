@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import math
 import sys
@@ -66,18 +65,6 @@ def print_text(text: str) -> None:
 
 def _console() -> Console:
     return Console(width=None if sys.stdout.isatty() else UNCUT, markup=False, highlight=False)
-
-
-def summary_of(documented: object) -> str:
-    """The first sentence of what the module says that ``documented`` stands in."""
-    return documentation_of(documented).partition("\n")[0]
-
-
-def documentation_of(documented: object) -> str:
-    """What the module says that ``documented`` stands in, or else ``documented`` itself: a paragraph a line."""
-    module = inspect.getmodule(documented)
-    text = inspect.cleandoc((module and module.__doc__) or documented.__doc__ or "").replace("``", "")
-    return "\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def print_line(text: str) -> None:

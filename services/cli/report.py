@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
+from services.cli.options import HomeOption, JsonOption, NameArgument, OutputDirectory, StorageOption
 from services.cli.output import print_json, print_line
+from services.cli.remote import report as remote
+from services.cli.remote.routing import served_by
 from services.home import Home
 
 PANEL = "Look at studies"
@@ -19,12 +18,10 @@ def add_to(app: typer.Typer) -> None:
     app.command("report", rich_help_panel=PANEL)(report)
 
 
+@served_by(remote.report)
 def report(
     name: NameArgument,
-    output: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Where to; story/ in the study's directory unless given."),
-    ] = None,
+    output: OutputDirectory = None,
     home: HomeOption = None,
     storage: StorageOption = None,
     json: JsonOption = False,

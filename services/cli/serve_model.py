@@ -62,8 +62,10 @@ def serve_model(
 
     Example: convscout serve-model runs/studies/quickstart/export --port 8080
     """
+    from services.http.server import listening, read_token, run
+    from services.predict import load_model
+    from services.serving.app import make_app
     from services.serving.limits import FORM_BYTES, Batching, Limits
-    from services.serving.server import read_token, serve
 
     picture_bytes = parsed("max-bytes", Bytes(1, 10**9), max_bytes)
     limits = Limits(
@@ -73,12 +75,7 @@ def serve_model(
         queue=queue,
         timeout_s=timeout,
     )
-    serve(
-        directory,
-        host=host,
-        port=port,
-        token=read_token(token_file),
-        limits=limits,
-        batching=Batching(most=max_batch, wait_s=max_wait / 1000),
-        told=lambda address: print_line(f"listening at {address}  (Ctrl-C ends it)"),
-    )
+    token, model = read_token(token_file), load_model(directory)
+    with listening(host, port, token) as (listener, address):
+        app = make_app(model, limits, Batching(most=max_batch, wait_s=max_wait / 1000), token)
+        run(app, listener, lambda: print_line(f"listening at {address}  (Ctrl-C ends it)"))

@@ -9,6 +9,8 @@ import typer
 from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
 from services.cli.output import print_json, print_line
 from services.cli.overrides import SetOption, overrides
+from services.cli.remote import steering as remote
+from services.cli.remote.routing import served_by
 from services.home import Home
 
 PANEL = "Run a study"
@@ -21,6 +23,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("retry", rich_help_panel=PANEL)(retry)
 
 
+@served_by(remote.pause)
 def pause(
     name: NameArgument, home: HomeOption = None, storage: StorageOption = None, json: JsonOption = False
 ) -> None:
@@ -37,6 +40,7 @@ def pause(
         print_line(f"study {name} is paused; go on: convscout resume {name}")
 
 
+@served_by(remote.enqueue)
 def enqueue(
     name: NameArgument,
     settings: SetOption = None,
@@ -64,6 +68,7 @@ def enqueue(
         print_line(f"train it: convscout resume {name}")
 
 
+@served_by(remote.retry)
 def retry(
     name: NameArgument,
     number: Annotated[int, typer.Argument(min=0, metavar="NUMBER", help="Of the trial.")],

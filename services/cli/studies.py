@@ -1,4 +1,4 @@
-"""Looking at studies: studies, show, trials, sync."""
+"""Looking at studies, and tidying them up: studies, show, trials, sync, delete, restore."""
 
 from __future__ import annotations
 
@@ -6,14 +6,23 @@ import datetime
 import shlex
 from collections import Counter
 from collections.abc import Mapping
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from services.cli.distil import tell_distilled
-from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
+from services.cli.options import (
+    HomeOption,
+    JsonOption,
+    LimitOption,
+    NameArgument,
+    Order,
+    SortOption,
+    StorageOption,
+)
 from services.cli.output import print_json, print_line, print_table
+from services.cli.remote import studies as remote
+from services.cli.remote.routing import served_by
 from services.home import Home
 from services.units import format_count
 
@@ -24,22 +33,17 @@ if TYPE_CHECKING:
 PANEL = "Look at studies"
 
 
-class Order(StrEnum):
-    """What `trials` sorts by."""
-
-    NUMBER = "number"
-    SCORE = "score"
-    PARAMS = "params"
-
-
 def add_to(app: typer.Typer) -> None:
     """Make the commands of this file known."""
     app.command("studies", rich_help_panel=PANEL)(studies)
     app.command("show", rich_help_panel=PANEL)(show)
     app.command("trials", rich_help_panel=PANEL)(trials)
     app.command("sync", rich_help_panel=PANEL)(sync)
+    app.command("delete", rich_help_panel=PANEL)(delete)
+    app.command("restore", rich_help_panel=PANEL)(restore)
 
 
+@served_by(remote.studies)
 def studies(home: HomeOption = None, storage: StorageOption = None, json: JsonOption = False) -> None:
     """List the studies under the home.
 
@@ -67,6 +71,7 @@ def studies(home: HomeOption = None, storage: StorageOption = None, json: JsonOp
         print_table(["study", "data", "status", "trials", "best val"], rows, right=("trials", "best val"))
 
 
+@served_by(remote.show)
 def show(
     name: NameArgument, home: HomeOption = None, storage: StorageOption = None, json: JsonOption = False
 ) -> None:
@@ -111,10 +116,11 @@ def show(
         print_line(f"go on: convscout resume {name} --home {shlex.quote(str(at.root))}")
 
 
+@served_by(remote.trials)
 def trials(
     name: NameArgument,
-    sort: Annotated[Order, typer.Option(help="What to sort by.")] = Order.NUMBER,
-    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Show only the first N.")] = None,
+    sort: SortOption = Order.NUMBER,
+    limit: LimitOption = None,
     home: HomeOption = None,
     storage: StorageOption = None,
     json: JsonOption = False,
@@ -149,6 +155,44 @@ def sync(
         print_json({"study": name, "behind": behind})
     else:
         print_line(f"MLflow has all of study {name}; it lacked {behind} trial(s)")
+
+
+@served_by(remote.delete)
+def delete(
+    name: NameArgument, home: HomeOption = None, storage: StorageOption = None, json: JsonOption = False
+) -> None:
+    """Delete a study that does not run. For a week, `restore` brings it back.
+
+    Example: convscout delete quickstart
+    """
+    from services import deletion
+
+    at = Home.at(home, storage)
+    deletion.purge(at)
+    until = deletion.delete(at, name).astimezone()
+    if json:
+        print_json({"study": name, "deleted_until": until.isoformat()})
+    else:
+        print_line(
+            f"study {name} is deleted; until {until:%Y-%m-%d %H:%M} this undoes it: convscout restore {name}"
+        )
+
+
+@served_by(remote.restore)
+def restore(
+    name: NameArgument, home: HomeOption = None, storage: StorageOption = None, json: JsonOption = False
+) -> None:
+    """Bring back a study that was deleted less than a week ago.
+
+    Example: convscout restore quickstart
+    """
+    from services import deletion
+
+    deletion.restore(Home.at(home, storage), name)
+    if json:
+        print_json({"study": name, "restored": True})
+    else:
+        print_line(f"study {name} is back; look at it: convscout show {name}")
 
 
 def _summary(ledger: Ledger) -> dict[str, Any]:

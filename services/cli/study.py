@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from services.cli.naming import named
 from services.cli.options import (
     HomeOption,
     JsonOption,
@@ -19,6 +18,8 @@ from services.cli.options import (
     with_settings,
 )
 from services.cli.output import print_json, print_line
+from services.cli.remote import study as remote
+from services.cli.remote.routing import served_by
 from services.config import StudyConfig
 from services.config_file import to_toml
 from services.extension import check_spelling
@@ -39,6 +40,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 @with_settings
+@served_by(remote.search)
 def search(
     settings: dict[str, Any], home: HomeOption = None, storage: StorageOption = None, json: JsonOption = False
 ) -> None:
@@ -50,13 +52,14 @@ def search(
     from services.display import display
 
     at = Home.at(home, storage)
-    config = StudyConfig.from_options(_named(settings, at))
+    config = StudyConfig.from_options(named(settings, lambda: _taken(at)))
     with display(quiet=json) as listener:
         outcome = runner.search(config, at, listener, started_s())
     _tell(outcome, at, json)
 
 
 @with_settings
+@served_by(remote.resume)
 def resume(
     settings: dict[str, Any],
     name: NameArgument,
@@ -102,6 +105,7 @@ def resume(
     _tell(outcome, at, json)
 
 
+@served_by(remote.stop)
 def stop(
     name: NameArgument, home: HomeOption = None, storage: StorageOption = None, json: JsonOption = False
 ) -> None:
@@ -139,7 +143,9 @@ def config(
         from services.study import Ledger
 
         stored = Ledger.open(at, of).config.to_dict()
-    effective = StudyConfig.from_options({**stored, **(settings if stored else _named(settings, at))})
+    effective = StudyConfig.from_options(
+        {**stored, **(settings if stored else named(settings, lambda: _taken(at)))}
+    )
     if json:
         print_json(effective.to_dict())
     else:
@@ -157,15 +163,7 @@ def _tell(outcome: Outcome, home: Home, json: bool) -> None:
     print_outcome(Console(), outcome, home)
 
 
-def _named(settings: Mapping[str, Any], home: Home) -> dict[str, Any]:
-    """``settings`` with a free name made from the data, where none was given."""
-    if "name" in settings or not isinstance(settings.get("data"), str):
-        return dict(settings)
+def _taken(home: Home) -> list[str]:
     from services.study import Ledger
 
-    base = re.sub(r"[^A-Za-z0-9._-]+", "-", PurePath(settings["data"]).stem.rpartition(":")[2]).strip("-.")[
-        :56
-    ]
-    taken = set(Ledger.names(home))
-    names = (base or "study", *(f"{base or 'study'}-{number}" for number in range(2, len(taken) + 3)))
-    return {**settings, "name": next(name for name in names if name not in taken)}
+    return Ledger.names(home)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from services.check import check
-from services.cli.export import FORMATS
+from services.cli.formats import FORMATS
 from services.config_file import to_toml
 from services.exporters.bundle import load_bundle
 from services.finish import OPENINGS_NOTE, stored_outcome

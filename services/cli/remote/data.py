@@ -1,0 +1,55 @@
+"""Datasets of a service: datasets, datasets upload."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search_space.errors import DataError
+from services.cli.options import JsonOption
+from services.cli.output import print_json, print_line, print_table
+from services.cli.remote.waiting import progress
+
+if TYPE_CHECKING:
+    from services.client import Client
+
+UploadPath = Annotated[
+    Path, typer.Argument(metavar="PATH", help="A zip file of image folders, or an npz file.")
+]
+UploadName = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="What to call it; as the file unless given.")
+]
+
+
+def datasets(client: Client, context: typer.Context, json: JsonOption = False) -> None:
+    """List the datasets there."""
+    if context.invoked_subcommand is not None:
+        return
+    found = client.datasets()
+    if json:
+        print_json([each.model_dump(mode="json") for each in found])
+        return
+    rows = [
+        [each.data, each.kind, "" if each.num_images is None else f"{each.num_images:,}", each.about]
+        for each in found
+    ]
+    print_table(["--data", "kind", "images", "about"], rows, right=("images",))
+
+
+def upload(client: Client, path: UploadPath, name: UploadName = None, json: JsonOption = False) -> None:
+    """Bring a dataset there."""
+    if not path.is_file():
+        raise DataError(
+            f"{path} is no file; pack image folders first: python -m zipfile -c flowers.zip flowers"
+        )
+    with progress(f"uploading {path.name}", quiet=json) as told:
+        made = client.upload(path, name or path.stem, told)
+    if json:
+        print_json(made.model_dump(mode="json"))
+        return
+    print_line(f"{made.name}: {made.about}")
+    for skipped in made.skipped:
+        print_line(f"left out: {skipped.path} {skipped.reason}")
+    print_line(f"search it: convscout search --data {made.data} --time 10m --server {client.url}")

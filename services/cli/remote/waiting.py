@@ -1,0 +1,42 @@
+"""Waiting for what a service does: jobs, and studies that are about to stand otherwise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from services.client import Client
+    from services.client.client import Progress
+    from services.control.views import JobView, StudyDetail
+
+_GLANCE_S = 0.5
+
+
+def waited(client: Client, job: JobView, doing: str, *, quiet: bool) -> JobView:
+    """``job`` once it is done; a terminal shows meanwhile what is being done."""
+    from rich.console import Console
+
+    with Console(stderr=True, quiet=quiet).status(f"{doing} …"):
+        return client.wait(job)
+
+
+def until(client: Client, name: str, stands: Callable[[StudyDetail], bool]) -> StudyDetail:
+    """The study called ``name`` once it ``stands`` as it should."""
+    while not stands(found := client.study(name)):
+        time.sleep(_GLANCE_S)
+    return found
+
+
+@contextmanager
+def progress(description: str, *, quiet: bool) -> Iterator[Progress]:
+    """What to tell how many bytes of how many have been passed on; a terminal shows it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
