@@ -15,6 +15,7 @@ from services.judging import ENSEMBLE, SINGLE, gain_text
 from services.runner import same_data
 from services.story.document import Block, Document, Section, Text
 from services.story.facts import StudyFacts
+from services.story.files import MARKDOWN, PAGE, story_directory, written
 from services.story.markdown import to_markdown
 from services.story.page import to_html
 from services.story.sections.costs import costs
@@ -31,7 +32,6 @@ from services.story.sections.small_and_fast import small_and_fast
 from services.study import Ledger
 from trials.splits import DataSplits
 
-PAGE, MARKDOWN = "report.html", "report.md"
 # In the order they are told. Each gives None where there is nothing to tell.
 SECTIONS: Sequence[Callable[[StudyFacts], Section | None]] = (
     ensemble,
@@ -54,8 +54,8 @@ def write_story(home: Home, name: str, output: Path | None, listener: Listener) 
     The page holds its pictures, the Markdown has them beside it. The test split stays closed. Raises ``UserError``
     when the directory holds anything but an earlier report.
     """
-    target = (output or home.study(name) / "story").absolute()
-    refuse_foreign(target, _written(target), "a report of convscout")  # before all the work
+    target = (output or story_directory(home, name)).absolute()
+    refuse_foreign(target, written(target), "a report of convscout")  # before all the work
     document = tell(facts(home, name, listener))
     with replacing(target) as fresh:
         files = {PAGE: to_html(document), MARKDOWN: to_markdown(document)}
@@ -107,10 +107,3 @@ def _images(ledger: Ledger, listener: Listener) -> DataSplits | None:
     except ConvscoutError as error:
         listener(Notice(text=f"without the images, which cannot be read any more: {error.message}"))
         return None
-
-
-def _written(directory: Path) -> set[str]:
-    """The files of an earlier story in ``directory``, if it holds one."""
-    if not (directory / PAGE).is_file():
-        return set()
-    return {PAGE, MARKDOWN, *(path.name for path in directory.glob("*.png"))}

@@ -342,7 +342,7 @@ def test_a_study_shows_its_explanations_in_mlflow(
     assert kinds == ["001", "001", "filters", "units"]
     store = TrackingStore.at(Home(home))
     client = store.client()
-    [run_of_study] = find_runs(client, store.experiment_id(client), "tiny")[None]
+    [run_of_study] = find_runs(client, store.experiment_id(client, "tiny"), "tiny")[None]
     shown = {item.path for item in client.list_artifacts(run_of_study.info.run_id, "explanations")}
     assert shown == {f"explanations/{name}" for name in written}
 

@@ -23,11 +23,12 @@ from services.finish import OPENINGS_NOTE, Outcome, stored_outcome
 from services.home import Home
 from services.story.document import Code, Document, Picture, Section, Table, Text
 from services.story.facts import StudyFacts
+from services.story.files import MARKDOWN, PAGE
 from services.story.markdown import to_markdown
 from services.story.page import to_html
 from services.story.sections.milestones import MARKS, milestones, passed
 from services.story.sections.small_and_fast import undominated
-from services.story.story import MARKDOWN, PAGE, write_story
+from services.story.story import write_story
 from services.study import Ledger
 from tests.services.browsing import needs_browser
 from tests.services.recorded_study import recorded_study
@@ -177,13 +178,15 @@ def test_a_study_that_only_began_has_a_story(tmp_path: Path) -> None:
 def test_an_earlier_story_is_replaced_and_nothing_else(story: Path, home: Home, tmp_path: Path) -> None:
     target = tmp_path / "told"
     write_story(home, "tiny", target, quiet)
-    (target / "old.png").write_bytes(b"")
+    before = {path.name for path in target.iterdir()}
     write_story(home, "tiny", target, quiet)
-    assert not (target / "old.png").exists() and (target / PAGE).is_file()
-    (target / "thesis.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"thesis\.txt"):
-        write_story(home, "tiny", target, quiet)
-    assert (target / "thesis.txt").read_text() == "mine" and (target / "old.png").exists() is False
+    assert {path.name for path in target.iterdir()} == before
+    for mine in ("thesis.txt", "mine.png"):
+        (target / mine).write_text("mine")
+        with pytest.raises(UserError, match=mine):
+            write_story(home, "tiny", target, quiet)
+        assert (target / mine).read_text() == "mine"
+        (target / mine).unlink()
 
 
 def test_the_command_says_where_it_wrote(home: Home, tmp_path: Path, capsys: Captured) -> None:
