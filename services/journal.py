@@ -69,10 +69,12 @@ def journal_size(path: Path) -> int:
 
 def entries(path: Path, after: int = 0) -> Iterator[Entry]:
     """The whole lines of the journal at ``path`` behind the byte ``after``, or all if it is shorter than that."""
-    size = journal_size(path)
-    if size == 0:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
         return
-    with path.open("rb") as file:
+    with file:
+        size = os.fstat(file.fileno()).st_size
         file.seek(after if 0 <= after <= size else 0)
         while (line := file.readline()).endswith(b"\n"):
             try:

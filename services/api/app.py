@@ -26,6 +26,7 @@ from services.api.security.hosts import Hosts
 from services.api.security.identified import Credentials, Identified
 from services.api.security.origins import Origins
 from services.api.security.paced import Paced
+from services.api.shared import Shared, SharedAnswers
 from services.control.plane import ControlPlane
 from services.http.measured import Measured
 from services.http.metrics import RequestMetrics
@@ -59,6 +60,7 @@ def make_app(plane: ControlPlane, token: str, hosts: Collection[str] = ()) -> Fa
     )
     app.state.plane, app.state.settings = plane, plane.settings
     app.state.metrics, app.state.credentials = RequestMetrics(), Credentials(token, plane.store)
+    app.state.answers = SharedAnswers()
     for package in (routes, pages):
         for router in _routers(package):
             app.include_router(router)
@@ -71,6 +73,7 @@ def make_app(plane: ControlPlane, token: str, hosts: Collection[str] = ()) -> Fa
 
 def _guard(app: FastAPI, plane: ControlPlane, hosts: Collection[str]) -> None:
     """What every request passes before its route, from the last line to the first."""
+    app.add_middleware(Shared, answers=app.state.answers)
     app.add_middleware(Csrf)
     app.add_middleware(Bodies)
     app.add_middleware(Audited, store=plane.store)

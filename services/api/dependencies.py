@@ -1,4 +1,7 @@
-"""What routes ask for by a parameter: the plane, who asks, a page of a long list, which state is meant."""
+"""What routes ask for by a parameter: the plane, who asks, a page of a long list, which state is meant.
+
+They are coroutines because FastAPI gives anything else to another thread, which takes longer than they do.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +27,11 @@ _LARGEST = 2**63  # of the whole numbers that a database takes
 Key: TypeAlias = str | int | float
 
 
-def _plane(request: Request) -> ControlPlane:
+async def _plane(request: Request) -> ControlPlane:
     return cast(ControlPlane, request.app.state.plane)
 
 
-def _actor(request: Request) -> _Actor:
+async def _actor(request: Request) -> _Actor:
     actor = actor_of(request.scope)
     assert actor is not None, "the route is open to everybody"
     return actor
@@ -82,7 +85,7 @@ def _is(value: object, kind: type[Key]) -> bool:
     return abs(cast(float, value)) < _LARGEST
 
 
-def _paging(
+async def _paging(
     limit: Annotated[int, Query(ge=1, le=MOST_ITEMS, description="How many items at most.")] = 50,
     cursor: Annotated[
         str | None,
@@ -105,7 +108,7 @@ class Precondition:
             raise Refusal.of(HTTPStatus.PRECONDITION_FAILED, "If-Match", ", ".join(sorted(self.tags)), rule)
 
 
-def _precondition(
+async def _precondition(
     if_match: Annotated[
         str | None,
         Header(

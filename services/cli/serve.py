@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Annotated
 from urllib.parse import quote
@@ -97,12 +97,19 @@ def serve(
             link = f"{address}/sign-in#token={quote(token.value, safe='')}"
 
             def ready() -> None:
-                os.nice(
-                    _NICE
-                )  # this thread and those it makes, but not the supervisor's, from which studies come
+                _let_trials_go_first()
                 _say(address, link, token.source, json=json)
 
             run(app, listener, ready)
+
+
+def _let_trials_go_first() -> None:
+    """Answers wait for trials: this thread and those that it makes, but not the supervisor's, which begins studies."""
+    os.nice(_NICE)
+    with suppress(
+        AttributeError, OSError
+    ):  # only Linux has it: who is woken does not push aside who computes
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _existing(roots: Sequence[Path]) -> tuple[Path, ...]:

@@ -10,14 +10,23 @@ from functools import cached_property
 from search_space.errors import StudyNotFoundError, UnknownNameError
 from services.board import Board
 from services.home import Home
-from services.journal import RUN_ENDED, RUN_STARTED, Entry, entries, event_of, journal_file, journal_size, last_run
+from services.journal import (
+    RUN_ENDED,
+    RUN_STARTED,
+    Entry,
+    entries,
+    event_of,
+    journal_file,
+    journal_size,
+    last_run,
+)
 from services.plotting.view import StudyView
 from services.search import PAUSING
 from services.study import Ledger
 from services.trial_record import TrialRecord
 from trials.config import TrialState
 
-GLANCE_S = 0.25  # so that many who ask at once share one look
+GLANCE_S = 0.5  # so that many who ask at once share one look
 
 
 class StudyReader:
@@ -52,7 +61,7 @@ class StudyReader:
             held = self._is_held()  # before anything is read: what a process said, it said while it lived
             size = journal_size(self._file)
             glanced = time.monotonic() - self._looked_at < GLANCE_S
-            if not (glanced and held == self.held and size == self._size):
+            if not (glanced and held == self.held and (held or size == self._size)):
                 if self._read_ledger():
                     self._snapshot = StudySnapshot(self.ledger.trials() if self.ledger else [])
                 self._read_journal(size)
@@ -91,7 +100,7 @@ class StudyReader:
         return self.ledger is not None and self.ledger.holder is not None
 
     def _read_journal(self, size: int) -> None:
-        """Take in what is new in the first ``size`` bytes: of what came later the ledger that was read knows nothing."""
+        """Take in what is new in the first ``size`` bytes; what came later the ledger that was read does not know."""
         if self._position is None or self._position > size:
             self._position = last_run(self._file)
         for entry in entries(self._file, self._position):

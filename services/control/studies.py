@@ -56,7 +56,9 @@ class StudyState:
     """One study, put together from its ``reader`` and its latest ``job`` that trains, if it has one."""
 
     def __init__(self, reader: StudyReader, job: Job | None, position: int | None = None) -> None:
-        self._job_state = job.state if job else None  # before the look, which then sees all that an ended process said
+        self._job_state = (
+            job.state if job else None
+        )  # before the look, which then sees all that an ended process said
         self.reader = reader
         self.snapshot: StudySnapshot = reader.look()
         self.ledger = reader.ledger  # whatever becomes of it while we tell of it

@@ -17,8 +17,9 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+import uvloop
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from search_space.errors import ConfigError, Problem, UserError
 from services.private import OTHERS
@@ -26,6 +27,7 @@ from services.private import OTHERS
 TOKEN_VARIABLE = "CONVSCOUT_TOKEN"
 SHORTEST_TOKEN = 16  # characters
 _GRACE_S = 10  # for what was begun before the end
+_HEAD_BYTES = 65_536
 _SILENCE_S = 15.0  # after which a connection that asks nothing is closed
 
 
@@ -58,7 +60,7 @@ def listening(host: str, port: int, token: str) -> Iterator[tuple[socket.socket,
 
 def run(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Serve ``app`` at ``listener`` until SIGTERM or Ctrl-C; ``ready`` is called once it answers."""
-    asyncio.run(make_server(app, ready).serve(sockets=[listener]))
+    uvloop.run(make_server(app, ready).serve(sockets=[listener]))
 
 
 def make_server(app: ASGIApp, ready: Callable[[], None]) -> uvicorn.Server:
@@ -135,8 +137,29 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-class _Protocol(H11Protocol):
-    """HTTP/1.1 that closes connections on which nothing is asked, not even in parts: uvicorn lets those be."""
+class _Protocol(HttpToolsProtocol):
+    """HTTP/1.1 with two limits that uvicorn lacks: on the head of a request, and on silence.
+
+    A connection is closed on which nothing is asked, not even in parts, and one whose head or trailer never ends.
+    """
+
+    _unparsed = 0  # bytes in a row that were neither the end of a head nor part of a body
+    _parsed = False
+
+    def data_received(self, data: bytes) -> None:
+        self._parsed = False
+        super().data_received(data)
+        self._unparsed = 0 if self._parsed else self._unparsed + len(data)
+        if self._unparsed > _HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response(f"The head of a request must have at most {_HEAD_BYTES} bytes.")
+
+    def on_headers_complete(self) -> None:
+        self._parsed = True
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._parsed = True
+        super().on_body(body)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)

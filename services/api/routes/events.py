@@ -3,81 +3,123 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
-from typing import Annotated, cast
+from typing import Annotated, Any, NamedTuple, cast
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.responses import StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from search_space.errors import StudyNotFoundError
 from services.api.declared import problems
 from services.api.dependencies import Plane
-from services.api.feeds import Feed, Feeds
+from services.api.feeds import Feed, Feeds, News, Stand
 from services.api.paths import StudyPath
 from services.control.plane import ControlPlane
-from services.journal import Entry, entries, journal_file, last_run
+from services.journal import entries, journal_file, journal_size, last_run
 
 router = APIRouter(prefix="/api/v1/studies/{name}", tags=["studies"])
 
 _STATUS = "status"
-_PATIENCE_S = (
-    5.0  # after which a look is taken although nothing woke us: what came between two looks is not lost
+_SILENCE_S = (
+    15.0  # after which a word is sent that means nothing, so that nobody between takes the line for dead
 )
+_MEDIA_TYPE = "text/event-stream"
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "properties": {"data": {"type": "string"}, "event": {"type": "string"}, "id": {"type": "string"}},
+}
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "Events, until the client leaves.",
+        "content": {_MEDIA_TYPE: {"itemSchema": _EVENT}},
+    }
+}
 _LastEventId = Annotated[
     int | None, Header(ge=0, lt=2**63, description="The id of the last event that was seen.")
 ]
 
 
-def _feed(request: Request, plane: Plane, name: StudyPath) -> Feed:
+class _Followed(NamedTuple):
+    feed: Feed
+    stand: Stand
+
+
+def _followed(request: Request, plane: Plane, name: StudyPath) -> _Followed:
     """The feed of a study, which must exist: once an answer has begun, there is no other."""
     plane.state(name)
     state = request.app.state
     if not hasattr(state, "feeds"):
-        state.feeds = Feeds(lambda study: _stand(plane, study))
-    return cast(Feeds, state.feeds).of(name)
+        state.feeds = Feeds(lambda study: _feed(plane, study, request))
+    return _Followed(cast(Feeds, state.feeds).of(name), _stand(plane, name))
 
 
-@router.get("/events", response_class=EventSourceResponse, responses=problems(404, 503))
+def _feed(plane: ControlPlane, name: str, request: Request) -> Feed:
+    return Feed(
+        look=lambda: _stand(plane, name),
+        read=lambda position: _read(plane, name, position),
+        told=request.app.state.answers.forget,
+    )
+
+
+# not FastAPI's own, which encodes each event for each client
+@router.get("/events", response_class=StreamingResponse, responses=_STREAM | problems(404, 503))
 async def events(
     plane: Plane,
     name: StudyPath,
-    feed: Annotated[Feed, Depends(_feed)],
+    followed: Annotated[_Followed, Depends(_followed)],
     last_event_id: _LastEventId = None,
     follow: Annotated[bool, Query(description="Wait for what happens next, or end with what has.")] = True,
-) -> AsyncIterator[ServerSentEvent]:
+) -> StreamingResponse:
     """What happens in a study, from the beginning of its latest run, or from the event that was seen last.
 
     The name of an event is the type of the line in the study's journal, its data the line. `status` comes whenever the
     study stands otherwise than before, without an id.
     """
-    path = journal_file(plane.home, name)
-    position = await asyncio.to_thread(last_run, path) if last_event_id is None else last_event_id
-    shown = ""
-    async with feed.followed():
+    position = last_event_id
+    if position is None:
+        position = await asyncio.to_thread(last_run, journal_file(plane.home, name))
+    return StreamingResponse(
+        _told(followed, position, follow),
+        media_type=_MEDIA_TYPE,
+        headers={"X-Accel-Buffering": "no"},  # proxies pass on what they get at once
+    )
+
+
+async def _told(followed: _Followed, position: int, follow: bool) -> AsyncIterator[bytes]:
+    feed, shown = followed.feed, ""
+    with feed.followed(followed.stand):
         while True:
-            status = await asyncio.to_thread(_status, plane, name)
-            if status != shown:
-                shown = status
-                yield ServerSentEvent(event=_STATUS, data={"type": _STATUS, "status": status})
-            for entry in await asyncio.to_thread(_since, plane, name, position):
-                position = entry.end
-                yield ServerSentEvent(event=entry.kind, id=str(entry.end), data=entry.to_dict())
+            turn, stand = feed.turn, feed.stand
+            if stand and stand.status != shown:
+                shown = stand.status
+                data = {"type": _STATUS, "status": shown}
+                yield format_sse_event(event=_STATUS, data_str=json.dumps(data))
+            news = await feed.news(position)
+            position = news.position
+            if news.text:
+                yield news.text
             if not follow:
                 return
-            await feed.changed(_PATIENCE_S)
+            try:
+                await asyncio.wait_for(turn.wait(), _SILENCE_S)
+            except TimeoutError:
+                yield KEEPALIVE_COMMENT
 
 
-def _since(plane: ControlPlane, name: str, position: int) -> list[Entry]:
-    return list(entries(journal_file(plane.home, name), position))
+def _read(plane: ControlPlane, name: str, position: int) -> News:
+    told = []
+    for entry in entries(journal_file(plane.home, name), position):
+        position = entry.end
+        data = json.dumps(entry.to_dict())
+        told.append(format_sse_event(event=entry.kind, id=str(entry.end), data_str=data))
+    return News(b"".join(told), position)
 
 
-def _status(plane: ControlPlane, name: str) -> str:
+def _stand(plane: ControlPlane, name: str) -> Stand:
     try:
-        return str(plane.state(name).status)
+        status = str(plane.state(name).status)
     except StudyNotFoundError:
-        return "deleted"
-
-
-def _stand(plane: ControlPlane, name: str) -> tuple[str, int]:
-    path = journal_file(plane.home, name)
-    return _status(plane, name), path.stat().st_size if path.exists() else 0
+        status = "deleted"
+    return Stand(status, journal_size(journal_file(plane.home, name)))

@@ -7,6 +7,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -568,3 +569,26 @@ def test_the_guards_leave_the_processor_to_training(tmp_path: Path) -> None:
     before_s = time.process_time()
     asyncio.run(ask(500))
     assert time.process_time() - before_s < 500 * 0.002 and set(statuses) == {404}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 200_000,
+        b"GET /" + b"a" * 200_000,
+        b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 40_000,
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+        + b"X: a\r\n" * 40_000,
+    ],
+)
+def test_a_head_or_trailer_that_never_ends_ends_the_connection(address: str, sent: bytes) -> None:
+    url = urlsplit(address)
+    with socket.create_connection((url.hostname or "", url.port or 0), timeout=30) as connection:
+        with suppress(OSError):  # it may have been closed before all was sent
+            connection.sendall(sent)
+        heard = b""
+        with suppress(ConnectionResetError):
+            while read := connection.recv(65_536):
+                heard += read
+    assert not heard or b" 400 " in heard or heard.startswith(b"HTTP/1.1 4")
+    assert httpx.get(f"{address}/api/v1/health").status_code == 200

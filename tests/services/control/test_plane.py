@@ -80,6 +80,20 @@ def test_a_study_is_begun_followed_paused_given_more_and_ends(tmp_path: Path) ->
     assert check(home, "s") == []
 
 
+def test_whenever_one_looks_a_study_goes_straight_from_its_beginning_to_its_end(tmp_path: Path) -> None:
+    plane = plane_of(Home(tmp_path))
+    with plane.running():
+        plane.create({"name": "s", **TINY, "trials": 1})
+        seen = [StudyStatus.QUEUED]
+        while seen[
+            -1
+        ].active:  # without a pause: some looks fall between the end of its work and that of its process
+            status = plane.state("s").status
+            if status is not seen[-1]:
+                seen.append(status)
+    assert seen == [StudyStatus.QUEUED, StudyStatus.STARTING, StudyStatus.RUNNING, StudyStatus.FINISHED]
+
+
 def test_a_study_outlives_the_service_and_is_adopted_by_the_next(tmp_path: Path) -> None:
     home = Home(tmp_path)
     first = plane_of(home)
