@@ -75,7 +75,7 @@ def check_size(content: bytes, limits: Limits) -> None:
     """Raises ``Refusal`` for a picture without bytes, or with too many."""
     if not content:
         rule = "must be the bytes of a PNG, JPEG, WebP or BMP file"
-        raise Refusal.of(HTTPStatus.BAD_REQUEST, "picture", "0 bytes", rule)
+        raise Refusal.of(HTTPStatus.UNPROCESSABLE_ENTITY, "picture", "0 bytes", rule)
     if len(content) > limits.picture_bytes:
         raise _too_large("picture", f"more than {limits.picture_bytes} bytes", limits.picture_bytes)
 

@@ -189,7 +189,7 @@ def test_it_tells_what_it_knows(server: httpx.Client, ensemble: TrainedEnsemble)
     ("asked", "status", "field", "rule"),
     [
         (("POST", "/predict", b"no picture"), 422, "picture", "is not a PNG, JPEG, WebP or BMP image"),
-        (("POST", "/predict", b""), 400, "picture", "must be the bytes of a PNG"),
+        (("POST", "/predict", b""), 422, "picture", "must be the bytes of a PNG"),
         (("POST", "/predict?top=0", b"x"), 422, "query.top", "greater than or equal to 1"),
         (("POST", "/predict?top=many", b"x"), 422, "query.top", "valid integer"),
         (("POST", "/predict/batch", b"x"), 415, "Content-Type", "must be multipart/form-data"),

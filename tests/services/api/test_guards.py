@@ -252,7 +252,7 @@ def test_a_session_changes_something_only_with_the_value_of_its_own_pages(addres
         for value in (foreign, "", ours[:-1], "ü"):
             answer = client.post(path, json=sent, headers={"X-CSRF-Token": value.encode()})
             problem_of(answer, 403, "X-CSRF-Token")
-        for method in ("POST", "PUT", "PATCH", "DELETE", "FOO"):
+        for method in ("POST", "PUT", "PATCH", "DELETE", "PROPPATCH"):
             assert client.request(method, "/api/v1/nothing").status_code == 403
         assert client.get("/sign-in").status_code == 200
 

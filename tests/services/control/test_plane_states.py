@@ -264,4 +264,4 @@ def test_a_study_survives_what_is_done_to_it() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_a_study_survives_many_orders_of_what_is_done_to_it() -> None:
-    _run(max_examples=12, stateful_step_count=14)
+    _run(max_examples=6, stateful_step_count=14)
