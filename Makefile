@@ -34,7 +34,7 @@ test: $(STAMP) ## set up, then everything that checks the code except the slow t
 	@$(MAKE) --no-print-directory check
 	$(PYTEST) -m "not slow"
 
-slow: $(STAMP) ## the tests that train or kill for minutes
+slow: $(STAMP) ## the tests that take more than some five seconds, some of them minutes
 	$(PYTEST) -m slow
 
 fuzz: $(STAMP) ## ask the REST API ten thousand things that its OpenAPI allows or forbids

@@ -56,6 +56,7 @@ def without_ray_and_mlflow(tmp_path: Path, *command: str) -> subprocess.Complete
     )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_no_part_imports_ray_or_mlflow(tmp_path: Path) -> None:
     imports = "; ".join(f"import benchmarks.{part.module}" for part in PARTS.values())

@@ -222,6 +222,7 @@ def test_a_study_that_runs_is_left_alone_and_complained_of_only_with_cause(
     assert [each.where for each in planted] == ["trials/00077"]
 
 
+@pytest.mark.slow
 def test_the_command_tells_a_line_a_finding_and_exits_1(
     home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -82,6 +82,7 @@ def _num_members(directory: Path) -> int:
     return len(load_bundle(directory).members)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("side", "members"), [("before", 1), ("after", 2)])
 def test_killed_at_its_rename_it_is_the_old_or_the_new(copied: Path, side: str, members: int) -> None:
     process = _start(copied, "bundle", **{VARIABLE: f"{side}-export"})

@@ -84,6 +84,7 @@ def test_no_call_is_repeated_behind_our_back_or_waits_for_minutes() -> None:
         assert proxy.struck == 1
 
 
+@pytest.mark.slow
 def test_a_server_that_is_away_throughout_costs_no_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ def peak_of_training(config: ArchitectureConfig, recipe: TrainingRecipe, dtype: 
     return int(peak)
 
 
+@pytest.mark.slow
 def test_the_costs_are_the_recorded_ones() -> None:
     recorded, measured = json.loads(GOLDEN.read_text()), golden()
     assert recorded.keys() == measured.keys()

@@ -63,6 +63,7 @@ def test_limits_and_strategy_make_another_and_the_study_keeps_its_own(home: Path
     assert check(Home(home), "tiny") == []
 
 
+@pytest.mark.slow
 def test_it_can_be_exported(home: Path, tmp_path: Path, capsys: Captured) -> None:
     found = told(home, capsys, "--size", 1, "--to", tmp_path / "small")
     exported = load_bundle(tmp_path / "small")
@@ -114,6 +115,7 @@ def test_a_study_without_a_finished_trial_says_so(tmp_path: Path, capsys: Captur
     assert "error: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_other_formats_are_exported_when_they_are_named(home: Path, tmp_path: Path, capsys: Captured) -> None:
     asked = ("export", "tiny", "--home", home, "--to", tmp_path / "out")
     assert run(*asked, "--formats", "bundle,pt2") == 0

@@ -185,6 +185,7 @@ def test_answers_go_to_stdout_and_progress_to_stderr(exported: Path, photos: Pat
     assert "classifying" in shown and "2/2" in shown and "probability" not in shown
 
 
+@pytest.mark.slow
 def test_a_name_that_is_no_text_is_shown_as_far_as_it_is(exported: Path, photos: Path) -> None:
     strange = os.fsencode(photos) + b"/caf\xe9.png"
     Path(os.fsdecode(strange)).write_bytes((photos / "0.png").read_bytes())

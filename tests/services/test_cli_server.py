@@ -102,6 +102,7 @@ def test_studies_are_looked_at(studied: tuple[str, str], url: str, capsys: Captu
         ]
 
 
+@pytest.mark.slow
 def test_an_export_is_fetched_and_answers_as_the_service_does(
     studied: tuple[str, str], url: str, picture: Path, tmp_path: Path, capsys: Captured
 ) -> None:
@@ -128,6 +129,7 @@ def test_an_export_is_fetched_and_answers_as_the_service_does(
     assert "which is not part of the export" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_story_is_fetched(studied: tuple[str, str], url: str, tmp_path: Path, capsys: Captured) -> None:
     assert run("report", "digits", "--output", tmp_path / "story", "--server", url) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'story' / 'report.html'}\n"
@@ -148,6 +150,7 @@ def test_datasets_are_listed_and_brought(url: str, tmp_path: Path, capsys: Captu
     assert "needs a service to bring it to" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_study_is_steered(url: str, tiny: Path, capsys: Captured) -> None:
     there = ("--server", url)
     endless = ("--trials", 1000, "--epochs", 30)
@@ -179,6 +182,7 @@ def test_a_study_is_steered(url: str, tiny: Path, capsys: Captured) -> None:
         assert "long" in [each.name for each in client.studies()]
 
 
+@pytest.mark.slow
 def test_who_stops_watching_stops_no_study(url: str, tiny: Path, capsys: Captured) -> None:
     arguments = ["search", "--config", str(tiny), "--study", "watched", "--epochs", "300", "--server", url]
     with (

@@ -204,6 +204,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.slow
 def test_a_family_of_another_package_takes_part(package: Path, tmp_path: Path) -> None:
     study = '[study]\ndata = "digits"\nfamilies = ["blot"]\n[space]\n"blot.width" = {low = %d, high = 6}\n'
     (tmp_path / "narrow.toml").write_text(study % 4, encoding="utf-8")

@@ -93,12 +93,14 @@ def test_a_study_that_runs_elsewhere_is_not_resumed(home: Path, capsys: Captured
     assert f"next: convscout stop tiny --home {home}" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_resumed_study_trains_what_is_missing_and_prints_json_alone(home: Path, capsys: Captured) -> None:
     assert run("resume", "tiny", "--trials", "3", "--home", home, "--json") == 0
     outcome = Outcome.from_dict(json.loads(capsys.readouterr().out))
     assert sum(outcome.state_counts.values()) == 3
 
 
+@pytest.mark.slow
 def test_the_ensemble_is_exported_and_predicts(home: Path, tmp_path: Path, capsys: Captured) -> None:
     assert run("export", "tiny", "--to", tmp_path / "model", "--home", home, "--json") == 0
     told = json.loads(capsys.readouterr().out)

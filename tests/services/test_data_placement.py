@@ -19,6 +19,7 @@ from tests.trials.image_trees import write_class
 from trials import sources
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 @bundle_alone()
 def test_images_left_in_the_file_train_the_same_networks(

@@ -17,6 +17,7 @@ from tests.services.studies import bundle_alone, essences, quiet, tiny_config
 from trials.config import TrialState
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 @bundle_alone()
 def test_both_executors_leave_the_same_ledger(tmp_path: Path) -> None:
@@ -26,6 +27,7 @@ def test_both_executors_leave_the_same_ledger(tmp_path: Path) -> None:
     assert essences(tmp_path, "ray") == essences(tmp_path, "in-process")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 @bundle_alone()
 def test_a_killed_worker_costs_no_trial_and_no_finished_epoch(tmp_path: Path) -> None:
@@ -49,6 +51,7 @@ def test_a_killed_worker_costs_no_trial_and_no_finished_epoch(tmp_path: Path) ->
     assert records[killed[0]].attempt == 2 and records[killed[0]].losses == 1
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("executor", ["in-process", "ray"])
 @bundle_alone()

@@ -94,6 +94,7 @@ def test_the_module_is_the_calibrated_weighted_mean_of_its_members(ensemble: Tra
     torch.testing.assert_close(module(torch.from_numpy(images)), expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_stacked_ensemble_is_the_weighted_mean_of_logarithms(
     tmp_path: Path, ensemble: TrainedEnsemble
 ) -> None:
@@ -218,6 +219,7 @@ def test_a_missing_file_is_refused(copied: Path) -> None:
         load_bundle(copied)
 
 
+@pytest.mark.slow
 def test_a_file_of_another_export_is_refused(copied: Path, tmp_path: Path) -> None:
     other = trained_ensemble("vgg", "lenet")
     export(other, tmp_path / "other", random_images(4, other), formats=BUNDLE)
@@ -266,6 +268,7 @@ def test_weights_of_another_architecture_are_refused() -> None:
 # putting it in place
 
 
+@pytest.mark.slow
 def test_an_export_killed_before_the_rename_leaves_the_old_one(tmp_path: Path) -> None:
     target, small = tmp_path / "export", _small()
     export(small, target, random_images(8, small), formats=BUNDLE)
@@ -279,6 +282,7 @@ def test_an_export_killed_before_the_rename_leaves_the_old_one(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.slow
 def test_a_newer_export_replaces_the_whole_older_one(tmp_path: Path) -> None:
     older, newer = trained_ensemble("lenet", "vgg"), _small()
     export(older, tmp_path / "export", random_images(4, older), formats=BUNDLE)
@@ -287,6 +291,7 @@ def test_a_newer_export_replaces_the_whole_older_one(tmp_path: Path) -> None:
     assert len(list((tmp_path / "export").glob("*.safetensors"))) == 1
 
 
+@pytest.mark.slow
 def test_files_of_the_person_are_never_replaced(tmp_path: Path) -> None:
     small = _small()
     (tmp_path / "notes.txt").write_text("mine")
@@ -315,6 +320,7 @@ def test_formats_that_are_unknown_or_incomplete_are_refused(tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_pt2_answers_alike_in_a_process_that_knows_torch_alone(
     tmp_path: Path, ensemble: TrainedEnsemble
 ) -> None:
@@ -373,6 +379,7 @@ def skewed() -> Iterator[str]:
     del exporters._entries["skewed"]
 
 
+@pytest.mark.slow
 def test_an_export_that_answers_differently_is_discarded(tmp_path: Path, skewed: str) -> None:
     small = _small()
     images = random_images(40, small)
@@ -386,6 +393,7 @@ def test_an_export_that_answers_differently_is_discarded(tmp_path: Path, skewed:
     assert list(tmp_path.iterdir()) == [tmp_path / "export"]
 
 
+@pytest.mark.slow
 def test_a_format_that_answers_differently_is_left_out_with_the_reason(tmp_path: Path, skewed: str) -> None:
     small = _small()
     exported = export(small, tmp_path / "export", random_images(40, small), formats=["bundle", skewed])
@@ -413,6 +421,7 @@ def test_what_builds_on_a_format_that_is_left_out_goes_with_it(
     checksums.verify(tmp_path / "export", required="config.json")
 
 
+@pytest.mark.slow
 def test_without_its_bundle_nothing_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = _small()
     export(small, tmp_path / "export", random_images(40, small), formats=BUNDLE)

@@ -22,6 +22,7 @@ def _kinds(home: Home, name: str = "tiny") -> list[str]:
     return [entry.kind for entry in entries(journal_file(home, name))]
 
 
+@pytest.mark.slow
 def test_a_board_made_from_the_journal_is_that_of_the_process_that_ran_the_study(tmp_path: Path) -> None:
     home, live = Home(tmp_path), Board()
     with bundle_alone():
@@ -99,6 +100,7 @@ def test_nothing_is_left_of_a_study_that_was_refused(tmp_path: Path) -> None:
     assert not home.study("tiny").exists()
 
 
+@pytest.mark.slow
 def test_a_pause_that_is_asked_for_while_the_data_is_read_is_obeyed(tmp_path: Path) -> None:
     home = Home(tmp_path)
 

@@ -48,6 +48,7 @@ def test_a_quality_comes_first_and_costs_follow(names: str) -> None:
     assert problem.field == "study.objective"
 
 
+@pytest.mark.slow
 @bundle_alone()
 def test_a_study_of_accuracy_and_costs_has_a_front(tmp_path: Path) -> None:
     config = tiny_config(

@@ -29,6 +29,7 @@ class Death(Exception):
     """The process dies here."""
 
 
+@pytest.mark.slow
 @bundle_alone()
 def test_what_was_to_be_stopped_when_the_process_died_is_stopped_by_the_resume(tmp_path: Path) -> None:
     straight, broken = Home(tmp_path / "straight"), Home(tmp_path / "broken")

@@ -277,6 +277,7 @@ class TestSearch:
         assert f"must be a cluster whose nodes all share the home {apart / 'home'}" in told
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_search_here_neither_joins_the_cluster_of_the_environment_nor_dies_of_sigterm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

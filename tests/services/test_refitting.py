@@ -113,6 +113,7 @@ def test_two_networks_of_a_trial_are_one_when_it_is_refitted(home: Home) -> None
     assert refitted(ledger, _of(members[2:]), 2).members == members[2:], "what was not trained stays"
 
 
+@pytest.mark.slow
 def test_an_interrupted_refit_goes_on(home: Home, outcome: Outcome, tmp_path: Path) -> None:
     def press_ctrl_c(event: Event) -> None:
         if isinstance(event, Loading) and "refitting" in event.description and event.done == 2:

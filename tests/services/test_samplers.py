@@ -45,6 +45,7 @@ def test_the_registry_has_the_samplers_that_the_settings_name() -> None:
     assert StudyConfig(name="s", data="digits").sampler == "auto"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", samplers.names())
 def test_an_interrupted_study_proposes_what_an_uninterrupted_one_does(tmp_path: Path, sampler: str) -> None:
     task = task_of(sampler)
@@ -115,6 +116,7 @@ def test_nsga2_needs_several_objectives() -> None:
     assert "nsga2 needs a cost beside it, as in --objective accuracy,params" in refusal("nsga2", WHOLE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "gp", "nsga2", "auto"])
 def test_several_objectives_are_sampled_for(tmp_path: Path, sampler: str) -> None:
     task = task_of(sampler, num_objectives=2)
@@ -225,6 +227,7 @@ def tiny_grid(**options: Any) -> StudyConfig:
     return tiny_config(space=space, sampler="auto", epochs=1, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeats", [1, 2])
 @bundle_alone()
 def test_a_search_over_a_grid_ends_when_all_of_it_was_trained(tmp_path: Path, repeats: int) -> None:

@@ -57,6 +57,7 @@ def test_it_follows_whoever_is_better(tmp_path: Path) -> None:
     assert len(changed(better, following)) <= CHANGES < len(changed(queued[1], queued[0]))
 
 
+@pytest.mark.slow
 def test_numbers_move_a_little_and_stay_in_their_ranges(tmp_path: Path) -> None:
     ledger, task, queued = begun(tmp_path)
     known = distributions_of(task.space)

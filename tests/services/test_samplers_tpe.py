@@ -185,6 +185,7 @@ def test_it_concentrates_on_a_good_region(space: SearchSpace) -> None:
     assert error(end) < 0.5 * error(begin)
 
 
+@pytest.mark.slow
 def test_its_proposals_are_distributed_as_those_of_optuna() -> None:
     """For the same trials, of which some were stopped, some too dear and one still runs."""
     history = optuna_study(ours(LENET), LENET, 40, 0)

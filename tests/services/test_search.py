@@ -106,12 +106,14 @@ def test_resuming_a_finished_study_changes_nothing_and_leaves_the_test_split_clo
     assert len(ledger.note(OPENINGS_NOTE) or []) == 1
 
 
+@pytest.mark.slow
 @bundle_alone()
 def test_the_same_seed_gives_the_same_study(finished: Path, tmp_path: Path) -> None:
     _search(tmp_path)
     assert essences(tmp_path, "tiny") == essences(finished, "tiny")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs_seen", [1, 3])
 @bundle_alone()
 def test_an_interrupted_study_resumes_to_the_same_end(
@@ -125,6 +127,7 @@ def test_an_interrupted_study_resumes_to_the_same_end(
     assert essences(tmp_path, "tiny") == essences(finished, "tiny")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16", "auto"])
 @bundle_alone()
 def test_a_deterministic_study_ends_in_the_same_bits_when_it_is_interrupted(
@@ -144,6 +147,7 @@ def test_a_deterministic_study_ends_in_the_same_bits_when_it_is_interrupted(
     assert all(torch.equal(ours.weights[name], value) for name, value in theirs.weights.items())
 
 
+@pytest.mark.slow
 @bundle_alone()
 def test_the_portfolio_comes_first_and_strongest_first(tmp_path: Path) -> None:
     started = []
@@ -157,6 +161,7 @@ def test_the_portfolio_comes_first_and_strongest_first(tmp_path: Path) -> None:
     assert [trial.family for trial in started] == ["vgg", "lenet"]
 
 
+@pytest.mark.slow
 @bundle_alone()
 def test_candidates_over_a_limit_are_rejected_before_training(tmp_path: Path) -> None:
     limits = dict(families=("lenet", "vgg"), space={}, max_params=30_000)
@@ -170,6 +175,7 @@ def test_candidates_over_a_limit_are_rejected_before_training(tmp_path: Path) ->
     assert all("params" in record.reason and not record.measurements for record in rejected)
 
 
+@pytest.mark.slow
 @bundle_alone()
 def test_every_limit_reaches_the_search(tmp_path: Path) -> None:
     limits = {"max_flops": "2M", "max_memory": "40MB", "max_latency": "10s"}
@@ -183,6 +189,7 @@ def test_every_limit_reaches_the_search(tmp_path: Path) -> None:
             assert "max_flops" in record.reason or "max_memory" in record.reason
 
 
+@pytest.mark.slow
 def test_a_network_that_takes_too_long_for_an_image_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +206,7 @@ def _two_configurations() -> dict[str, Any]:
     return {name: knob.default for name, knob in knobs.items()} | {"lenet.width": {"choices": [4, 5]}}
 
 
+@pytest.mark.slow
 @bundle_alone()
 def test_a_configuration_is_trained_once_and_an_exhausted_space_ends_the_search(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -217,6 +225,7 @@ def test_a_configuration_is_trained_once_and_an_exhausted_space_ends_the_search(
     assert any("no more are proposed" in text for text in notices)
 
 
+@pytest.mark.slow
 @bundle_alone()
 def test_repeats_train_each_configuration_by_several_seeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -238,6 +247,7 @@ def test_a_limit_that_nothing_meets_is_said(tmp_path: Path, monkeypatch: pytest.
         _search(tmp_path, max_params=1)
 
 
+@pytest.mark.slow
 @bundle_alone()
 def test_a_diverging_trial_fails_with_its_reason_and_is_never_best(tmp_path: Path) -> None:
     ended = []
@@ -256,6 +266,7 @@ def test_a_diverging_trial_fails_with_its_reason_and_is_never_best(tmp_path: Pat
     assert not numbers & {member.number for member in outcome.ensemble.members}
 
 
+@pytest.mark.slow
 def test_time_is_a_promise_for_the_whole_command(tmp_path: Path) -> None:
     began = time.time()
     _search(tmp_path, trials=None, time="25s", epochs=40)
@@ -265,6 +276,7 @@ def test_time_is_a_promise_for_the_whole_command(tmp_path: Path) -> None:
     assert all(record.state is not TrialState.RUNNING for record in records)
 
 
+@pytest.mark.slow
 @bundle_alone()
 def test_a_resume_can_grant_more_trials(finished: Path, tmp_path: Path) -> None:
     _search(tmp_path, trials=2)
@@ -281,6 +293,7 @@ def test_a_taken_name_and_a_running_study_are_refused(finished: Path) -> None:
     assert essences(finished, "tiny") == before
 
 
+@pytest.mark.slow
 @bundle_alone()
 def test_changed_data_is_refused(tmp_path: Path) -> None:
     import numpy as np

@@ -78,6 +78,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, ...]]:
     return essences(home, "study")
 
 
+@pytest.mark.slow
 def test_the_ledger_is_that_of_one_after_another(
     alone: list[tuple[object, ...]], tmp_path: Path, _side_by_side: None
 ) -> None:
@@ -89,6 +90,7 @@ def test_the_ledger_is_that_of_one_after_another(
     assert not trial_threads() and torch.get_num_threads() == threads
 
 
+@pytest.mark.slow
 def test_the_failure_of_one_trial_is_its_own(tmp_path: Path, _side_by_side: None) -> None:
     def take_directory(event: Event) -> None:
         if isinstance(event, TrialStarted) and event.trial.number == 1:
@@ -102,6 +104,7 @@ def test_the_failure_of_one_trial_is_its_own(tmp_path: Path, _side_by_side: None
     assert all(len(record.measurements) == 3 for record in records if record.number != 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ended", ["interrupted", "broken"])
 def test_a_search_cut_short_goes_on_where_it_was(
     ended: str, alone: list[tuple[object, ...]], tmp_path: Path, _side_by_side: None

@@ -83,6 +83,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return Home(home)
 
 
+@pytest.mark.slow
 def test_a_pause_ends_the_epoch_and_a_resume_goes_on(
     tmp_path: Path, uninterrupted: list[tuple[object, ...]]
 ) -> None:
@@ -96,12 +97,14 @@ def test_a_pause_ends_the_epoch_and_a_resume_goes_on(
     assert essences(tmp_path, "tiny") == uninterrupted
 
 
+@pytest.mark.slow
 def test_a_pause_of_an_earlier_run_is_forgotten(tmp_path: Path) -> None:
     _search(tmp_path, trials=1)
     Inbox(Home(tmp_path), "tiny").put(Message(kind=PAUSE))
     assert len(_resume(tmp_path, changes={"trials": 2}).trials()) == 2
 
 
+@pytest.mark.slow
 def test_a_running_study_takes_more_trials_and_another_family(tmp_path: Path) -> None:
     told: list[Event] = []
     change = Message(kind=CHANGE, content={"trials": 4, "families": ["lenet", "mlp"]})
@@ -125,6 +128,7 @@ def test_what_cannot_change_while_it_runs_is_refused(searched: Home) -> None:
     assert not Inbox(searched, "tiny")
 
 
+@pytest.mark.slow
 def test_a_trial_made_by_hand_is_the_next(tmp_path: Path) -> None:
     _search(tmp_path, trials=1)
     space = runner.space_of(Home(tmp_path), "tiny", quiet)
@@ -135,6 +139,7 @@ def test_a_trial_made_by_hand_is_the_next(tmp_path: Path) -> None:
     assert config is not None and settings.items() <= config.flat().items()
 
 
+@pytest.mark.slow
 def test_a_knob_fixed_in_one_family_leaves_the_others_to_be_queued(tmp_path: Path) -> None:
     space = {"lenet.width": 4, "mlp.width": 32, "recipe.batch_size": 256}
     _search(tmp_path, trials=1, families=("lenet", "mlp"), space=space)
@@ -162,6 +167,7 @@ def test_a_trial_that_the_study_does_not_sample_is_refused(
     assert rule in caught.value.message
 
 
+@pytest.mark.slow
 def test_a_queued_trial_reaches_a_running_study(tmp_path: Path, searched: Home) -> None:
     space = runner.space_of(searched, "tiny", quiet)
     parameters = space.parameters(space.portfolio()[0]) | {"lenet.depth": 2}
@@ -170,6 +176,7 @@ def test_a_queued_trial_reaches_a_running_study(tmp_path: Path, searched: Home) 
     assert config is not None and config.flat()["lenet.depth"] == 2
 
 
+@pytest.mark.slow
 def test_a_stopped_trial_goes_on_from_its_checkpoint_to_the_same_end(
     tmp_path: Path, unstopped: list[tuple[object, ...]]
 ) -> None:
@@ -182,6 +189,7 @@ def test_a_stopped_trial_goes_on_from_its_checkpoint_to_the_same_end(
     assert essence(revived) == unstopped[number]
 
 
+@pytest.mark.slow
 def test_a_running_study_lets_a_stopped_trial_go_on(
     tmp_path: Path, unstopped: list[tuple[object, ...]]
 ) -> None:
@@ -208,6 +216,7 @@ def test_a_completed_trial_cannot_go_on(searched: Home) -> None:
         steering.pause(searched, "tiny")
 
 
+@pytest.mark.slow
 def test_epochs_that_are_left_over_go_to_the_best_stopped_trial(tmp_path: Path) -> None:
     ledger = _search(tmp_path, **{**VARIED, "trials": None, "epochs_total": 60})
     records = [record for record in ledger.trials() if record.trained]
@@ -227,6 +236,7 @@ def test_a_target_ends_the_search_at_once(tmp_path: Path) -> None:
     assert any(isinstance(event, Notice) and "the search ends: the target" in event.text for event in told)
 
 
+@pytest.mark.slow
 def test_a_small_disk_ends_the_search_with_what_fits(tmp_path: Path) -> None:
     told: list[Event] = []
     options = {"space": {**VARIED["space"], "lenet.width": 24}, "trials": 6}
@@ -235,6 +245,7 @@ def test_a_small_disk_ends_the_search_with_what_fits(tmp_path: Path) -> None:
     assert 0 < kept <= 8e6
 
 
+@pytest.mark.slow
 def test_other_code_is_noticed(tmp_path: Path) -> None:
     ledger = _search(tmp_path, trials=1)
     before = {**code_version(), "torch": "2.0.0", "trials/gone.py": "0" * 12}
@@ -252,6 +263,7 @@ def test_other_code_is_noticed(tmp_path: Path) -> None:
     assert not difference(Ledger.open(Home(tmp_path), "tiny").note(CODE_NOTE) or {}, code_version())
 
 
+@pytest.mark.slow
 def test_other_images_are_refused_or_leave_the_ensemble(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(240) % 3

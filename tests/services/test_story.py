@@ -149,6 +149,7 @@ def test_knobs_come_from_a_file(tmp_path: Path) -> None:
     assert "--no-portfolio" in command and command[-2:] == ["--config", "study.toml"]
 
 
+@pytest.mark.slow
 def test_a_study_whose_images_are_gone_is_told_without_them(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +176,7 @@ def test_a_study_that_only_began_has_a_story(tmp_path: Path) -> None:
     assert re.findall(r"^## (.*)$", markdown.read_text(), re.MULTILINE) == ["The images", "To repeat it"]
 
 
+@pytest.mark.slow
 def test_an_earlier_story_is_replaced_and_nothing_else(story: Path, home: Home, tmp_path: Path) -> None:
     target = tmp_path / "told"
     write_story(home, "tiny", target, quiet)
@@ -189,6 +191,7 @@ def test_an_earlier_story_is_replaced_and_nothing_else(story: Path, home: Home, 
         (target / mine).unlink()
 
 
+@pytest.mark.slow
 def test_the_command_says_where_it_wrote(home: Home, tmp_path: Path, capsys: Captured) -> None:
     assert run("report", "tiny", "--home", home.root, "--output", tmp_path / "told") == 0
     told = capsys.readouterr().out.splitlines()

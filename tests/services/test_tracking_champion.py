@@ -64,6 +64,7 @@ def write_export(directory: Path, version: int = 1) -> Path:
     return directory
 
 
+@pytest.mark.slow
 def test_loads_in_a_process_without_convscout_or_pickle_and_predicts(study, store, tmp_path):
     uri = register_champion(study, store, write_export(tmp_path / "export"), IMAGES, 0.5)
     assert uri == "models:/demo@champion"

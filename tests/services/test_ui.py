@@ -53,6 +53,7 @@ def page_text(url: str, profile: Path) -> str:
     return subprocess.run([*command, *options], capture_output=True, text=True, check=True, timeout=90).stdout
 
 
+@pytest.mark.slow
 def test_shows_runs_and_plots_and_takes_what_a_remote_search_sends(tmp_path):
     study = recorded_study(tmp_path / "home")
     study.train(0, state=TrialState.COMPLETED)
@@ -84,6 +85,7 @@ def test_a_taken_port_is_named_with_the_option(tmp_path):
     assert not (tmp_path / "mlflow.db").exists()
 
 
+@pytest.mark.slow
 def test_control_c_stops_it_without_orphans(tmp_path):
     port = free_port()
     command = [sys.executable, "-c", SERVE, str(tmp_path), str(port)]

@@ -86,6 +86,7 @@ def measurements(order: Dispatch, most: int) -> list[Measurement]:
     return [replace(m, elapsed_s=0.0, images_per_s=0.0) for m in found if m is not None]
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_goes_on_with_its_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trials.run.calibrated", lambda *_, **__: FLOAT16)
     monkeypatch.setattr(loss_scale, "PATIENCE", 10)  # so that it changes

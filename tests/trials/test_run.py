@@ -121,6 +121,7 @@ def _left_by_crashes(
     return copies
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("power", [False, True], ids=["kill", "power"])
 def test_a_crash_at_any_moment_of_writing_loses_nothing_that_was_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, power: bool

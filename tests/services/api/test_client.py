@@ -148,6 +148,7 @@ def test_events_go_on_where_the_connection_was_cut(client: Client, url: str, tok
     assert heard == whole
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_selected_exported_fetched_and_asked(
     client: Client, through: tuple[Client, FaultyProxy], study: str, tmp_path: Path
 ) -> None:
@@ -178,6 +179,7 @@ def test_an_ensemble_is_selected_exported_fetched_and_asked(
         client.predict(study, picture)
 
 
+@pytest.mark.slow
 def test_a_study_is_told_as_a_story(client: Client, study: str) -> None:
     with pytest.raises(UnknownNameError, match="has not been told yet"):
         client.report(study)
@@ -185,6 +187,7 @@ def test_a_study_is_told_as_a_story(client: Client, study: str) -> None:
     assert "<html" in client.report(study) and client.report(study, "markdown").startswith("# ")
 
 
+@pytest.mark.slow
 def test_a_study_is_steered_from_its_first_epoch_to_its_deletion(
     client: Client, through: tuple[Client, FaultyProxy]
 ) -> None:

@@ -212,6 +212,7 @@ def test_mlflow_hears_neither_who_asks_nor_under_which_name(client: httpx.Client
     assert "set-cookie" not in answer.headers
 
 
+@pytest.mark.slow
 def test_no_port_leads_past_the_service(study: RecordedStudy) -> None:
     with mlflow_service(study.home.root) as (url, process), httpx.Client(base_url=url, timeout=60) as client:
         assert answered(client, "/mlflow/").status_code == 200
@@ -221,6 +222,7 @@ def test_no_port_leads_past_the_service(study: RecordedStudy) -> None:
             assert "CONVSCOUT_TOKEN" not in server.environ()
 
 
+@pytest.mark.slow
 def test_a_start_is_told_and_a_death_is_mended(study: RecordedStudy) -> None:
     with mlflow_service(study.home.root) as (url, process), httpx.Client(base_url=url, timeout=60) as client:
         first = client.get("/mlflow/")
@@ -237,6 +239,7 @@ def test_a_start_is_told_and_a_death_is_mended(study: RecordedStudy) -> None:
         assert gone(after)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("also", [None, 0])
 def test_a_killed_service_leaves_nobody_behind(study: RecordedStudy, also: int | None) -> None:
     """Not even when the process that holds MLflow's leash is killed with it."""

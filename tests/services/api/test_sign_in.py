@@ -218,6 +218,7 @@ def test_many_clients_together_have_to_wait_but_one_that_was_right_does_not() ->
     assert len(attempts._clients) <= 10_001
 
 
+@pytest.mark.slow
 def test_the_printed_link_signs_in_and_the_token_leaves_no_trace_in_the_address(
     tmp_path: Path, page: Page
 ) -> None:

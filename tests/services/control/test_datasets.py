@@ -536,6 +536,7 @@ def archive(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_what_a_killed_upload_left_is_swept_up(datasets: Datasets, home: Home, archive: Path) -> None:
     with uploading(home, archive, "wait") as process:
         assert process.stdout is not None and process.stdout.readline() == "received\n"
@@ -549,6 +550,7 @@ def test_what_a_killed_upload_left_is_swept_up(datasets: Datasets, home: Home, a
     assert upload(datasets, digits_zip()).classes == CLASSES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("moment", "there"), [("before", False), ("after", True)])
 def test_a_dataset_is_there_whole_or_not_at_all(
     datasets: Datasets, home: Home, archive: Path, moment: str, there: bool

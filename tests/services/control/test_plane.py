@@ -80,6 +80,7 @@ def test_a_study_is_begun_followed_paused_given_more_and_ends(tmp_path: Path) ->
     assert check(home, "s") == []
 
 
+@pytest.mark.slow
 def test_whenever_one_looks_a_study_goes_straight_from_its_beginning_to_its_end(tmp_path: Path) -> None:
     plane = plane_of(Home(tmp_path))
     with plane.running():
@@ -94,6 +95,7 @@ def test_whenever_one_looks_a_study_goes_straight_from_its_beginning_to_its_end(
     assert seen == [StudyStatus.QUEUED, StudyStatus.STARTING, StudyStatus.RUNNING, StudyStatus.FINISHED]
 
 
+@pytest.mark.slow
 def test_a_study_outlives_the_service_and_is_adopted_by_the_next(tmp_path: Path) -> None:
     home = Home(tmp_path)
     first = plane_of(home)
@@ -115,6 +117,7 @@ def test_a_study_outlives_the_service_and_is_adopted_by_the_next(tmp_path: Path)
     assert not psutil.pid_exists(pid)
 
 
+@pytest.mark.slow
 def test_a_study_that_was_killed_is_said_to_be_and_goes_on_where_it_was(tmp_path: Path) -> None:
     home = Home(tmp_path)
     plane = plane_of(home)
@@ -133,6 +136,7 @@ def test_a_study_that_was_killed_is_said_to_be_and_goes_on_where_it_was(tmp_path
     assert check(home, "s") == []
 
 
+@pytest.mark.slow
 def test_studies_take_turns_and_the_urgent_goes_first(tmp_path: Path) -> None:
     plane = plane_of(Home(tmp_path), slice_s=4.0)
     with plane.running():
@@ -176,6 +180,7 @@ def test_what_waits_can_be_held_let_go_taken_out_and_deleted(tmp_path: Path) -> 
         plane.create({"name": "s", **TINY})
 
 
+@pytest.mark.slow
 def test_a_study_that_cannot_begin_says_why(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     plane = plane_of(Home(tmp_path / "home"), data_roots=(tmp_path,))
@@ -208,6 +213,7 @@ def test_what_the_service_may_not_do_is_refused(
     assert plane.studies() == []
 
 
+@pytest.mark.slow
 def test_results_are_made_by_jobs(tmp_path: Path) -> None:
     plane = plane_of(Home(tmp_path))
     with plane.running():

@@ -58,6 +58,7 @@ def test_what_was_typed_is_still_there_after_an_error(tab: Page, pages: str) -> 
     expect(tab.locator("#f-max_params")).to_have_value("300k")
 
 
+@pytest.mark.slow
 def test_a_study_is_started_by_the_form_and_watched_to_its_end(tab: Page, pages: str) -> None:
     from playwright.sync_api import expect
 
@@ -129,6 +130,7 @@ def digit(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_chosen_by_slider_and_tried_on_a_picture(tab: Page, pages: str, digit: Path) -> None:
     from playwright.sync_api import expect
 
