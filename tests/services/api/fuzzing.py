@@ -27,6 +27,7 @@ from tests.services.api.fuzz_hooks import COUNTS_VARIABLE
 from tests.services.api.fuzzed_home import DATASET, STUDIES, fuzzed_home, token_of
 from tests.services.api.service import program
 
+_ROOT = Path(__file__).parents[3]
 _LIKELY = 0.8  # of a name in an address to be one that there is
 
 # What was made up may well name nothing that there is (404), ask for what is not possible now (409) or was changed in
@@ -99,6 +100,7 @@ def _one_round(
     environment = os.environ | {
         COUNTS_VARIABLE: str(counts),
         "SCHEMATHESIS_HOOKS": "tests.services.api.fuzz_hooks",
+        "PYTHONPATH": str(_ROOT),  # where the hooks are found, for it works in another directory
     }
     done = subprocess.run(command, cwd=config.parent, env=environment, capture_output=True, text=True)
     if counts.exists():  # else it ended before it began, and says why
