@@ -27,6 +27,7 @@ from services.api.security.identified import Credentials, Identified
 from services.api.security.origins import Origins
 from services.api.security.paced import Paced
 from services.api.shared import Shared, SharedAnswers
+from services.api.study_feeds import study_feeds
 from services.control.plane import ControlPlane
 from services.http.measured import Measured
 from services.http.metrics import RequestMetrics
@@ -61,6 +62,7 @@ def make_app(plane: ControlPlane, token: str, hosts: Collection[str] = ()) -> Fa
     app.state.plane, app.state.settings = plane, plane.settings
     app.state.metrics, app.state.credentials = RequestMetrics(), Credentials(token, plane.store)
     app.state.answers = SharedAnswers()
+    app.state.feeds = study_feeds(plane, told=app.state.answers.forget)
     for package in (routes, pages):
         for router in _routers(package):
             app.include_router(router)

@@ -11,7 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any, TypeAlias, cast
+from typing import Annotated, Any, TypeAlias, TypeVar, cast
 
 from fastapi import Depends, Header, Query, Request
 
@@ -25,6 +25,7 @@ _LONGEST_CURSOR = 1000  # characters
 _LARGEST = 2**63  # of the whole numbers that a database takes
 
 Key: TypeAlias = str | int | float
+T = TypeVar("T")
 
 
 async def _plane(request: Request) -> ControlPlane:
@@ -58,6 +59,16 @@ class Paging:
         if not isinstance(key, list) or len(key) != len(kinds) or not all(map(_is, key, kinds)):
             raise self._foreign()
         return tuple(key)
+
+    def of(self, found: list[T]) -> tuple[list[T], str | None]:
+        """The page of a list that is at hand, with the cursor of the next one, if there is one.
+
+        The cursor is a place in the list. Raises ``Refusal`` as ``position`` does.
+        """
+        position = self.position(int)
+        begin = position[0] if position else 0
+        end = begin + self.limit
+        return found[begin:end], self.after(end) if end < len(found) else None
 
     @staticmethod
     def after(*key: Key) -> str:

@@ -86,9 +86,8 @@ def serve(
     warnings.filterwarnings("ignore", message="SOCKS support in urllib3")
     at = Home.at(home, storage)
     if at.storage:
-        os.environ["CONVSCOUT_STORAGE"] = (
-            at.storage
-        )  # for the processes of studies; the home keeps no password
+        # for the processes of studies; the home keeps no password
+        os.environ["CONVSCOUT_STORAGE"] = at.storage
     with _alone(at) as lock:
         token = service_token(at.root / "service", token_file)
         with listening(host, port, token.value if token.chosen else "") as (listener, address):
@@ -106,9 +105,8 @@ def serve(
 def _let_trials_go_first() -> None:
     """Answers wait for trials: this thread and those that it makes, but not the supervisor's, which begins studies."""
     os.nice(_NICE)
-    with suppress(
-        AttributeError, OSError
-    ):  # only Linux has it: who is woken does not push aside who computes
+    # only Linux has it: who is woken does not push aside who computes
+    with suppress(AttributeError, OSError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 

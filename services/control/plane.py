@@ -105,10 +105,12 @@ class ControlPlane:
             raise StudyNotFoundError(f"no study {name!r} under {self.home.root}; studies there: {known}")
         return state
 
-    def with_ledger(self, name: str) -> None:
-        """Raise ``StudyNotFoundError`` when there is no such study, ``StudyStateError`` when it has not begun yet."""
-        if self.state(name).reader.ledger is None:
+    def ledger(self, name: str) -> Ledger:
+        """The ledger of a study. Raises ``StudyNotFoundError``, and ``StudyStateError`` when it has not begun yet."""
+        ledger = self.state(name).ledger
+        if ledger is None:
             raise StudyStateError(f"study {name!r} has not begun yet; there is nothing of it to work with")
+        return ledger
 
     def snapshot(self, name: str) -> StudySnapshot:
         """The trials of a study as they are now. Raises ``StudyNotFoundError``."""
@@ -152,7 +154,7 @@ class ControlPlane:
             if state.status is StudyStatus.QUEUED:
                 assert job is not None
                 job.cancel()
-            elif found := holder(self.home, name) if state.reader.ledger else None:
+            elif found := holder(self.home, name) if state.ledger else None:
                 refuse_elsewhere(found, name)
                 _end(found.pid, job)
             elif job:
@@ -205,7 +207,7 @@ class ControlPlane:
         with self.supervisor.lock:
             state = self._allowed(name, "delete")
             summary = state.summary()
-            if state.reader.ledger is None:
+            if state.ledger is None:
                 for job in self.supervisor.jobs.of(name):
                     self.supervisor.jobs.remove(job)
                 self._readers.forget(name)
@@ -309,8 +311,8 @@ class ControlPlane:
         refuse_reserved(named)
         named = self.datasets.settled(named)
         check_spelling(named)
-        if state.reader.ledger:
-            extended(state.reader.ledger.config, named)
+        if state.ledger:
+            extended(state.ledger.config, named)
         return named
 
     def _again(self, state: StudyState, changes: Mapping[str, Any]) -> None:
@@ -321,11 +323,11 @@ class ControlPlane:
                 job.change(held=False)
                 return
             job.cancel()  # another one takes its place, with the changes
-        if state.reader.ledger is None:
+        if state.ledger is None:
             assert job is not None
             self._search(requested(job), job.priority)
             return
-        config = extended(state.reader.ledger.config, changes)
+        config = extended(state.ledger.config, changes)
         words = ["resume", name, *self._where(), "--json"]
         files = {}
         if changes:

@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from search_space.errors import StudyNotFoundError
@@ -53,12 +54,11 @@ _OF_A_LEDGER = ("extend", "enqueue")  # there is nothing to extend before the st
 
 
 class StudyState:
-    """One study, put together from its ``reader`` and its latest ``job`` that trains, if it has one."""
+    """One study at one moment, put together from its ``reader`` and its latest ``job`` that trains, if it has one."""
 
     def __init__(self, reader: StudyReader, job: Job | None, position: int | None = None) -> None:
-        self._job_state = (
-            job.state if job else None
-        )  # before the look, which then sees all that an ended process said
+        # before the look, which then sees all that an ended process said
+        self._job_state = job.state if job else None
         self.reader = reader
         self.snapshot: StudySnapshot = reader.look()
         self.ledger = reader.ledger  # whatever becomes of it while we tell of it
@@ -75,7 +75,7 @@ class StudyState:
         """Whether it was deleted, though it can still be restored."""
         return bool(self.ledger and self.ledger.note(DELETED_NOTE))
 
-    @property
+    @cached_property
     def status(self) -> StudyStatus:
         """How it stands."""
         job = self.job
@@ -102,7 +102,7 @@ class StudyState:
             known = tuple(each for each in known if each not in _OF_A_LEDGER)
         return list(known)
 
-    @property
+    @cached_property
     def config(self) -> StudyConfig:
         """What was asked of it."""
         if self.ledger:
@@ -122,7 +122,7 @@ class StudyState:
         outcome = stored_outcome(ledger) if ledger else None
         return StudyDetail(
             **self._summary(),
-            version=self._version(config),
+            version=self._version(),
             phase=phase.phase if live and phase else "",
             loading=Loading(**vars(loading)) if live and loading else None,
             left_s=board.left_s if live else None,
@@ -154,29 +154,29 @@ class StudyState:
         return StudyStatus.INTERRUPTED if self._job_state is JobState.LOST else StudyStatus.FAILED
 
     def _summary(self) -> dict[str, Any]:
-        snapshot, status, config = self.snapshot, self.status, self.config
+        snapshot = self.snapshot
         best = snapshot.ranking[0] if snapshot.ranking else None
         return {
             "name": self.reader.name,
-            "data": config.data,
-            "status": status,
+            "data": self.config.data,
+            "status": self.status,
             "priority": self.job.priority if self.job else 0,
             "queue_position": self._position,
-            "objective": list(config.objective),
+            "objective": list(self.config.objective),
             "best": _best(best) if best else None,
             "trials": snapshot.counts,
-            "progress": self._progress(config, status),
-            "eta_s": self.reader.board.eta_s if status.live else None,
+            "progress": self._progress(),
+            "eta_s": self.reader.board.eta_s if self.status.live else None,
             "elapsed_s": self.reader.elapsed_s,
             "created_at": self._created_at(),
-            "error": self._error(status),
+            "error": self._error(),
             "actions": self.actions,
         }
 
-    def _progress(self, config: StudyConfig, status: StudyStatus) -> float | None:
-        if status is StudyStatus.FINISHED:
+    def _progress(self) -> float | None:
+        if self.status is StudyStatus.FINISHED:
             return 1.0
-        shares = []
+        config, shares = self.config, []
         if config.time_s:
             shares.append(self.reader.elapsed_s / config.time_s)
         if config.trials:
@@ -184,8 +184,8 @@ class StudyState:
             shares.append(ended / config.trials)
         return min(1.0, max(shares)) if shares else None
 
-    def _version(self, config: StudyConfig) -> str:
-        told = json.dumps([config.to_dict(), self.job.priority if self.job else 0], default=str)
+    def _version(self) -> str:
+        told = json.dumps([self.config.to_dict(), self.job.priority if self.job else 0], default=str)
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     def _created_at(self) -> datetime.datetime | None:
@@ -194,8 +194,8 @@ class StudyState:
         moments = [runs[0][0]] if runs else [self.job.created_at] if self.job else []
         return datetime.datetime.fromtimestamp(moments[0], datetime.UTC) if moments else None
 
-    def _error(self, status: StudyStatus) -> str:
-        if status is not StudyStatus.FAILED:
+    def _error(self) -> str:
+        if self.status is not StudyStatus.FAILED:
             return ""
         if self.job and self.job.errors:
             return "\n".join(self.job.errors)

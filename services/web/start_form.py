@@ -26,9 +26,9 @@ from services.rules import (
     SomeOf,
     Whole,
 )
+from services.web.priority import PRIORITY
 from services.web.sent import SentForm
 
-PRIORITY = "priority"
 BASICS = ("name", "data", "time_s", "trials", "objective")
 FAMILIES = "Families of networks"
 SECTIONS: Mapping[str, str] = {

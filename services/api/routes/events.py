@@ -11,20 +11,18 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
-from search_space.errors import StudyNotFoundError
 from services.api.declared import problems
 from services.api.dependencies import Plane
-from services.api.feeds import Feed, Feeds, News, Stand
+from services.api.feeds import Feed, Feeds, Stand
 from services.api.paths import StudyPath
-from services.control.plane import ControlPlane
-from services.journal import entries, journal_file, journal_size, last_run
+from services.api.study_feeds import stand_of
+from services.journal import journal_file, last_run
 
 router = APIRouter(prefix="/api/v1/studies/{name}", tags=["studies"])
 
 _STATUS = "status"
-_SILENCE_S = (
-    15.0  # after which a word is sent that means nothing, so that nobody between takes the line for dead
-)
+# after which a word is sent that means nothing, so that nobody between takes the line for dead
+_SILENCE_S = 15.0
 _MEDIA_TYPE = "text/event-stream"
 _EVENT: dict[str, Any] = {
     "type": "object",
@@ -46,21 +44,10 @@ class _Followed(NamedTuple):
     stand: Stand
 
 
-def _followed(request: Request, plane: Plane, name: StudyPath) -> _Followed:
+async def _followed(request: Request, plane: Plane, name: StudyPath) -> _Followed:
     """The feed of a study, which must exist: once an answer has begun, there is no other."""
-    plane.state(name)
-    state = request.app.state
-    if not hasattr(state, "feeds"):
-        state.feeds = Feeds(lambda study: _feed(plane, study, request))
-    return _Followed(cast(Feeds, state.feeds).of(name), _stand(plane, name))
-
-
-def _feed(plane: ControlPlane, name: str, request: Request) -> Feed:
-    return Feed(
-        look=lambda: _stand(plane, name),
-        read=lambda position: _read(plane, name, position),
-        told=request.app.state.answers.forget,
-    )
+    stand = await asyncio.to_thread(stand_of, plane, name)
+    return _Followed(cast(Feeds, request.app.state.feeds).of(name), stand)
 
 
 # not FastAPI's own, which encodes each event for each client
@@ -106,20 +93,3 @@ async def _told(followed: _Followed, position: int, follow: bool) -> AsyncIterat
                 await asyncio.wait_for(turn.wait(), _SILENCE_S)
             except TimeoutError:
                 yield KEEPALIVE_COMMENT
-
-
-def _read(plane: ControlPlane, name: str, position: int) -> News:
-    told = []
-    for entry in entries(journal_file(plane.home, name), position):
-        position = entry.end
-        data = json.dumps(entry.to_dict())
-        told.append(format_sse_event(event=entry.kind, id=str(entry.end), data_str=data))
-    return News(b"".join(told), position)
-
-
-def _stand(plane: ControlPlane, name: str) -> Stand:
-    try:
-        status = str(plane.state(name).status)
-    except StudyNotFoundError:
-        status = "deleted"
-    return Stand(status, journal_size(journal_file(plane.home, name)))

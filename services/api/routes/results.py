@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from search_space.errors import UnknownNameError
+from services.api.body import Body
 from services.api.declared import problems
 from services.api.dependencies import Plane
 from services.api.idempotency import Once
@@ -46,11 +47,7 @@ _REPORT_POLICY = (
 Cost = Literal["params", "latency"]
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)  # false is no 0
-
-
-class EnsembleLimits(_Request):
+class EnsembleLimits(Body):
     """What the members of an ensemble may be, together."""
 
     strategy: str | None = Field(default=None, description="How they are selected.", examples=["greedy"])
@@ -73,7 +70,7 @@ class NewExport(EnsembleLimits):
     )
 
 
-class NewFront(_Request):
+class NewFront(Body):
     """A front to find."""
 
     cost: Cost = "params"
@@ -109,21 +106,21 @@ class Answer(BaseModel):
 @router.post("/ensemble", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409, 503, body=True))
 def select_ensemble(plane: Plane, name: StudyPath, once: Once, limits: EnsembleLimits) -> JobView:
     """Select an ensemble of the study's trials within limits, without training. The study keeps its own."""
-    plane.with_ledger(name)
+    plane.ledger(name)
     return once(lambda: plane.results.select(name, limits.given), JobView)
 
 
 @router.post("/ensemble/front", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409, 503, body=True))
 def find_front(plane: Plane, name: StudyPath, once: Once, wanted: NewFront) -> JobView:
     """Look for the best ensembles at each cost."""
-    plane.with_ledger(name)
+    plane.ledger(name)
     return once(lambda: plane.results.front(name, wanted.cost), JobView)
 
 
 @router.get("/ensemble/front", responses=problems(404, 409, 503))
 def get_front(plane: Plane, name: StudyPath, cost: Cost = "params") -> Front:
     """The front that was found last."""
-    plane.with_ledger(name)
+    plane.ledger(name)
     found = plane.results.latest_front(name, cost)
     if found is None:
         raise UnknownNameError(
@@ -135,14 +132,14 @@ def get_front(plane: Plane, name: StudyPath, cost: Cost = "params") -> Front:
 @router.post("/exports", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409, 503, body=True))
 def create_export(plane: Plane, name: StudyPath, once: Once, wanted: NewExport) -> JobView:
     """Export an ensemble. The id of the job is that of the export."""
-    plane.with_ledger(name)
+    plane.ledger(name)
     return once(lambda: plane.results.export(name, tuple(wanted.formats), wanted.given), JobView)
 
 
 @router.get("/exports", responses=problems(404, 409, 503))
 def list_exports(plane: Plane, name: StudyPath) -> Exports:
     """The exports that there are."""
-    plane.with_ledger(name)
+    plane.ledger(name)
     return Exports(items=plane.results.exports(name))
 
 
@@ -154,7 +151,7 @@ def list_exports(plane: Plane, name: StudyPath) -> Exports:
 )
 def download_export(plane: Plane, name: StudyPath, export: ExportPath) -> FileResponse:
     """An export as a zip file."""
-    plane.with_ledger(name)
+    plane.ledger(name)
     path = plane.results.archive(name, export)
     return FileResponse(path, media_type="application/zip", filename=path.name)
 
@@ -171,7 +168,7 @@ async def predict(
     top: Annotated[int, Query(ge=1, le=1000, description="How many classes to tell.")] = 5,
 ) -> Answer:
     """The most probable classes of one picture."""
-    await asyncio.to_thread(plane.with_ledger, name)
+    await asyncio.to_thread(plane.ledger, name)
     content = await read_one(request, _LIMITS)
     return await asyncio.to_thread(_answer, plane, name, export, content, top)
 
@@ -179,7 +176,7 @@ async def predict(
 @router.post("/report", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409, 503))
 def make_report(plane: Plane, name: StudyPath, once: Once) -> JobView:
     """Tell the study as a story."""
-    plane.with_ledger(name)
+    plane.ledger(name)
     return once(lambda: plane.results.report(name), JobView)
 
 
@@ -204,7 +201,7 @@ def get_report(
     ] = "html",
 ) -> Response:
     """The story of the study that was told last."""
-    plane.with_ledger(name)
+    plane.ledger(name)
     path = plane.results.story(name, markdown=form == "markdown")
     if path is None:
         raise UnknownNameError(f"study {name!r} has not been told yet; POST the same address first")

@@ -7,8 +7,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from services.api.body import Body
 from services.api.declared import problems
 from services.api.dependencies import IfMatch, Page, Plane
 from services.api.idempotency import Once
@@ -26,18 +27,14 @@ Priority = Annotated[
 _LOG_BYTES = 200_000
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)  # false is no 0
-
-
-class NewStudy(_Request):
+class NewStudy(Body):
     """A study to begin."""
 
     settings: NewSettings = Field(examples=[{"name": "first", "data": "digits", "time": "2m"}])
     priority: Priority = 0
 
 
-class StudyChange(_Request):
+class StudyChange(Body):
     """What of a study is to be another."""
 
     settings: Settings = Field(
@@ -47,7 +44,7 @@ class StudyChange(_Request):
     priority: Priority | None = None
 
 
-class More(_Request):
+class More(Body):
     """What a study is granted in addition."""
 
     settings: Settings = Field(examples=[{"time": "+10m"}])
@@ -69,14 +66,9 @@ def list_studies(
     deleted: Annotated[bool, Query(description="Those that were deleted and can be restored.")] = False,
 ) -> StudyPage:
     """The studies, the latest first."""
-    position = page.position(int)
-    begin = position[0] if position else 0
     found = plane.deleted() if deleted else plane.studies()
-    chosen = [study for study in found if not status or study.status in status]
-    shown = chosen[begin : begin + page.limit]
-    more = begin + len(shown) < len(chosen)
-    answer = StudyPage(items=shown, next=page.after(begin + len(shown)) if more else None)
-    return tagged(request, answer)
+    shown, following = page.of([study for study in found if not status or study.status in status])
+    return tagged(request, StudyPage(items=shown, next=following))
 
 
 @router.post("", status_code=HTTPStatus.CREATED, responses=problems(409, 503, body=True))

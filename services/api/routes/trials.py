@@ -6,8 +6,9 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from services.api.body import Body
 from services.api.declared import problems
 from services.api.dependencies import Page, Plane
 from services.api.idempotency import Once
@@ -23,10 +24,9 @@ router = APIRouter(prefix="/api/v1/studies/{name}", tags=["trials"])
 Limit = Annotated[int, Query(ge=1, le=500, description="How many at most.")]
 
 
-class HandMade(BaseModel):
+class HandMade(Body):
     """A trial that a person wants to see trained."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
     settings: dict[str, str | int | float | bool] = Field(
         description="Family and knobs by full name; what is not said is as in the family's proven network.",
         examples=[{"family": "lenet", "lenet.width": 8}],
@@ -77,8 +77,6 @@ def list_trials(
     descending: bool = False,
 ) -> TrialPage:
     """The trials of a study."""
-    position = page.position(int)
-    begin = position[0] if position else 0
     found = trials.selected(
         plane.snapshot(name).trials,
         states=[str(each) for each in state or ()],
@@ -86,10 +84,9 @@ def list_trials(
         order=sort,
         descending=descending,
     )
-    shown = [trials.summary(record) for record in found[begin : begin + page.limit]]
-    more = begin + len(shown) < len(found)
-    answer = TrialPage(items=shown, total=len(found), next=page.after(begin + len(shown)) if more else None)
-    return tagged(request, answer)
+    records, following = page.of(found)
+    shown = [trials.summary(record) for record in records]
+    return tagged(request, TrialPage(items=shown, total=len(found), next=following))
 
 
 @router.post("/trials", status_code=HTTPStatus.ACCEPTED, responses=problems(404, 409, 503, body=True))

@@ -45,7 +45,7 @@ def find_front(request: Request, plane: Plane, name: StudyPath, sent: Sent) -> R
     """Begin to look for the best ensembles at each cost."""
     cost: Literal["params", "latency"] = "latency" if sent.one("cost") == "latency" else "params"
     try:
-        plane.with_ledger(name)
+        plane.ledger(name)
         plane.results.front(name, cost)
     except StudyNotFoundError:
         raise
@@ -59,7 +59,7 @@ def export(request: Request, plane: Plane, name: StudyPath, sent: Sent) -> Respo
     """Begin to export the study's ensemble, or another one within limits."""
     limits = {limit: sent.one(limit) for limit in _LIMITS if sent.one(limit)}
     try:
-        plane.with_ledger(name)
+        plane.ledger(name)
         plane.results.export(name, tuple(sent.all("formats")), limits)
     except StudyNotFoundError:
         raise
@@ -82,7 +82,7 @@ def _page(
     status: HTTPStatus = HTTPStatus.OK,
 ) -> Response:
     state = plane.state(name)
-    ledger = state.reader.ledger
+    ledger = state.ledger
     outcome = stored_outcome(ledger) if ledger else None
     records = {record.number: record for record in state.snapshot.trials}
     return render(

@@ -16,6 +16,7 @@ from services.config import StudyConfig
 from services.config_file import to_toml
 from services.control.plane import HIGHEST, LOWEST, ControlPlane
 from services.web import start_form
+from services.web.priority import PRIORITY, priority_problems
 from services.web.rendering import render
 from services.web.said import see
 from services.web.sent import Sent, SentForm
@@ -41,10 +42,11 @@ def new_study(request: Request, plane: Plane, like: str = "", data: str = "") ->
 @router.post("/new")
 def start(request: Request, plane: Plane, sent: Sent) -> Response:
     """Let the study wait for its turn, and lead to it; else the form again, with what is wrong with it."""
-    settings, problems = start_form.settings_of(sent), _priority_problems(sent)
+    settings, priority = start_form.settings_of(sent), sent.one(PRIORITY) or "0"
+    problems = priority_problems(priority)
     try:
         if not problems:
-            created = plane.create(settings, priority=int(sent.one(start_form.PRIORITY) or 0))
+            created = plane.create(settings, priority=int(priority))
             return see(f"/studies/{created.name}", "created")
         StudyConfig.from_options(settings)
     except ConfigError as error:
@@ -58,7 +60,7 @@ def start(request: Request, plane: Plane, sent: Sent) -> Response:
 @router.post("/new/check")
 def check(plane: Plane, sent: Sent) -> Response:
     """The command and the file that mean the same as the form, and what is wrong with it."""
-    problems = _priority_problems(sent)
+    problems = priority_problems(sent.one(PRIORITY) or "0")
     try:
         config = StudyConfig.from_options(start_form.settings_of(sent))
     except ConfigError as error:
@@ -97,15 +99,6 @@ def _same(values: dict[str, Any]) -> dict[str, str]:
     sent = SentForm({name: value if isinstance(value, list) else [value] for name, value in values.items()})
     config = StudyConfig.from_options(start_form.settings_of(sent))
     return {"command": search_command(config), "toml": to_toml(config)}
-
-
-def _priority_problems(sent: SentForm) -> list[Problem]:
-    """What is wrong with the priority."""
-    text = sent.one(start_form.PRIORITY) or "0"
-    if text.removeprefix("-").isdecimal() and LOWEST <= int(text) <= HIGHEST:
-        return []
-    rule = f"must be a whole number from {LOWEST} to {HIGHEST}"
-    return [Problem(field=start_form.PRIORITY, value=text, rule=rule)]
 
 
 def _exists(plane: ControlPlane, name: str) -> bool:

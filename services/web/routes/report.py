@@ -28,7 +28,7 @@ def report(request: Request, plane: Plane, name: StudyPath) -> Response:
         "report.html",
         headers={"Content-Security-Policy": f"{POLICY}; frame-src 'self'"},
         name=name,
-        begun=state.reader.ledger is not None,
+        begun=state.ledger is not None,
         job=job_view(jobs[-1]) if jobs else None,
         written_at=int(story.stat().st_mtime) if story else None,
     )
@@ -37,6 +37,6 @@ def report(request: Request, plane: Plane, name: StudyPath) -> Response:
 @router.post("/studies/{name}/report")
 def write(plane: Plane, name: StudyPath) -> Response:
     """Begin to write it."""
-    plane.with_ledger(name)
+    plane.ledger(name)
     plane.results.report(name)
     return RedirectResponse(f"/studies/{name}/report", HTTPStatus.SEE_OTHER)

@@ -12,7 +12,8 @@ from search_space.errors import ConfigError, ConvscoutError, Problem, StudyNotFo
 from search_space.knobs import Override, read_scalar
 from services.api.dependencies import Plane
 from services.api.paths import StudyPath
-from services.control.plane import HIGHEST, LOWEST, ControlPlane
+from services.control.plane import ControlPlane
+from services.web.priority import PRIORITY, priority_problems
 from services.web.routes.study import study_page
 from services.web.said import see
 from services.web.sent import Sent, SentForm
@@ -83,10 +84,9 @@ def prioritise(request: Request, plane: Plane, name: StudyPath, sent: Sent) -> R
     """Let it have its turn sooner or later."""
 
     def act() -> None:
-        text = sent.one("priority")
-        rule = f"must be a whole number from {LOWEST} to {HIGHEST}"
-        if not text.removeprefix("-").isdecimal() or not LOWEST <= int(text) <= HIGHEST:
-            raise ConfigError([Problem(field="priority", value=text, rule=rule)])
+        text = sent.one(PRIORITY)
+        if problems := priority_problems(text):
+            raise ConfigError(problems)
         plane.change(name, {}, priority=int(text))
 
     return _done(request, plane, name, "prioritised", act, sent)
@@ -113,7 +113,7 @@ def _done(
         found = error.problems if isinstance(error, ConfigError) else ()
         rules = [f"{each.field}: {each.rule}" for each in found] or [error.message]
         again = (
-            {field: sent.one(field) for field in ("time", "trials", "family", "knobs", "priority")}
+            {field: sent.one(field) for field in ("time", "trials", "family", "knobs", PRIORITY)}
             if sent
             else {}
         )

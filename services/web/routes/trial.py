@@ -8,11 +8,10 @@ from http import HTTPStatus
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
-from search_space.errors import ConvscoutError, StudyNotFoundError, StudyStateError
+from search_space.errors import ConvscoutError, StudyNotFoundError
 from services.api.dependencies import Plane
 from services.api.paths import StudyPath, TrialPath
 from services.control.plane import ControlPlane
-from services.study import Ledger
 from services.web.knob_groups import knob_groups
 from services.web.looks import StudyImages, answers_of, parts_of
 from services.web.rendering import render
@@ -44,7 +43,7 @@ def curve(plane: Plane, name: StudyPath, number: TrialPath) -> Response:
 @router.get("/studies/{name}/trials/{number}/answers")
 def answers(request: Request, plane: Plane, name: StudyPath, number: TrialPath) -> Response:
     """What its network is made of and what it confuses; takes as long as reading the images does."""
-    ledger = _ledger(plane, name)
+    ledger = plane.ledger(name)
     record = ledger.trial(number)
     try:
         splits = _images.of(ledger)
@@ -85,7 +84,7 @@ def _page(
     problem: str = "",
     status: HTTPStatus = HTTPStatus.OK,
 ) -> Response:
-    record = _ledger(plane, name).trial(number)
+    record = plane.ledger(name).trial(number)
     return render(
         request.scope,
         "trial.html",
@@ -110,11 +109,3 @@ def _done(
     except ConvscoutError as error:
         return _page(request, plane, name, number, problem=error.message, status=HTTPStatus.CONFLICT)
     return see(f"/studies/{name}/trials/{number}", said)
-
-
-def _ledger(plane: ControlPlane, name: str) -> Ledger:
-    """Raises ``StudyStateError`` for a study that has not begun yet."""
-    ledger = plane.state(name).reader.ledger
-    if ledger is None:
-        raise StudyStateError(f"study {name!r} has not begun yet; it has no trials")
-    return ledger
