@@ -116,6 +116,11 @@ class ControlPlane:
         """The trials of a study as they are now. Raises ``StudyNotFoundError``."""
         return self.state(name).snapshot
 
+    def importances(self, name: str) -> Mapping[str, float]:
+        """How much each knob of a study mattered, the most important first. Raises ``StudyNotFoundError``."""
+        state = self.state(name)
+        return state.reader.importances.of(state.snapshot.view)
+
     # running
 
     def create(self, settings: Mapping[str, Any], *, priority: int = 0) -> StudySummary:

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from search_space.errors import StudyNotFoundError, UnknownNameError
 from services.board import Board
+from services.control.importances import Importances
 from services.home import Home
 from services.journal import (
     RUN_ENDED,
@@ -41,6 +42,7 @@ class StudyReader:
         self.ledger: Ledger | None = None
         self.held = False
         self.ended: Entry | None = None
+        self.importances = Importances()
         self.home = home
         self._at: float | None = None  # the moment of the event that is taken in, while one is
         self.board = Board(self._clock)

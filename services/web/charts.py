@@ -12,7 +12,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from services.control.reader import StudySnapshot
-from services.home import Home
 from services.plotting.columns import PARAMS, TRAINING_TIME, Column, Point, front_of, score_of
 from services.plotting.knobs import METHOD
 from services.plotting.style import score_label
@@ -26,7 +25,6 @@ MOST_POINTS, BEST_POINTS = 1500, 500
 MOST_BARS = 600
 MOST_KNOBS = 15
 _LEAST_SHARE = 0.005
-_MORE = 1.05  # times the judged trials: so many more do not change what mattered
 
 COSTS: Mapping[str, Column] = {
     "params": PARAMS,
@@ -43,9 +41,7 @@ class Charts:
 
     def __init__(self) -> None:
         self._made: WeakKeyDictionary[StudySnapshot, dict[str, Any]] = WeakKeyDictionary()
-        self._importances: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
         self._one_at_a_time = threading.Lock()
-        self._one_importance_at_a_time = threading.Lock()
 
     def of(self, snapshot: StudySnapshot) -> dict[str, Any]:
         """Curves, costs and timeline."""
@@ -53,19 +49,6 @@ class Charts:
             if snapshot not in self._made:
                 self._made[snapshot] = chart_data(snapshot)
             return self._made[snapshot]
-
-    def importances(self, home: Home, name: str, snapshot: StudySnapshot) -> dict[str, Any]:
-        """What sets the best trials of the study called ``name`` apart.
-
-        That takes seconds for thousands of trials, so it is told anew once there are some percent more of them.
-        """
-        judged, key = len(snapshot.view.judged), (str(home.root), name)
-        with self._one_importance_at_a_time:
-            known, found = self._importances.get(key, (-1, {}))
-            if not known <= judged <= known * _MORE:
-                found = importance_data(snapshot)
-                self._importances[key] = judged, found
-            return found
 
 
 def chart_data(snapshot: StudySnapshot) -> dict[str, Any]:
@@ -85,9 +68,9 @@ def chart_data(snapshot: StudySnapshot) -> dict[str, Any]:
     }
 
 
-def importance_data(snapshot: StudySnapshot) -> dict[str, Any]:
+def importance_data(importances: Mapping[str, float]) -> dict[str, Any]:
     """The share of each of the most important knobs."""
-    shares = [(name, share) for name, share in snapshot.view.importances.items() if share >= _LEAST_SHARE]
+    shares = [(name, share) for name, share in importances.items() if share >= _LEAST_SHARE]
     return {
         "method": METHOD,
         "knobs": [{"knob": name, "share": share} for name, share in shares[:MOST_KNOBS]],

@@ -32,9 +32,9 @@ from services.story.story import write_story
 from services.study import Ledger
 from tests.services.browsing import needs_browser
 from tests.services.recorded_study import recorded_study
+from tests.services.sampled_trials import sampled_trials
 from tests.services.studies import quiet, tiny_config
 from tests.services.test_cli_study import Captured, run
-from tests.services.test_study_plots import sampled_trials
 from trials.config import TrialState
 
 if TYPE_CHECKING:

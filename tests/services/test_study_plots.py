@@ -10,14 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import optuna
 import pytest
 from PIL import Image
 
-from search_space.architecture import ImageSpec
-from search_space.complexity import Complexity
 from search_space.errors import UnknownNameError
-from search_space.space import SearchSpace
 from services import runner
 from services.cli import main
 from services.home import Home
@@ -35,48 +31,12 @@ from services.tracking.store import TrackingStore
 from services.trial_record import TrialRecord
 from tests.services.recorded_study import BEGAN, recorded_study
 from tests.services.records import record
+from tests.services.sampled_trials import sampled_trials
 from tests.services.studies import quiet, tiny_config
-from trials.config import TrialConfig, TrialState
+from trials.config import TrialState
 from trials.qualities import QUALITIES
 
 ALWAYS = {"families", "learning-curves", "optimization-history", "pareto-front", "timeline"}
-STATES = (TrialState.COMPLETED, TrialState.STOPPED, TrialState.COMPLETED, TrialState.FAILED)
-
-
-def sampled_trials(
-    count: int, *, objective: str = "accuracy", workers: int = 3, epochs: int = 4
-) -> list[TrialRecord]:
-    """Trials of random candidates of the whole space; the batch size decides what they are worth."""
-    space = SearchSpace(image=ImageSpec(in_channels=3, image_size=16, num_classes=10), epochs=epochs)
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    records = []
-    for number in range(count):
-        architecture, recipe = space.suggest(study.ask())
-        config = TrialConfig(
-            number=number,
-            attempt=1,
-            dataset="0" * 64,
-            architecture=architecture,
-            recipe=recipe,
-            seed=0,
-            objective=objective,
-        )
-        good = 0.9 if recipe.batch_size == 64 else 0.5
-        state = TrialState.RUNNING if number >= count - workers else STATES[number % len(STATES)]
-        began = BEGAN + datetime.timedelta(seconds=10 * (number // workers))
-        ended = began + datetime.timedelta(seconds=4 + number % 5)
-        trained = record(number, *(good - 0.1 / epoch for epoch in range(1, epochs + 1)), state=state)
-        records.append(
-            replace(
-                trained,
-                config=config,
-                complexity=Complexity(params=1000 + 37 * number, flops=1, activations=1, peak_train_bytes=1),
-                measurements=tuple(replace(m, val_loss=1 - m.val_accuracy) for m in trained.measurements),
-                started_at=began,
-                finished_at=None if state is TrialState.RUNNING else ended,
-            )
-        )
-    return records
 
 
 def sizes(paths: Sequence[Path]) -> dict[str, tuple[int, int]]:
@@ -278,6 +238,7 @@ class TestMirrored:
 
 
 class TestRevivedTrial:
+    @pytest.mark.slow
     def test_goes_on_in_its_run_and_ends_there_again(self, tmp_path):
         study = recorded_study(tmp_path)
         store = TrackingStore(uri=study.home.tracking_uri, artifacts=study.home.artifacts)

@@ -132,5 +132,5 @@ def curves(request: Request, plane: Plane, name: StudyPath, limit: Limit = 60) -
 @router.get("/importances", responses=problems(404, 503) | TAGGED)
 def importances(request: Request, plane: Plane, name: StudyPath) -> Importances:
     """How much each knob mattered to being among the best tenth, by conditional PED-ANOVA."""
-    found = plane.snapshot(name).view.importances
+    found = plane.importances(name)
     return tagged(request, Importances(items=[Importance(knob=k, share=v) for k, v in found.items()]))

@@ -13,7 +13,7 @@ from services.api.paths import StudyPath
 from services.control.plane import HIGHEST, LOWEST, ControlPlane
 from services.control.trials import summary
 from services.journal import journal_file
-from services.web.charts import Charts, family_rows
+from services.web.charts import Charts, family_rows, importance_data
 from services.web.happenings import latest_happenings
 from services.web.reasons import grouped_reasons
 from services.web.rendering import render
@@ -39,7 +39,7 @@ def charts(plane: Plane, name: StudyPath) -> Response:
 @router.get("/studies/{name}/knobs")
 def knobs(plane: Plane, name: StudyPath) -> Response:
     """Which knobs mattered."""
-    return JSONResponse(_charts.importances(plane.home, name, plane.snapshot(name)))
+    return JSONResponse(importance_data(plane.importances(name)))
 
 
 def study_page(
