@@ -79,6 +79,7 @@ def test_of_a_trial_that_the_pruner_stops_the_best_epoch_is_on_disk(tmp_path: Pa
         assert ledger.directory(record.number).resumable == (record.state is TrialState.STOPPED)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_an_error_of_the_search_comes_through_ray_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -70,6 +70,7 @@ def test_a_study_of_accuracy_and_costs_has_a_front(tmp_path: Path) -> None:
     assert outcome.best in front  # nothing is more accurate than the best, or as accurate and cheaper
 
 
+@pytest.mark.slow
 @bundle_alone()
 def test_the_objective_decides_which_epoch_and_which_trial_is_best(tmp_path: Path) -> None:
     config = tiny_config(objective="nll", epochs=3)

@@ -93,6 +93,7 @@ def test_the_export_is_written_once_more(study: convscout.Study, tmp_path: Path)
     assert again == (study.directory / "model.onnx").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_and_is_found_again(study: convscout.Study, home: Path) -> None:
     with pytest.raises(StudyExistsError):
         convscout.search("digits", "mine", trials=1, home=home, listener=quiet, **TINY)

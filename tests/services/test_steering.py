@@ -226,6 +226,7 @@ def test_epochs_that_are_left_over_go_to_the_best_stopped_trial(tmp_path: Path) 
     assert sum(len(record.measurements) for record in records) > 60 - 9  # nothing to speak of is left
 
 
+@pytest.mark.slow
 def test_a_target_ends_the_search_at_once(tmp_path: Path) -> None:
     told: list[Event] = []
     ledger = _search(tmp_path, told.append, trials=50, target_accuracy=0.2)

@@ -89,7 +89,8 @@ def test_restarts_in_the_middle_lose_and_repeat_nothing(
     assert words(home) == list(range(count + 1))
 
 
-@pytest.mark.parametrize("down_s", [20, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("down_s", [20, 60])
 def test_a_server_that_is_down_for_a_while_is_waited_for(
     home: Home, server: PostgresServer, ledger: Ledger, down_s: float
 ) -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from tests.services.api.fuzzing import fuzz
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.timeout(900)
 def test_whatever_is_asked_the_answer_is_one_that_was_declared() -> None:
@@ -14,7 +16,6 @@ def test_whatever_is_asked_the_answer_is_one_that_was_declared() -> None:
     assert outcome.cases > 50
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_so_it_is_of_studies_that_have_results() -> None:
     outcome = fuzz(3000, most_s=120)

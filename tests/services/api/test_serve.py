@@ -25,7 +25,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("end", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_it_serves_a_browser_and_writes_no_secret(tmp_path: Path, end: signal.Signals) -> None:
     home = tmp_path / "home"
     (home / "service").mkdir(parents=True, mode=0o755)

@@ -47,6 +47,7 @@ def _holder(home: Home, name: str) -> int:
     return found.pid
 
 
+@pytest.mark.slow
 def test_a_study_is_begun_followed_paused_given_more_and_ends(tmp_path: Path) -> None:
     home = Home(tmp_path)
     plane = plane_of(home)

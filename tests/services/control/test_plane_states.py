@@ -242,7 +242,9 @@ class StudyStates(RuleBasedStateMachine):
         assert holder(self.home, NAME) is None
 
 
-def _run(**options: Any) -> None:
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_a_study_survives_whatever_order_of_things_is_done_to_it() -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         StudyStates,
         settings=settings(
@@ -251,17 +253,7 @@ def _run(**options: Any) -> None:
             phases=[Phase.explicit, Phase.reuse, Phase.generate],
             suppress_health_check=list(HealthCheck),
             database=None,
-            **options,
+            max_examples=6,
+            stateful_step_count=14,
         ),
     )
-
-
-@pytest.mark.timeout(900)
-def test_a_study_survives_what_is_done_to_it() -> None:
-    _run(max_examples=1, stateful_step_count=8, derandomize=True)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(7200)
-def test_a_study_survives_many_orders_of_what_is_done_to_it() -> None:
-    _run(max_examples=6, stateful_step_count=14)

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 pytestmark = needs_browser
 AXE = Path(__file__).parents[2] / "vendor" / "axe-core" / "axe.min.js"
-LOOKS = [("light", 1280), ("dark", 1280), ("light", 390), ("dark", 390)]
+LOOKS = [
+    ("light", 390),
+    *(
+        pytest.param(*look, marks=pytest.mark.slow)
+        for look in [("light", 1280), ("dark", 1280), ("dark", 390)]
+    ),
+]
 
 
 def faults(page: Page) -> list[str]:
