@@ -56,6 +56,7 @@ def make_app(plane: ControlPlane, token: str, hosts: Collection[str] = ()) -> Fa
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # /metrics tells what there is to tell
         lifespan=lifespan,
         dependencies=[Depends(declared_content)],
     )

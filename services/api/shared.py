@@ -84,7 +84,7 @@ class Shared:
         elif (key := _key(scope)) is None:
             await self._app(scope, receive, send)
         elif found := self._answers.get(key):
-            answer = await asyncio.shield(found)
+            answer = found.result() if found.done() else await asyncio.shield(found)
             await (answer.send(scope, send) if answer else self._app(scope, receive, send))
         else:
             await self._first(self._answers.put(key), scope, receive, send)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from anyio import BrokenResourceError
-from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.http.metrics import RequestMetrics
 from services.http.problems import Refusal
 
+_NO_GUESSING = (b"x-content-type-options", b"nosniff")
 _GONE = "gone"  # in place of a status, for who left before there was one
 _OTHER = "other"  # one label for every path that there is not: clients must not make up time series
 
@@ -46,7 +46,8 @@ class Measured:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Content-Type-Options"] = "nosniff"
+                if all(name.lower() != _NO_GUESSING[0] for name, _ in message["headers"]):
+                    message["headers"] = [*message["headers"], _NO_GUESSING]
             await send(message)
 
         try:
@@ -61,9 +62,7 @@ class Measured:
                 )
                 await self._answer(scope, refusal)(scope, receive, noting)
         finally:
-            route = route_of(scope)
-            self._metrics.requests.labels(route, str(status or _GONE)).inc()
-            self._metrics.seconds.labels(route).observe(time.perf_counter() - began)
+            self._metrics.answered(route_of(scope), str(status or _GONE), time.perf_counter() - began)
 
 
 def _has_left(error: Exception) -> bool:

@@ -25,6 +25,16 @@ class RequestMetrics:
             buckets=_LATENCIES_S,
             registry=self.registry,
         )
+        self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+
+    def answered(self, route: str, status: str, seconds: float) -> None:
+        """Count a request that was answered, or left, after ``seconds``."""
+        labels = route, status
+        if labels not in self._children:  # to have them looked up takes longer than to count
+            self._children[labels] = self.requests.labels(route, status), self.seconds.labels(route)
+        requests, times = self._children[labels]
+        requests.inc()
+        times.observe(seconds)
 
     def text(self) -> bytes:
         """Everything, in Prometheus' text format."""

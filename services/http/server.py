@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 import uvloop
@@ -162,7 +162,7 @@ class _Protocol(HttpToolsProtocol):
         super().on_body(body)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, _Gathered(transport, self.loop)))
         self.loop.call_later(_SILENCE_S, self._look, self.cycle)
 
     def _look(self, before: RequestResponseCycle | None) -> None:
@@ -173,6 +173,35 @@ class _Protocol(HttpToolsProtocol):
             self.transport.close()
         else:
             self.loop.call_later(_SILENCE_S, self._look, self.cycle)
+
+
+class _Gathered:
+    """A transport that sends together what is written in one turn of the ``loop``: the head of an answer and its body.
+
+    Else each of them wakes the client, and costs another call of the kernel.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._parts:
+            self._loop.call_soon(self._send)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        parts, self._parts = self._parts, []
+        if parts and not self._transport.is_closing():  # else the client has gone
+            self._transport.writelines(parts)
 
 
 def _url(name: Any) -> str:

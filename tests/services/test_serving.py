@@ -235,6 +235,21 @@ def connected(client: httpx.Client) -> socket.socket:
     return socket.create_connection((address.hostname, address.port), timeout=100)
 
 
+def test_the_head_of_an_answer_and_its_body_come_together_and_in_order(server: httpx.Client) -> None:
+    asked = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    lost = b"GET /lost HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with connected(server) as connection:
+        connection.sendall(asked)
+        head, _, body = connection.recv(65_536).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200") and body == server.get("/healthz").content
+        connection.sendall(
+            asked + lost + asked.replace(b"localhost\r\n", b"localhost\r\nConnection: close\r\n")
+        )
+        heard = b"".join(iter(lambda: connection.recv(65_536), b""))  # until the server closes
+    assert [part[:4] for part in heard.split(b"HTTP/1.1 ")] == [b"", b"200 ", b"404 ", b"200 "]
+    assert heard.endswith(body)
+
+
 def test_more_bytes_than_allowed_are_refused_unread(strict: httpx.Client) -> None:
     address = urlsplit(str(strict.base_url))
     connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=100)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 
 from starlette.types import Scope
 
@@ -13,6 +14,7 @@ SIGN_IN = "/sign-in"
 STATIC = "/static/"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
+_REMEMBERED = 1000  # of what is asked again with every request
 _NETWORK_BITS = 64  # of an IPv6 address; the rest is at the free choice of one client
 
 
@@ -45,6 +47,7 @@ def by_https(scope: Scope) -> bool:
     return scope["scheme"] == "https" or header(scope, b"x-forwarded-proto").lower() == "https"
 
 
+@lru_cache(_REMEMBERED)
 def split_host(text: str) -> tuple[str, int | None] | None:
     """The name and the port of ``NAME:PORT``, or None where that is no address; an IPv6 one is without brackets."""
     found = _HOST.fullmatch(text.lower())
@@ -61,7 +64,11 @@ def address(scope: Scope) -> str:
 
 def client(scope: Scope) -> str:
     """Whom limits count together: an IPv4 address, or the network of an IPv6 one."""
-    text = address(scope)
+    return _network(address(scope))
+
+
+@lru_cache(_REMEMBERED)
+def _network(text: str) -> str:
     try:
         parsed = ipaddress.ip_address(text)
     except ValueError:
