@@ -109,10 +109,14 @@ def test_the_failure_of_one_trial_is_its_own(tmp_path: Path, _side_by_side: None
 def test_a_search_cut_short_goes_on_where_it_was(
     ended: str, alone: list[tuple[object, ...]], tmp_path: Path, _side_by_side: None
 ) -> None:
+    pressed = False
+
     def cut_short(event: Event) -> None:
-        if isinstance(event, EpochEnded) and event.measurement.epoch == 2:
+        nonlocal pressed
+        if isinstance(event, EpochEnded) and event.measurement.epoch == 2 and not pressed:
             if ended == "broken":
                 raise RuntimeError("the search itself broke")
+            pressed = True  # once: the second Ctrl-C ends the process
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(StudyInterrupted if ended == "interrupted" else RuntimeError):
