@@ -1,11 +1,12 @@
 """By how much do 100 event streams and 200 requests a second slow the trials of a running search?
 
-python -m benchmarks.service_load [--pairs 8] [--seconds 16] [--streams 100] [--rate 200]
+python -m benchmarks.service_load [--pairs 24] [--seconds 8] [--streams 100] [--rate 200]
 
 The service, its search on digits and the clients are real, each in processes of their own, all on this machine.
-Windows with and without clients take turns within one run; what is compared is how many epochs the trials train in
-each. The clients compute on the same cores as the trials, at the lowest priority; what they take is told beside what
-the service takes.
+Windows with and without clients take turns within one run, short ones, as the machine itself is now faster, now
+slower; what is compared is how many epochs the trials train in each, where of an epoch that lies in two windows each
+has its part. An epoch takes some two seconds here. The clients compute on the same cores as the trials, at the lowest
+priority; what they take is told beside what the service takes.
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ from threading import Thread
 from typing import Any
 
 import httpx
+import numpy as np
 import psutil
 
 from benchmarks.common import markdown, write
+from benchmarks.search_quality import interval
 from services.home import Home
 from services.journal import entries, journal_file, journal_size
 
@@ -43,7 +46,7 @@ TOKEN = "token-of-the-load-benchmark"
 STUDY = "loaded"
 PATHS = ("", "/trials", "/leaderboard", "/curves", "/trials/0")
 _VISITORS = 8
-_NETWORK = {"width": 64, "depth": 3, "growth": 2.0, "kernel_size": 5, "hidden": 256, "dropout_kind": "none"}
+_NETWORK = {"width": 128, "depth": 3, "growth": 2.0, "kernel_size": 5, "hidden": 256, "dropout_kind": "none"}
 _RECIPE = {"batch_size": 64, "optimizer": "adamw", "averaging": "none", "distortion": "none"}
 SETTINGS = {
     "name": STUDY,
@@ -176,24 +179,32 @@ def begin(url: str, home: Home) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}"}
     answer = httpx.post(f"{url}/api/v1/studies", json={"settings": SETTINGS}, headers=headers, timeout=60)
     answer.raise_for_status()
-    while epochs(home, 0, time.time()) < 6:
+    while sum(map(len, epochs(home))) < 6:
         time.sleep(0.5)
 
 
-def epochs(home: Home, since: float, until: float) -> int:
-    """How many were reported between two moments."""
-    found = entries(journal_file(home, STUDY))
-    return sum(entry.kind == "epoch" and since <= entry.at < until for entry in found)
+def epochs(home: Home) -> list[list[float]]:
+    """Of each trial the moments at which its epochs ended."""
+    ends: dict[int, list[float]] = {}
+    for entry in entries(journal_file(home, STUDY)):
+        if entry.kind == "epoch":
+            ends.setdefault(entry.facts["trial"], []).append(entry.at)
+    return list(ends.values())
 
 
-def window(home: Home, process: psutil.Process, seconds: float) -> dict[str, float]:
-    """Epochs a second, and how many cores the service and the search had, over the next ``seconds``."""
+def trained(ends: list[list[float]], since: float, until: float) -> float:
+    """Epochs that all trials trained between two moments, before and after which each ended one."""
+    return float(sum(np.diff(np.interp([since, until], trial, range(len(trial))))[0] for trial in ends))
+
+
+def window(process: psutil.Process, seconds: float) -> dict[str, float]:
+    """Over the next ``seconds``: how many cores the service and the search had, and when that was."""
     searching = [each for each in psutil.process_iter(["cmdline"]) if JOB in (each.info["cmdline"] or ())]
     searching += [child for each in searching for child in each.children(recursive=True)]
     began, service_s, search_s = time.time(), _spent_s([process]), _spent_s(searching)
     time.sleep(seconds)
     return {
-        "epochs_per_s": epochs(home, began, began + seconds) / seconds,
+        "began": began,
         "service_cores": (_spent_s([process]) - service_s) / seconds,
         "search_cores": (_spent_s(searching) - search_s) / seconds,
     }
@@ -214,12 +225,15 @@ def measure(pairs: int, seconds: float, streams: int, rate: float) -> dict[str, 
             begin(url, home)
             crowd = context.Process(target=clients, args=(home, url, streams, rate, on, end, told))
             crowd.start()
+            time.sleep(10)  # it is there, and what begins with a study is done
             for pair in range(pairs):
                 for loaded in (False, True) if pair % 2 else (True, False):
                     (on.set if loaded else on.clear)()
                     time.sleep(2)  # connections are opened, what was begun ends
-                    sides[loaded].append(window(home, process, seconds))
+                    sides[loaded].append(window(process, seconds))
             on.clear()
+            time.sleep(8)  # each trial ends the epoch that it is in
+            ends = epochs(home)
             end.set()
             clients_told = told.get(timeout=60)
             crowd.join()
@@ -227,6 +241,9 @@ def measure(pairs: int, seconds: float, streams: int, rate: float) -> dict[str, 
                 f"{url}/api/v1/studies/{STUDY}/stop", headers={"Authorization": f"Bearer {TOKEN}"}, timeout=60
             )
             time.sleep(5)
+    for each in (*sides[False], *sides[True]):
+        began = each.pop("began")
+        each["epochs_per_s"] = trained(ends, began, began + seconds) / seconds
     pairs_of_windows = list(zip(sides[False], sides[True], strict=True))
 
     def ratios(figure: str) -> list[float]:
@@ -247,7 +264,8 @@ def measure(pairs: int, seconds: float, streams: int, rate: float) -> dict[str, 
 
 
 def _share(ratios: list[float]) -> str:
-    return f"{median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+    low, high = interval(ratios)
+    return f"{median(ratios):.3f} ({low:.3f} to {high:.3f})"
 
 
 def _latencies(found: dict[str, float]) -> str:
@@ -256,8 +274,8 @@ def _latencies(found: dict[str, float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=16.0)
+    parser.add_argument("--pairs", type=int, default=24)
+    parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--streams", type=int, default=100)
     parser.add_argument("--rate", type=float, default=200.0)
     options = parser.parse_args()
@@ -265,7 +283,7 @@ def main() -> None:
     loaded_s = options.pairs * (options.seconds + 2)
     cores = median(each["service_cores"] for each in result["loaded"])
     rows = [
-        ["epochs a second, of those without", _share(result["epochs"])],
+        ["epochs a second, of those without (median of the pairs, 95 %)", _share(result["epochs"])],
         ["cores that the search had, of those without", _share(result["cores"])],
         ["requests a second that were answered", f"{result['rate']:.0f} of {options.rate:.0f}"],
         ["answered wrongly", str(result["wrong"])],
