@@ -13,7 +13,7 @@ import pytest
 from benchmarks.kill_loop import run
 from services.placement import num_cores
 
-SEEDS = 20
+SEEDS = 10
 
 
 @pytest.mark.slow

@@ -20,4 +20,4 @@ def test_whatever_is_asked_the_answer_is_one_that_was_declared() -> None:
 def test_so_it_is_of_studies_that_have_results() -> None:
     outcome = fuzz(3000, most_s=120)
     assert not outcome.failures, "\n".join(outcome.failures)
-    assert outcome.cases > 500
+    assert outcome.cases > 100

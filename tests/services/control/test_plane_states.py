@@ -253,7 +253,7 @@ def test_a_study_survives_whatever_order_of_things_is_done_to_it() -> None:
             phases=[Phase.explicit, Phase.reuse, Phase.generate],
             suppress_health_check=list(HealthCheck),
             database=None,
-            max_examples=6,
+            max_examples=4,
             stateful_step_count=14,
         ),
     )
