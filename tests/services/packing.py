@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
 import struct
 import zipfile
@@ -116,4 +117,6 @@ def digits_npz(**changes: npt.NDArray[Any]) -> bytes:
 
 def listing(folder: Path) -> list[str]:
     """Every path under ``folder``, for a look at what was left there."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+    # unlike rglob, walk does not mind when somebody removes what it is about to list
+    found = (Path(at, name) for at, folders, files in os.walk(folder) for name in (*folders, *files))
+    return sorted(str(path.relative_to(folder)) for path in found)

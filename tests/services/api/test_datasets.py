@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +180,11 @@ def begun(client: httpx.Client) -> socket.socket:
 
 
 def received(home: Home) -> list[int]:
-    return [file.stat().st_size for file in (home.root / "datasets/.incoming").glob("*/sent")]
+    sizes = []
+    for file in (home.root / "datasets/.incoming").glob("*/sent"):
+        with suppress(FileNotFoundError):  # it has just been removed
+            sizes.append(file.stat().st_size)
+    return sizes
 
 
 def test_a_client_that_leaves_leaves_nothing(home: Home) -> None:
