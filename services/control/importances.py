@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from services.plotting.view import StudyView
 
-MORE = 1.05  # times the judged trials: so many more do not change what mattered
+_MORE = 1.05  # times the judged trials: so many more do not change what mattered
 
 
 class Importances:
@@ -25,6 +25,6 @@ class Importances:
         """
         with self._one_at_a_time:
             judged = len(view.judged)
-            if not self._judged <= judged <= self._judged * MORE:
+            if not self._judged <= judged <= self._judged * _MORE:
                 self._of, self._judged = view.importances, judged
             return self._of

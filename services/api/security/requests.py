@@ -14,7 +14,7 @@ SIGN_IN = "/sign-in"
 STATIC = "/static/"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
-_REMEMBERED = 1000  # of what is asked again with every request
+_REMEMBERED = 64  # of what comes again with every request; few, as clients choose how long a Host is
 _NETWORK_BITS = 64  # of an IPv6 address; the rest is at the free choice of one client
 
 
