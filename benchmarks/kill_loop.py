@@ -33,12 +33,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the first seed")
     parser.add_argument("--at-a-time", type=int, default=num_cores(), metavar="N")
-    parser.add_argument("--quick", action="store_true", help="two seeds")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
-        survivals = run(
-            Path(root), arguments.first, 2 if arguments.quick else arguments.seeds, arguments.at_a_time
-        )
+        survivals = _run(Path(root), arguments.first, arguments.seeds, arguments.at_a_time)
     failed = [survival for survival in survivals if survival.complaints]
     kills = sum(survival.kills for survival in survivals)
     counts = sorted(Counter(survival.kills for survival in survivals).items())
@@ -49,17 +46,17 @@ def main() -> None:
     sys.exit(bool(failed))
 
 
-def run(root: Path, first: int, seeds: int, at_a_time: int) -> list[Survival]:
+def _run(root: Path, first: int, seeds: int, at_a_time: int) -> list[Survival]:
     """What becomes of ``seeds`` studies under ``root``, ``at_a_time`` of them side by side."""
     for name in ("warm-up", "undisturbed"):  # the first also waits for the imports
         began = time.monotonic()
-        undisturbed = Victim(root / name, OPTIONS)
+        undisturbed = Victim(root / name, OPTIONS, onnx=True)
         assert undisturbed.live() == 0, undisturbed.log
         span_s = time.monotonic() - began
 
     def of(seed: int) -> Survival:
         with tempfile.TemporaryDirectory(dir=root) as home:
-            victim = Victim(Path(home) / "home", OPTIONS)
+            victim = Victim(Path(home) / "home", OPTIONS, onnx=True)
             survival = survive(victim, undisturbed, seed=seed, span_s=span_s, most=MOST)
         for complaint in survival.complaints:
             print(f"seed {seed}: {complaint}", file=sys.stderr, flush=True)

@@ -20,7 +20,6 @@ PART_OF_RESULT = {
     "same_accuracy": "standard_error",
     "whole_search": "report",
     "gpu_checks": "state",
-    "kill_loop": "kills",
     "sampler_latency": "ours_ms",
     "ensemble_selection": "seconds",
     "serving": "ratio",

@@ -10,6 +10,7 @@ import os
 import resource
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -31,7 +32,7 @@ from services.home import Home
 from services.lease import holder
 from services.placement import num_cores
 from services.study import Ledger
-from tests.services.studies import essence, tiny_config
+from tests.services.studies import bundle_alone, essence, tiny_config
 from trials.config import TrialState
 from trials.kill_points import VARIABLE
 
@@ -45,10 +46,11 @@ _context.set_forkserver_preload([__name__])
 
 @dataclass(frozen=True)
 class Victim:
-    """The study under ``home``, which is searched with ``options``."""
+    """The study under ``home``, which is searched with ``options``; its ensemble is a bundle, and ``onnx`` if asked."""
 
     home: Path
     options: dict[str, Any] = field(default_factory=dict)
+    onnx: bool = False
 
     def start(self, *options: str, kill_at: str = "", memory: int | None = None) -> ForkServerProcess:
         """Search, or resume with ``options``, from the command line, until it ends or passes the point ``kill_at``.
@@ -121,4 +123,5 @@ def _live(victim: Victim, options: tuple[str, ...], kill_at: str, memory: int | 
         file = victim.home / "study.toml"
         file.write_text(to_toml(tiny_config(STUDY, **victim.options)), encoding="utf-8")
         command = ["search", "--config", str(file)]
-    main([*command, "--home", str(victim.home)])
+    with nullcontext() if victim.onnx else bundle_alone():
+        main([*command, "--home", str(victim.home)])

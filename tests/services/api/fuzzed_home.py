@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,10 +15,7 @@ import httpx
 
 from services.config import StudyConfig
 from services.config_file import to_toml
-from services.control.jobs import Jobs
-from services.home import Home
-from services.lease import holder
-from services.study import Ledger
+from tests.processes import kill_all_of
 from tests.services.api.service import program, serve_process
 from tests.services.control.planes import ENDLESS, PATIENCE_S, TINY
 from tests.services.packing import digits_zip
@@ -53,12 +48,9 @@ class FuzzedHome:
         self._client = client
         self._by_hand: subprocess.Popen[bytes] | None = None
 
-    def prepare(self, *, ended: bool) -> dict[str, str]:
-        """Make all of it, unless ``ended``: without those that were trained to their end.
-
-        Returns the ids of a job of each kind that ``first`` has.
-        """
-        jobs = self._train_to_the_end() if ended else {}
+    def prepare(self) -> dict[str, str]:
+        """Make all of it; returns the ids of a job of each kind that ``first`` has."""
+        jobs = self._train_to_the_end()
         self._train_by_hand("search")
         self._await(lambda: self._standing().get(RUNNING) == "running", RUNNING)
         self.mend()
@@ -99,15 +91,8 @@ class FuzzedHome:
             thread.join()
 
     def end(self) -> None:
-        """Kill every process that trains or makes something in this home."""
-        home = Home.at(self.root)
-        pids = {job.pid for job in Jobs(home) if job.state.active}
-        pids |= {found.pid for name in Ledger.names(home) if (found := holder(home, name))}
-        if self._by_hand:
-            pids.add(self._by_hand.pid)
-        for pid in pids - {None}:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)  # type: ignore[arg-type]
+        """Kill every process that trains or makes something in this home, once the service is gone."""
+        kill_all_of(self.root)
         if self._by_hand:
             self._by_hand.wait()
 
@@ -181,19 +166,18 @@ class FuzzedHome:
 
 
 @contextmanager
-def fuzzed_home(root: Path, *, ended: bool = True) -> Iterator[tuple[str, dict[str, str]]]:
-    """The address of ``convscout serve`` over a fresh home at ``root``, and the jobs of ``first`` by kind.
-
-    Unless ``ended`` there is no study that was trained to its end, which takes a minute.
-    """
-    with serve_process(root, *_OPTIONS) as said, program(said["url"], token_of(root)) as client:
+def fuzzed_home(root: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """The address of ``convscout serve`` over a fresh home at ``root``, and the jobs of ``first`` by kind."""
+    with (
+        ExitStack() as afterwards,
+        serve_process(root, *_OPTIONS) as said,
+        program(said["url"], token_of(root)) as client,
+    ):
         home = FuzzedHome(root, client)
-        try:
-            jobs = home.prepare(ended=ended)
-            with home.tended():
-                yield said["url"], jobs
-        finally:
-            home.end()
+        afterwards.callback(home.end)  # as long as the service runs, it begins the next of its queue
+        jobs = home.prepare()
+        with home.tended():
+            yield said["url"], jobs
 
 
 def token_of(root: Path) -> str:

@@ -34,6 +34,10 @@ _LIKELY = 0.8  # of a name in an address to be one that there is
 # between (412). And settings can be spelled right and yet not be had: together, on this machine, of this study (422).
 _FAIR_ANSWERS = ["2xx", "304", "404", "409", "412", "422"]
 
+# What is wrong is refused, by whichever of its faults is found first: before a body is read, what is said of the study
+# as it was then may no longer hold (412, RFC 9110, 13.2.1).
+_FAIR_REFUSALS = ["400", "401", "403", "404", "405", "406", "409", "412", "413", "415", "422", "428", "429"]
+
 
 @dataclass
 class Outcome:
@@ -54,15 +58,12 @@ class Outcome:
             yield f"{sum(found.values()):6} {label:62} {told}"
 
 
-def fuzz(cases: int, *, most_s: float = math.inf, seed: int = 1, ended: bool = True) -> Outcome:
-    """Ask the service until there were so many ``cases``, or something failed, or the time is up.
-
-    Unless ``ended`` there is no study whose results could be asked for.
-    """
+def fuzz(cases: int, *, most_s: float = math.inf, seed: int = 1) -> Outcome:
+    """Ask the service until there were so many ``cases``, or something failed, or the time is up."""
     outcome = Outcome()
     with tempfile.TemporaryDirectory(prefix="convscout-fuzz-") as directory:
         root = Path(directory)
-        with fuzzed_home(root / "home", ended=ended) as (address, jobs):
+        with fuzzed_home(root / "home") as (address, jobs):
             config = prepare(root, address, jobs)
             end_s = time.monotonic() + most_s
             for round in count(seed):
@@ -119,7 +120,7 @@ def _config(token: str, jobs: dict[str, str]) -> Any:
         "trials": (0, 1, 2, 3),
         "exports": ("study",),
         "data": ("digits",),
-        "jobs": tuple(jobs.values()) or ("0",),  # which no job is called
+        "jobs": tuple(jobs.values()),
     }
     return {
         "auth": {"openapi": {"token": {"bearer": token}}},
@@ -136,7 +137,10 @@ def _config(token: str, jobs: dict[str, str]) -> Any:
             "path.id": _mostly("jobs"),
             "body.settings.data": _mostly("data"),
         },
-        "checks": {"positive_data_acceptance": {"expected-statuses": _FAIR_ANSWERS}},
+        "checks": {
+            "positive_data_acceptance": {"expected-statuses": _FAIR_ANSWERS},
+            "negative_data_rejection": {"expected-statuses": _FAIR_REFUSALS},
+        },
         "operations": [
             {
                 "include-path-regex": "^/api/v1/datasets/",

@@ -6,18 +6,10 @@ import pytest
 
 from tests.services.api.fuzzing import fuzz
 
-pytestmark = pytest.mark.slow
 
-
-@pytest.mark.timeout(900)
-def test_whatever_is_asked_the_answer_is_one_that_was_declared() -> None:
-    outcome = fuzz(300, most_s=20, ended=False)
-    assert not outcome.failures, "\n".join(outcome.failures)
-    assert outcome.cases > 50
-
-
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_so_it_is_of_studies_that_have_results() -> None:
+def test_whatever_is_asked_the_answer_is_one_that_was_declared() -> None:
     outcome = fuzz(3000, most_s=120)
     assert not outcome.failures, "\n".join(outcome.failures)
     assert outcome.cases > 100

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from typing import Any, TypeVar
 
 from services.control.plane import ControlPlane
 from services.control.settings import ServiceSettings
 from services.control.views import StudyStatus
 from services.home import Home
-from services.locked_file import is_free
 from tests.services.studies import TINY_SPACE
 
 T = TypeVar("T")
@@ -71,15 +66,6 @@ def await_epochs(plane: ControlPlane, name: str, count: int) -> None:
         f"{name} to have {count} epochs",
         lambda: f"it is {plane.study(name)}",
     )
-
-
-def kill_jobs(root: Path) -> None:
-    """End every process of a job below ``root`` that a test has left."""
-    for lock in root.rglob("service/jobs/*/lock"):
-        words = lock.read_text().split()
-        if words and not is_free(lock):
-            with suppress(ProcessLookupError):
-                os.kill(int(words[0]), signal.SIGKILL)
 
 
 def until(found: Callable[[], T | None], what: str, told: Callable[[], str]) -> T:

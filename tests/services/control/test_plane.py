@@ -18,6 +18,7 @@ from services.control.views import StudyStatus
 from services.home import Home
 from services.lease import holder
 from services.study import Ledger
+from tests.processes import kill_all_of
 from tests.services.control.planes import (
     ENDLESS,
     TINY,
@@ -25,7 +26,6 @@ from tests.services.control.planes import (
     await_status,
     await_trials,
     epochs,
-    kill_jobs,
     plane_of,
     until,
 )
@@ -38,7 +38,7 @@ ENDED = (StudyStatus.FINISHED, StudyStatus.FAILED)
 @pytest.fixture(autouse=True)
 def leave_nothing(tmp_path: Path) -> Iterator[None]:
     yield
-    kill_jobs(tmp_path)
+    kill_all_of(tmp_path)
 
 
 def _holder(home: Home, name: str) -> int:

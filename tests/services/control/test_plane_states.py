@@ -37,6 +37,7 @@ from services.control.views import JobView, StudyStatus, StudySummary
 from services.home import Home
 from services.lease import holder
 from services.study import Ledger
+from tests.processes import kill_all_of
 from tests.services.control.plane_process import PlaneProcess, Refused
 from tests.services.control.planes import TINY, until
 from tests.services.studies import essence
@@ -170,8 +171,7 @@ class StudyStates(RuleBasedStateMachine):
                 self._check_what_is_left()
         finally:
             self.service.kill()
-            for pid in self._running():
-                os.kill(pid, signal.SIGKILL)
+            kill_all_of(self.home.root)
             self._directory.cleanup()
 
     # within

@@ -1,0 +1,28 @@
+"""The processes that a test has left, found by what they were told."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+
+def kill_all_of(root: Path) -> None:
+    """Kill every process told to work below ``root``, and its children; wait until they are gone.
+
+    Whoever begins more of them, as the service begins the next of its queue, must have ended before.
+    """
+    found = set[psutil.Process]()
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or ()
+        if process.pid != os.getpid() and any(str(root) in word for word in words):
+            found.add(process)
+            with suppress(psutil.NoSuchProcess):
+                found.update(process.children(recursive=True))
+    for process in found:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    _, left = psutil.wait_procs(found, timeout=60)
+    assert not left
