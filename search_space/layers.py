@@ -32,12 +32,23 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def stochastic_depth(probability: float) -> nn.Module:
-    """What drops the branch of a whole image (N, C, H, W) with that probability (Huang et al., 2016)."""
-    from torchvision.ops import StochasticDepth  # its import brings torch's compiler, which takes seconds
+class StochasticDepth(nn.Module):
+    """Drops the branch of a whole image with that ``probability``: (N, C, H, W) → (N, C, H, W).
 
-    dropped: nn.Module = StochasticDepth(probability, "row")
-    return dropped
+    Huang et al. (2016), "Deep networks with stochastic depth", section 3, as torchvision has it. The import of that
+    brings torch's compiler, which takes seconds, and every study would wait for it.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, branch: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C, H, W)."""
+        if not self.training or not self.probability:
+            return branch
+        kept = branch.new_empty((len(branch), 1, 1, 1)).bernoulli_(1 - self.probability)
+        return branch * kept.div_(1 - self.probability)
 
 
 class DropBlock(nn.Module):

@@ -186,6 +186,26 @@ def _batch_norm_backward(gradient: Tensor, maps: Tensor, weight: Tensor | None, 
     return _gradients((maps, weight, weight), rest[-1])
 
 
+def _layer_norm(maps: Tensor, normalized: Sequence[int], *_: Any) -> Arguments:
+    """Maps, and the mean and deviation of what was normalised together."""
+    shape = (*maps.shape[: -len(normalized)], *(1 for _ in normalized))
+    mean, deviation = (torch.empty(shape, device="meta") for _ in range(2))
+    return _new(maps), mean, deviation
+
+
+def _layer_norm_backward(
+    gradient: Tensor,
+    maps: Tensor,
+    normalized: Any,
+    mean: Any,
+    deviation: Any,
+    weight: Any,
+    bias: Any,
+    mask: Any,
+) -> Arguments:
+    return _gradients((maps, weight, bias), mask)
+
+
 def _convolution_backward(gradient: Tensor, maps: Tensor, weight: Tensor, *rest: Any) -> Arguments:
     bias = weight[:, 0, 0, 0]
     return _gradients((maps, weight, bias), rest[-1])
@@ -193,32 +213,51 @@ def _convolution_backward(gradient: Tensor, maps: Tensor, weight: Tensor, *rest:
 
 def _pointwise(*args: Any, **_: Any) -> Any:
     tensors = [each for each in args if isinstance(each, Tensor)]
-    if any(each.dtype is not tensors[0].dtype for each in tensors):
+    if len(tensors) > 2 and any(each.dtype is not tensors[0].dtype for each in tensors):
         return NotImplemented
+    dtype = torch.result_type(*tensors) if len(tensors) == 2 else tensors[0].dtype
     shape = torch.broadcast_shapes(*(each.shape for each in tensors))  # type: ignore[no-untyped-call]
-    return torch.empty(shape, dtype=tensors[0].dtype, device="meta")
+    return torch.empty(shape, dtype=dtype, device="meta")
+
+
+def _quotient(*args: Any, **_: Any) -> Tensor:
+    out: Tensor = _pointwise(*args)
+    return out if out.is_floating_point() else torch.empty(out.shape, device="meta")
 
 
 def _linear(bias: Tensor, features: Tensor, weight: Tensor, **_: Any) -> Tensor:
     return torch.empty(features.shape[0], weight.shape[1], dtype=features.dtype, device="meta")
 
 
-def _mean(maps: Tensor, dims: Sequence[int], keepdim: bool = False, **_: Any) -> Any:
-    if not keepdim:
-        return NotImplemented
-    shape = [1 if dim in dims or dim - maps.ndim in dims else size for dim, size in enumerate(maps.shape)]
+def _mean(maps: Tensor, dims: Sequence[int], keepdim: bool = False, **_: Any) -> Tensor:
+    gone = {dim % maps.ndim for dim in dims}
+    shape = [1 if dim in gone else size for dim, size in enumerate(maps.shape) if keepdim or dim not in gone]
     return torch.empty(shape, dtype=maps.dtype, device="meta")
+
+
+def _concatenated(tensors: Sequence[Tensor], dim: int = 0) -> Any:
+    first = tensors[0]
+    if any(each.dtype is not first.dtype or each.ndim != first.ndim for each in tensors):
+        return NotImplemented
+    shape = list(first.shape)
+    shape[dim] = sum(each.shape[dim] for each in tensors)
+    return torch.empty(shape, dtype=first.dtype, device="meta")
 
 
 aten = torch.ops.aten
 _POINTWISE = (
-    aten.add.Tensor, aten.mul.Tensor, aten.div.Tensor, aten.div.Scalar, aten.threshold_backward.default,
+    aten.add.Tensor, aten.mul.Tensor, aten.threshold_backward.default,
     aten.gelu.default, aten.gelu_backward.default, aten.sigmoid_backward.default,
 )  # fmt: skip
 _RULES: dict[Any, Callable[..., Any]] = dict.fromkeys(_POINTWISE, _pointwise) | {
+    aten.div.Tensor: _quotient,
+    aten.div.Scalar: _quotient,
     aten.addmm.default: _linear,
     aten.mean.dim: _mean,
+    aten.cat.default: _concatenated,
     aten.native_batch_norm.default: _batch_norm,
     aten.native_batch_norm_backward.default: _batch_norm_backward,
+    aten.native_layer_norm.default: _layer_norm,
+    aten.native_layer_norm_backward.default: _layer_norm_backward,
     aten.convolution_backward.default: _convolution_backward,
 }

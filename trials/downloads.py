@@ -8,13 +8,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from search_space.errors import DataError
 from trials.sources import DataRequest
 
 D = TypeVar("D")
 _SILENCE_S = 30.0  # of a server that has stopped answering; torchvision itself would wait for ever
+
+
+def torchvision_dataset(name: str) -> Any:
+    """The class of ``torchvision.datasets`` that is called ``name``."""
+    from torchvision import datasets  # its import brings torch's compiler, which takes seconds
+
+    return getattr(datasets, name)
 
 
 def found_or_fetched(request: DataRequest, make: Callable[[Path, bool], D], urls: tuple[str, ...]) -> D:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.geometry import SMALLEST_MAP, require_side, stage_widths
 from search_space.knobs import choice, integer, real
-from search_space.layers import ACTIVATIONS, initialize, stochastic_depth
+from search_space.layers import ACTIVATIONS, StochasticDepth, initialize
 from search_space.staged import StagedNet
 
 NORM_EPS = 1e-6
@@ -121,7 +121,7 @@ class Block(nn.Module):
         self.expand = nn.Linear(channels, hidden)
         self.act = ACTIVATIONS[config.activation]()
         self.project = nn.Linear(hidden, channels)
-        self.drop_path = stochastic_depth(drop_path)
+        self.drop_path = StochasticDepth(drop_path)
 
     def forward(self, maps: Tensor) -> Tensor:
         """(N, C, H, W) → (N, C, H, W)."""

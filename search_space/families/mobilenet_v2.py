@@ -19,7 +19,7 @@ from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.geometry import divisible, fitted_strides, require_side
 from search_space.initialization import silence
 from search_space.knobs import choice, integer, real
-from search_space.layers import ConvNormAct, PoolHead, SqueezeExcitationKnobs, initialize, stochastic_depth
+from search_space.layers import ConvNormAct, PoolHead, SqueezeExcitationKnobs, StochasticDepth, initialize
 from search_space.staged import StagedNet
 
 CHANNEL_MULTIPLE = 8
@@ -151,7 +151,7 @@ class InvertedResidual(nn.Module):
         layers.append(ConvNormAct(inner, plan.out_channels, knobs, kernel_size=1, activated=False))
         self.branch = nn.Sequential(*layers)
         self.added = plan.stride == 1 and plan.in_channels == plan.out_channels
-        self.drop_path = stochastic_depth(drop_path)
+        self.drop_path = StochasticDepth(drop_path)
 
     def forward(self, maps: Tensor) -> Tensor:
         """(N, in_channels, H, W) → (N, out_channels, H', W')."""

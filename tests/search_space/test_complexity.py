@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from tests.search_space.variants import every_variant, recipe_for, variant_of
 from trials.precision import Precision
 from trials.train import TrainingState, training_step
 
+ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).with_name("golden_complexity.json")
 SMALL = ImageSpec(in_channels=3, image_size=32, num_classes=10)
 LARGE = ImageSpec(in_channels=3, image_size=224, num_classes=1000)
@@ -91,6 +94,25 @@ def test_the_costs_are_the_recorded_ones() -> None:
     assert recorded.keys() == measured.keys()
     for name in recorded:
         assert measured[name] == recorded[name], name
+
+
+def test_torchs_compiler_is_not_imported_for_it() -> None:
+    """It takes more than a second, which every search would wait for before its first trial."""
+    program = f"""
+import sys, torch
+from search_space.architecture import ImageSpec, families
+from search_space.complexity import measure
+from tests.search_space.variants import recipe_for
+image = {SMALL!r}
+for name, family in families.items():
+    if name != "pretrained":  # which is torchvision's
+        measure(family(), recipe_for(image), image, dtype=torch.bfloat16)
+assert not {{"torch._dynamo", "torchvision"}} & sys.modules.keys()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(("family", "variant"), COUNTED)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, TypeAlias
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from torchvision import datasets
 
-from trials.downloads import found_or_fetched
+from trials.downloads import found_or_fetched, torchvision_dataset
 from trials.sources import DataRequest, Progress, Source, SourceImages, sources
 from trials.splits import HORIZONTAL_FLIP, LabelledImages
 
-Pair: TypeAlias = tuple[datasets.CIFAR10, datasets.CIFAR10]
+if TYPE_CHECKING:
+    from torchvision.datasets import CIFAR10
 
 
 @sources.register("cifar10")
@@ -22,10 +22,15 @@ class Cifar10(Source):
     torchvision reads the batches, which are pickles, only after their MD5 sums were found right.
     """
 
-    published: ClassVar[type[datasets.CIFAR10]] = datasets.CIFAR10
+    published: ClassVar[str] = "CIFAR10"
 
     def read(self, request: DataRequest, progress: Progress) -> SourceImages:
-        train, test = found_or_fetched(request, self._open, (self.published.url,))
+        published: type[CIFAR10] = torchvision_dataset(self.published)
+
+        def opened(root: Path, download: bool) -> tuple[CIFAR10, CIFAR10]:
+            return published(root, train=True, download=download), published(root, train=False)
+
+        train, test = found_or_fetched(request, opened, (published.url,))
         return SourceImages(
             train=_labelled(train),
             test=_labelled(test),
@@ -33,10 +38,7 @@ class Cifar10(Source):
             symmetries=(HORIZONTAL_FLIP,),
         )
 
-    def _open(self, root: Path, download: bool) -> Pair:
-        return self.published(root, train=True, download=download), self.published(root, train=False)
 
-
-def _labelled(dataset: datasets.CIFAR10) -> LabelledImages:
+def _labelled(dataset: CIFAR10) -> LabelledImages:
     images = np.ascontiguousarray(dataset.data)  # (N, H, W, C), a view of (N, C, H, W) until here
     return LabelledImages(images=images, labels=np.array(dataset.targets, dtype=np.int64))

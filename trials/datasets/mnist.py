@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from torchvision import datasets
 
 from search_space.errors import DataError
-from trials.downloads import fetched, places_of
+from trials.downloads import fetched, places_of, torchvision_dataset
 from trials.idx import read_idx
 from trials.sources import DataRequest, Progress, Source, SourceImages, sources
 from trials.splits import LabelledImages
@@ -35,7 +34,7 @@ class Mnist(Source):
     are no symmetries.
     """
 
-    published: ClassVar[type[datasets.MNIST]] = datasets.MNIST
+    published: ClassVar[str] = "MNIST"
     class_names: ClassVar[tuple[str, ...]] = tuple("0123456789")
     symmetries: ClassVar[tuple[str, ...]] = ()
     installed: ClassVar[tuple[Path, ...]] = ()  # directories where a system's package puts the files
@@ -50,17 +49,20 @@ class Mnist(Source):
         )
 
     def _files(self, request: DataRequest) -> list[Path]:
-        raw = Path(self.published.__name__) / "raw"
+        raw = Path(self.published) / "raw"
         places = [place for base in places_of(request) for place in (base / raw, base)]
         for place in (*places, *self.installed):
             if files := _all_files(place):
                 return files
-        urls = tuple(self.published.mirrors[0] + name for name, _ in self.published.resources)
-        return fetched(request, self._download, urls)
+        published = torchvision_dataset(self.published)
 
-    def _download(self, root: Path, download: bool) -> list[Path]:
-        folder = Path(self.published(root, download=download).raw_folder)
-        return [folder / f"{name}.gz" for name in _FILES]
+        def downloaded(root: Path, download: bool) -> list[Path]:
+            folder = Path(published(root, download=download).raw_folder)
+            return [folder / f"{name}.gz" for name in _FILES]
+
+        return fetched(
+            request, downloaded, tuple(published.mirrors[0] + name for name, _ in published.resources)
+        )
 
 
 def _all_files(folder: Path) -> list[Path]:

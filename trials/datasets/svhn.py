@@ -6,16 +6,16 @@ The 531,131 easier "extra" images are left out.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torchvision import datasets
 
-from trials.downloads import found_or_fetched
+from trials.downloads import found_or_fetched, torchvision_dataset
 from trials.sources import DataRequest, Progress, Source, SourceImages, sources
 from trials.splits import LabelledImages
 
-Pair: TypeAlias = tuple[datasets.SVHN, datasets.SVHN]
+if TYPE_CHECKING:
+    from torchvision.datasets import SVHN
 
 
 @sources.register("svhn")
@@ -27,15 +27,16 @@ class Svhn(Source):
     """
 
     def read(self, request: DataRequest, progress: Progress) -> SourceImages:
-        urls = tuple(datasets.SVHN.split_list[split][0] for split in ("train", "test"))
-        train, test = found_or_fetched(request, _open, urls)
+        published: type[SVHN] = torchvision_dataset("SVHN")
+
+        def opened(root: Path, download: bool) -> tuple[SVHN, SVHN]:
+            return published(root, "train", download=download), published(root, "test", download=download)
+
+        urls = tuple(published.split_list[split][0] for split in ("train", "test"))
+        train, test = found_or_fetched(request, opened, urls)
         return SourceImages(train=_labelled(train), test=_labelled(test), class_names=tuple("0123456789"))
 
 
-def _open(root: Path, download: bool) -> Pair:
-    return datasets.SVHN(root, "train", download=download), datasets.SVHN(root, "test", download=download)
-
-
-def _labelled(dataset: datasets.SVHN) -> LabelledImages:
+def _labelled(dataset: SVHN) -> LabelledImages:
     images = np.ascontiguousarray(dataset.data.transpose(0, 2, 3, 1))  # (N, C, H, W) → (N, H, W, C)
     return LabelledImages(images=images, labels=dataset.labels)
