@@ -50,13 +50,13 @@ def _run(root: Path, first: int, seeds: int, at_a_time: int) -> list[Survival]:
     """What becomes of ``seeds`` studies under ``root``, ``at_a_time`` of them side by side."""
     for name in ("warm-up", "undisturbed"):  # the first also waits for the imports
         began = time.monotonic()
-        undisturbed = Victim(root / name, OPTIONS, onnx=True)
+        undisturbed = Victim(root / name, OPTIONS)
         assert undisturbed.live() == 0, undisturbed.log
         span_s = time.monotonic() - began
 
     def of(seed: int) -> Survival:
         with tempfile.TemporaryDirectory(dir=root) as home:
-            victim = Victim(Path(home) / "home", OPTIONS, onnx=True)
+            victim = Victim(Path(home) / "home", OPTIONS)
             survival = survive(victim, undisturbed, seed=seed, span_s=span_s, most=MOST)
         for complaint in survival.complaints:
             print(f"seed {seed}: {complaint}", file=sys.stderr, flush=True)

@@ -9,6 +9,7 @@ from services.audits.finding import Finding, Remedy
 from services.checksums import listed_files
 from services.exported_model import MODEL_FILE
 from services.exporters.bundle import load_bundle
+from services.exporting import default_formats
 from services.finish import Outcome
 
 
@@ -16,7 +17,7 @@ def audit_export(outcome: Outcome) -> Iterator[Finding]:
     """What is wrong with the export of what a study came to."""
     try:
         exported = load_bundle(outcome.export)
-        missing = MODEL_FILE not in listed_files(outcome.export)
+        missing = "onnx" in default_formats() and MODEL_FILE not in listed_files(outcome.export)
     except ConvscoutError as error:
         yield Finding(where="export", what=error.message.partition(";")[0], remedy=Remedy.EXPORT)
         return

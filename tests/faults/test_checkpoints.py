@@ -14,6 +14,7 @@ import pytest
 from services.check import check
 from services.home import Home
 from tests.faults.victim import STUDY, Victim, complaints_of
+from tests.services.studies import bundle_alone
 from trials.kill_points import EXIT_CODE
 
 OPTIONS = {"trials": 2, "epochs": 4}
@@ -28,6 +29,7 @@ def damage(path: Path, how: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@bundle_alone()
 def test_a_damaged_checkpoint_is_never_gone_on_with(tmp_path: Path) -> None:
     undisturbed = Victim(tmp_path / "undisturbed", OPTIONS)
     assert undisturbed.live() == 0, undisturbed.log

@@ -14,6 +14,7 @@ from services.home import Home
 from services.inbox import ENQUEUE, RETRY, Inbox, Message
 from services.study import Ledger
 from tests.faults.victim import STUDY, Victim, complaints_of
+from tests.services.studies import bundle_alone
 from trials.config import TrialState
 from trials.kill_points import EXIT_CODE, Write
 
@@ -35,10 +36,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Victim:
-    victim = Victim(tmp_path_factory.mktemp("undisturbed") / "home", OPTIONS)
-    assert victim.live() == 0, victim.log
-    return victim
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
+    """A study of bundles alone, as all are that are compared with it."""
+    with bundle_alone():
+        victim = Victim(tmp_path_factory.mktemp("undisturbed") / "home", OPTIONS)
+        assert victim.live() == 0, victim.log
+        yield victim
 
 
 def test_dying_before_and_after_any_write_changes_nothing(undisturbed: Victim, tmp_path: Path) -> None:
@@ -69,6 +72,7 @@ def test_dying_while_an_unfinished_trial_is_taken_up_changes_nothing(
     assert victim.complaints(undisturbed) == []
 
 
+@bundle_alone()
 def test_a_message_that_is_read_twice_comes_to_the_same(tmp_path: Path) -> None:
     asked = Victim(tmp_path / "asked", OPTIONS)
     assert asked.live() == 0, asked.log

@@ -10,6 +10,7 @@ from services.check import check
 from services.home import Home
 from services.study import Ledger
 from tests.faults.victim import STUDY, Victim
+from tests.services.studies import bundle_alone
 from trials.config import TrialState
 
 OPTIONS = {
@@ -23,6 +24,7 @@ OPTIONS = {
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
+@bundle_alone()
 def test_a_network_that_memory_has_no_room_for_fails_alone(tmp_path: Path) -> None:
     victim = Victim(tmp_path / "home", OPTIONS)
     assert victim.live(memory=900 * 2**20) == 0, victim.log

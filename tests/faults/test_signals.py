@@ -8,20 +8,24 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.victim import Victim
+from tests.services.studies import bundle_alone
 
 OPTIONS = {"trials": 2, "epochs": 15}
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Victim:
-    victim = Victim(tmp_path_factory.mktemp("undisturbed") / "home", OPTIONS)
-    assert victim.live() == 0, victim.log
-    return victim
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
+    """A study of bundles alone, as all are that are compared with it."""
+    with bundle_alone():
+        victim = Victim(tmp_path_factory.mktemp("undisturbed") / "home", OPTIONS)
+        assert victim.live() == 0, victim.log
+        yield victim
 
 
 @pytest.mark.slow

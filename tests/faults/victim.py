@@ -27,6 +27,7 @@ from services.check import check
 from services.cli import main
 from services.config_file import to_toml
 from services.ensembles.ensemble import Ensemble
+from services.exporting import default_formats
 from services.finish import stored_outcome
 from services.home import Home
 from services.lease import holder
@@ -46,11 +47,10 @@ _context.set_forkserver_preload([__name__])
 
 @dataclass(frozen=True)
 class Victim:
-    """The study under ``home``, which is searched with ``options``; its ensemble is a bundle, and ``onnx`` if asked."""
+    """The study under ``home``, which is searched with ``options``; it is a bundle alone within ``bundle_alone``."""
 
     home: Path
     options: dict[str, Any] = field(default_factory=dict)
-    onnx: bool = False
 
     def start(self, *options: str, kill_at: str = "", memory: int | None = None) -> ForkServerProcess:
         """Search, or resume with ``options``, from the command line, until it ends or passes the point ``kill_at``.
@@ -58,7 +58,9 @@ class Victim:
         It can allocate no more than ``memory`` bytes.
         """
         self.home.mkdir(parents=True, exist_ok=True)
-        process = _context.Process(target=_live, args=(self, options, kill_at, memory), daemon=True)
+        process = _context.Process(
+            target=_live, args=(self, options, kill_at, memory, default_formats()), daemon=True
+        )
         process.start()
         return process
 
@@ -108,7 +110,9 @@ def complaints_of(fault: Callable[[str], Iterable[str]], cases: Sequence[str]) -
         return {case: complaints for case, complaints in zip(cases, found, strict=True) if complaints}
 
 
-def _live(victim: Victim, options: tuple[str, ...], kill_at: str, memory: int | None) -> None:
+def _live(
+    victim: Victim, options: tuple[str, ...], kill_at: str, memory: int | None, formats: tuple[str, ...]
+) -> None:
     log = os.open(victim.home / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -123,5 +127,5 @@ def _live(victim: Victim, options: tuple[str, ...], kill_at: str, memory: int | 
         file = victim.home / "study.toml"
         file.write_text(to_toml(tiny_config(STUDY, **victim.options)), encoding="utf-8")
         command = ["search", "--config", str(file)]
-    with nullcontext() if victim.onnx else bundle_alone():
+    with bundle_alone() if formats == ("bundle",) else nullcontext():
         main([*command, "--home", str(victim.home)])

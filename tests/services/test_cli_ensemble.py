@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from services.exporters.bundle import load_bundle
 from services.finish import OPENINGS_NOTE, stored_outcome
 from services.home import Home
 from services.study import Ledger
-from tests.services.studies import tiny_config
+from tests.services.studies import bundle_alone, tiny_config
 from tests.services.test_cli_study import Captured, run
 
 SIZES = {
@@ -26,13 +27,14 @@ SIZES = {
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home where ``tiny`` was searched to its end, with networks of two families."""
     root = tmp_path_factory.mktemp("home")
     config = tiny_config(trials=6, epochs=3, families=("lenet", "mlp"), space=SIZES, ensemble_size=3)
     (root / "tiny.toml").write_text(to_toml(config), encoding="utf-8")
-    assert run("search", "--config", root / "tiny.toml", "--home", root) == 0
-    return root
+    with bundle_alone():
+        assert run("search", "--config", root / "tiny.toml", "--home", root) == 0
+        yield root
 
 
 def told(home: Path, capsys: Captured, *options: object) -> dict[str, object]:

@@ -23,7 +23,7 @@ from services.finish import OPENINGS_NOTE
 from services.home import Home
 from services.students import SAMPLED, choose_student
 from services.study import Ledger
-from tests.services.studies import quiet, tiny_config
+from tests.services.studies import bundle_alone, quiet, tiny_config
 from tests.services.test_cli_study import run
 from tests.services.trained_ensembles import random_images, trained_ensemble
 from trials.batches import Batches, TrainingData
@@ -39,7 +39,8 @@ WANTED = Wanted(params=20_000, epochs=2, seeds=2)
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     found = Home(tmp_path_factory.mktemp("study"))
-    runner.search(tiny_config(trials=2), found, quiet, time.time())
+    with bundle_alone():
+        runner.search(tiny_config(trials=2), found, quiet, time.time())
     return found
 
 

@@ -27,7 +27,7 @@ from services.home import Home
 from services.study import Ledger
 from services.tracking.store import TrackingStore
 from services.tracking.study_runs import find_runs
-from tests.services.studies import tiny_config
+from tests.services.studies import bundle_alone, tiny_config
 from tests.services.test_cli_study import Captured, run
 from tests.services.trained_ensembles import random_images, trained_ensemble
 from trials.splits import Labels, Normalization, Pixels
@@ -316,7 +316,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home where ``tiny`` was searched to its end."""
     root = tmp_path_factory.mktemp("home")
     (root / "tiny.toml").write_text(to_toml(tiny_config(trials=2)), encoding="utf-8")
-    assert run("search", "--config", root / "tiny.toml", "--home", root) == 0
+    with bundle_alone():
+        assert run("search", "--config", root / "tiny.toml", "--home", root) == 0
     return root
 
 

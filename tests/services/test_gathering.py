@@ -18,7 +18,7 @@ from services.ensembles.networks import RAW, SOUP, network, networks_of
 from services.finish import Finish
 from services.home import Home
 from services.study import Ledger
-from tests.services.studies import TINY_SPACE, quiet, tiny_config
+from tests.services.studies import TINY_SPACE, bundle_alone, quiet, tiny_config
 from trials.checkpoint import TrialDirectory
 from trials.metrics import accuracy
 from trials.splits import DataSplits
@@ -30,7 +30,8 @@ AVERAGED = {**TINY_SPACE, "recipe.averaging": "ema"}
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """Of a study of seven trials of four epochs whose weights are averaged."""
     found = Home(tmp_path_factory.mktemp("home"))
-    runner.search(tiny_config(trials=VIEWED + 2, epochs=4, space=AVERAGED), found, quiet, time.time())
+    with bundle_alone():
+        runner.search(tiny_config(trials=VIEWED + 2, epochs=4, space=AVERAGED), found, quiet, time.time())
     return found
 
 

@@ -21,14 +21,15 @@ from services.finish import Outcome, stored_outcome
 from services.home import Home
 from services.refitting import refit_data, refit_trainings, refitted
 from services.study import Ledger
-from tests.services.studies import quiet, tiny_config
+from tests.services.studies import bundle_alone, quiet, tiny_config
 from trials.batches import TrainingData
 from trials.config import Measurement
 
 
 def _search(home: Path, **options: object) -> Outcome:
     config = tiny_config(refit=True, refit_seeds=2, epochs=3, **options)
-    return runner.search(config, Home(home), quiet, time.time())
+    with bundle_alone():
+        return runner.search(config, Home(home), quiet, time.time())
 
 
 @pytest.fixture(scope="module")
