@@ -261,6 +261,7 @@ KNOBS = st.dictionaries(
 DOCUMENTS = st.dictionaries(st.sampled_from(PATHS) | st.text(max_size=12), VALUES, max_size=6)
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(document=DOCUMENTS, knobs=KNOBS, raw=st.binary(max_size=40), spoilt=st.integers(0, 9))
 def test_no_file_of_settings_leads_to_a_traceback(

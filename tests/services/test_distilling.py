@@ -214,6 +214,7 @@ class TestChoosing:
         assert student.trial == poor.number
         assert student.candidate == (poor.config.architecture, best.config.recipe)
 
+    @pytest.mark.slow
     def test_samples_a_family_that_the_study_did_not_try(self, home: Home, splits: DataSplits) -> None:
         ledger = Ledger.open(home, "tiny")
         space = runner.study_space(ledger.config, TrainingData.of(splits))

@@ -44,6 +44,7 @@ def test_it_is_whole_and_holds_no_pickle(exported: Path) -> None:
     assert not list(folder.rglob("*.pkl"))
 
 
+@pytest.mark.slow
 def test_code_that_is_not_ours_is_not_run(exported: Path, tmp_path: Path) -> None:
     copied = Path(shutil.copytree(exported, tmp_path / "copied"))
     ran = tmp_path / "ran"

@@ -111,6 +111,7 @@ def test_a_holder_elsewhere_is_believed_whatever_its_clock_says(home: Home, offs
             refuse_elsewhere(found, NAME)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", ["elsewhere", HERE])
 def test_a_frozen_holder_is_taken_over_and_can_write_nothing_when_it_wakes(home: Home, host: str) -> None:
     """Row 5 of the faults, for a controller elsewhere and one on this machine, whose file stays locked."""

@@ -80,6 +80,7 @@ def test_files_are_predicted_and_explained(
     assert all((tmp_path / "seen" / name).stat().st_size > 0 for name in written.all_files)
 
 
+@pytest.mark.slow
 def test_a_student_is_distilled_where_one_wants_it(study: convscout.Study, tmp_path: Path) -> None:
     events: list[Event] = []
     found = study.distil(tmp_path / "small", params=20_000, epochs=1, twins=False, listener=events.append)

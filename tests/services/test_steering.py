@@ -121,6 +121,7 @@ def test_a_running_study_takes_more_trials_and_another_family(tmp_path: Path) ->
     assert any(isinstance(event, Notice) and event.text.startswith("changed: ") for event in told)
 
 
+@pytest.mark.slow
 def test_what_cannot_change_while_it_runs_is_refused(searched: Home) -> None:
     with pytest.raises(ConfigError) as caught:
         steering.change(searched, "tiny", {"workers": 4})

@@ -188,6 +188,7 @@ class TestMirrored:
         assert len(table.read_text().splitlines()) == 3
         assert differences(study, store) == []
 
+    @pytest.mark.slow
     def test_they_are_refreshed_while_the_study_grows(self, study, store, monkeypatch):
         monkeypatch.setattr(mirror_module, "_PLOTS_PACE_S", 0.0)
         monkeypatch.setattr(mirror_module, "_PLOTS_SHARE", 1.0)
@@ -203,6 +204,7 @@ class TestMirrored:
         assert (seen, self.wait_for_rows(study, store, 3)) == (2, 3)
         assert growing.close(60) == 0
 
+    @pytest.mark.slow
     def test_they_wait_for_their_turn_and_are_drawn_at_the_end(self, study, store, monkeypatch):
         monkeypatch.setattr(mirror_module, "_PLOTS_PACE_S", 3600.0)
         study.train(0, state=TrialState.COMPLETED)

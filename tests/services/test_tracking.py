@@ -71,6 +71,7 @@ def search_three_trials(study: RecordedStudy) -> None:
 
 
 class TestMirror:
+    @pytest.mark.slow
     def test_follows_a_study_from_its_first_epoch_to_its_end(self, study, store):
         mirror = Mirror(study, store, VALIDATION)
         mirror.start()
@@ -231,6 +232,7 @@ class TestSync:
         assert run_ids(study, store) == before
         assert differences(study, store) == []
 
+    @pytest.mark.slow
     def test_rebuilds_a_database_that_was_deleted(self, study, store):
         search_three_trials(study)
         sync(study, store)

@@ -36,6 +36,7 @@ def copied(exported: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(exported, tmp_path / "copied"))
 
 
+@pytest.mark.slow
 def test_each_format_is_asked_in_a_process_of_its_own(exported: Path, ensemble: TrainedEnsemble) -> None:
     found = verify_export(exported, random_images(300, ensemble))
     assert set(found) == {"bundle", "onnx", "pt2"}

@@ -184,7 +184,9 @@ def test_drop_path_skips_the_block_for_single_images_in_training_alone(make: Cal
 def test_deeper_blocks_are_skipped_more_often() -> None:
     for config in (EfficientNetConfig(drop_path=0.2), ConvNeXtConfig(drop_path=0.2)):
         rates = [
-            module.drop_path.probability for module in config.build(SMALL).modules() if hasattr(module, "drop_path")
+            module.drop_path.probability
+            for module in config.build(SMALL).modules()
+            if hasattr(module, "drop_path")
         ]
         assert rates[0] == 0
         assert rates == sorted(rates)

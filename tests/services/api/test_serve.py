@@ -90,6 +90,7 @@ def test_without_a_terminal_the_link_is_not_printed(
     assert capsys.readouterr().out.splitlines()[1] == f"sign in: {link}"
 
 
+@pytest.mark.slow
 def test_a_home_has_one_service_which_a_second_one_names(tmp_path: Path, capsys: Captured) -> None:
     with serve_process(tmp_path / "home") as said:
         assert run("serve", "--home", tmp_path / "home", "--port", 0) == 2
@@ -123,6 +124,7 @@ def test_it_does_not_start_unless_all_is_well(
             assert told in captured.err and "secret" not in captured.err and captured.out == "", options
 
 
+@pytest.mark.slow
 def test_elsewhere_it_listens_with_a_chosen_token_and_knows_the_names_it_was_given(tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(TOKEN)

@@ -14,15 +14,8 @@ from tests.services.web.signed_in import EVERY_PAGE
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 AXE = Path(__file__).parents[2] / "vendor" / "axe-core" / "axe.min.js"
-LOOKS = [
-    ("light", 390),
-    *(
-        pytest.param(*look, marks=pytest.mark.slow)
-        for look in [("light", 1280), ("dark", 1280), ("dark", 390)]
-    ),
-]
 
 
 def faults(page: Page) -> list[str]:
@@ -38,7 +31,8 @@ def faults(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("scheme", "width"), LOOKS)
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_has_a_serious_fault(browser: Browser, pages: str, scheme: str, width: int) -> None:
     context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900})  # type: ignore[arg-type]
     page = context.new_page()
