@@ -39,7 +39,10 @@ class Votes:
         able = np.array(eligible, dtype=np.intp)
         if not self._by_likelihood:
             leads = np.tensordot(times, self._leads[present], axes=1)  # (K, N)
-            right = np.array([(leads + self._leads[i]).min(axis=0) > 0 for i in able]) @ self._image_weights
+            rights = np.array([(leads + self._leads[i]).min(axis=0) > 0 for i in able])  # (able, N)
+            # BLAS may compute with what is left of infinite leads in its buffers, and warn of it; the result is finite
+            with np.errstate(invalid="ignore"):
+                right = rights @ self._image_weights
             able = able[right >= right.max() * (1 - 1e-6)]  # sums of weights differ in their last digits
         likelihood = times @ self._likelihoods[present]  # (N,)
         mean = (likelihood + self._likelihoods[able]) / np.float32(counts.total() + 1)  # (able, N)
