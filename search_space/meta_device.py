@@ -193,16 +193,8 @@ def _layer_norm(maps: Tensor, normalized: Sequence[int], *_: Any) -> Arguments:
     return _new(maps), mean, deviation
 
 
-def _layer_norm_backward(
-    gradient: Tensor,
-    maps: Tensor,
-    normalized: Any,
-    mean: Any,
-    deviation: Any,
-    weight: Any,
-    bias: Any,
-    mask: Any,
-) -> Arguments:
+def _layer_norm_backward(gradient: Tensor, maps: Tensor, *rest: Any) -> Arguments:
+    *_, weight, bias, mask = rest
     return _gradients((maps, weight, bias), mask)
 
 
@@ -221,6 +213,7 @@ def _pointwise(*args: Any, **_: Any) -> Any:
 
 
 def _quotient(*args: Any, **_: Any) -> Tensor:
+    """Whole numbers, too, are divided into floating-point ones."""
     out: Tensor = _pointwise(*args)
     return out if out.is_floating_point() else torch.empty(out.shape, device="meta")
 

@@ -9,18 +9,26 @@ from pathlib import Path
 import psutil
 
 
+def processes_of(root: Path) -> list[psutil.Process]:
+    """The other processes that were told to work below ``root``."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or ()
+        if process.pid != os.getpid() and any(str(root) in word for word in words):
+            found.append(process)
+    return found
+
+
 def kill_all_of(root: Path) -> None:
-    """Kill every process told to work below ``root``, and its children; wait until they are gone.
+    """Kill the processes of ``root`` and their children; wait until they are gone.
 
     Whoever begins more of them, as the service begins the next of its queue, must have ended before.
     """
     found = set[psutil.Process]()
-    for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or ()
-        if process.pid != os.getpid() and any(str(root) in word for word in words):
-            found.add(process)
-            with suppress(psutil.NoSuchProcess):
-                found.update(process.children(recursive=True))
+    for process in processes_of(root):
+        found.add(process)
+        with suppress(psutil.NoSuchProcess):
+            found.update(process.children(recursive=True))
     for process in found:
         with suppress(psutil.NoSuchProcess):
             process.kill()

@@ -25,6 +25,7 @@ from services.finish import OPENINGS_NOTE, stored_outcome
 from services.home import Home
 from services.study import Ledger
 from tests.faults.controller import EPOCHS, STUDY, TRIALS
+from tests.processes import processes_of
 from tests.services.studies import essence
 from trials.config import TrialState
 from trials.kill_points import EXIT_CODE, VARIABLE, Write
@@ -97,7 +98,7 @@ def test_nothing_is_lost_however_often_a_study_is_killed(tmp_path: Path) -> None
     assert stored_outcome(ledger) is not None
     assert check(Home(home), STUDY) == [], "I3, I4, I5"
     assert len(ledger.note(OPENINGS_NOTE)) >= 1
-    assert not _left_running(home), "I7"
+    assert not processes_of(home), "I7"
 
 
 @pytest.mark.slow
@@ -164,15 +165,3 @@ def test_a_controller_that_dies_as_it_counts_a_lost_worker_goes_on(side: str, tm
     records = [record for record in Ledger.open(Home(home), STUDY).trials() if record.trained]
     assert [record.state for record in records] == [TrialState.COMPLETED] * TRIALS
     assert max(record.losses for record in records) <= 1
-
-
-def _left_running(home: Path) -> list[str]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            line = " ".join(process.cmdline())
-        except psutil.Error:
-            continue
-        if str(home) in line:
-            found.append(line)
-    return found

@@ -36,7 +36,7 @@ _FAIR_ANSWERS = ["2xx", "304", "404", "409", "412", "422"]
 
 # What is wrong is refused, by whichever of its faults is found first: before a body is read, what is said of the study
 # as it was then may no longer hold (412, RFC 9110, 13.2.1).
-_FAIR_REFUSALS = ["400", "401", "403", "404", "405", "406", "409", "412", "413", "415", "422", "428", "429"]
+_FAIR_REFUSALS = ["400", "401", "403", "404", "405", "406", "409", "412", "415", "422", "428", "429"]
 
 
 @dataclass
