@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from search_space.errors import ConfigError, Problem
+from services.cli.data_report import DataArgument, SheetOption, print_report
 from services.cli.options import HomeOption, JsonOption
-from services.cli.output import print_json, print_line, print_table
+from services.cli.output import print_json, print_table
 from services.cli.remote import data as remote
 from services.cli.remote.data import UploadName, UploadPath
 from services.cli.remote.routing import served_by
 from services.documentation import summary_of
 from services.home import Home
-
-if TYPE_CHECKING:
-    from trials.data_check import DataReport, Duplicates
 
 PANEL = "Look at what there is"
 group = typer.Typer(pretty_exceptions_enable=False)
@@ -64,8 +62,9 @@ def upload(path: UploadPath, name: UploadName = None, json: JsonOption = False) 
 
 
 @group.command("check")
+@served_by(remote.check)
 def check(
-    data: Annotated[str, typer.Argument(metavar="DATA", help="A dataset, folder:PATH or npz:FILE.")],
+    data: DataArgument,
     data_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where downloaded data lies or goes.")
     ] = None,
@@ -73,7 +72,7 @@ def check(
     max_bad_images: Annotated[
         float, typer.Option(metavar="SHARE", help="Of unreadable files to skip.")
     ] = 0.01,
-    sheet: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the contact sheet goes.")] = None,
+    sheet: SheetOption = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -92,42 +91,8 @@ def check(
         splits = load_images(data, at, listener, **settings)
     picture = (sheet or at.root / f"{_file_name(splits.name)}-contact-sheet.png").absolute()
     contact_sheet(splits, picture)
-    report = check_splits(splits)
-    if json:
-        print_json({**report.to_dict(), "contact_sheet": str(picture)})
-    else:
-        _print_report(report)
-        print_line(f"contact sheet: {picture}")
+    print_report(check_splits(splits).to_dict(), picture, json=json)
 
 
 def _file_name(data: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", data.replace(":", "/").rpartition("/")[2]) or "data"
-
-
-def _print_report(report: DataReport) -> None:
-    sizes = ", ".join(f"{count:,} {split}" for split, count in report.sizes.items())
-    print_line(
-        f"{report.name}: {sizes}; {report.image_size}×{report.image_size}, {report.channels} channel(s)"
-    )
-    print_line(f"fingerprint: {report.fingerprint}")
-    splits = list(report.class_counts)
-    rows = [
-        [name, *(f"{report.class_counts[split][name]:,}" for split in splits)]
-        for name in report.class_counts[splits[0]]
-    ]
-    print_table(["class", *splits], rows, right=splits)
-    print_line(f"balance: {report.balance:.2f} (smallest class over largest; 1 when all are as large)")
-    for pair, duplicates in report.shared.items():
-        print_line(f"in both {pair}: {_counted(duplicates)}")
-    print_line(f"same pixels, different classes: {_counted(report.conflicting)}")
-    print_line(f"bad files: {len(report.bad_files)}")
-    for bad in report.bad_files:
-        print_line(f"  {bad.path}: {bad.reason}")
-
-
-def _counted(duplicates: Duplicates) -> str:
-    examples = "; ".join(
-        " = ".join(f"{place.split}[{place.index}] {place.class_name}" for place in group)
-        for group in duplicates.examples[:2]
-    )
-    return f"{duplicates.num_images} image(s)" + (f", e.g. {examples}" if examples else "")

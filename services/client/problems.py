@@ -44,7 +44,7 @@ def _error(response: httpx.Response, told: Mapping[str, Any], detail: str) -> Co
         case HTTPStatus.NOT_FOUND if of_a_study and detail.startswith("no study"):
             return StudyNotFoundError(detail)
         case HTTPStatus.NOT_FOUND:
-            return UnknownNameError(detail)
+            return UnknownNameError("\n".join(map(str, _problems(told))) or detail)
         case HTTPStatus.CONFLICT | HTTPStatus.PRECONDITION_FAILED:
             return StudyStateError(detail) if of_a_study else StudyExistsError(detail)
         case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

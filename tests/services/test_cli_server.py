@@ -144,6 +144,20 @@ def test_datasets_are_listed_and_brought(url: str, tmp_path: Path, capsys: Captu
     assert "noise: 60 images of 3 classes" in said and "convscout search --data folder:" in said
     assert run("datasets", "--server", url) == 0
     assert re.search(r"^folder:\S+noise +uploaded +60 ", capsys.readouterr().out, re.MULTILINE)
+    with Client(url) as client:
+        spelled = client.dataset("noise").data
+    for data in ("noise", spelled):
+        assert run("datasets", "check", data, "--server", url) == 0
+        assert re.search(r"^class0 +", capsys.readouterr().out, re.MULTILINE)
+    sheet = tmp_path / "sheet.png"
+    assert run("datasets", "check", "noise", "--sheet", sheet, "--json", "--server", url) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert sum(report["sizes"].values()) == 60 and report["contact_sheet"] == str(sheet)
+    assert sheet.read_bytes().startswith(b"\x89PNG")
+    assert run("datasets", "check", "nosie", "--server", url) == 2
+    assert "must be one of" in (said := capsys.readouterr().err) and "but got 'nosie'" in said
+    assert run("datasets", "check", "noise", "--image-size", 8, "--server", url) == 2
+    assert "--image-size" in capsys.readouterr().err
     assert run("datasets", "upload", tmp_path, "--server", url) == 2
     assert "python -m zipfile" in capsys.readouterr().err
     assert run("datasets", "upload", file) == 2

@@ -1,4 +1,4 @@
-"""Datasets of a service: datasets, datasets upload."""
+"""Datasets of a service: datasets, datasets upload, datasets check."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from search_space.errors import DataError
+from services.atomic_file import writing_bytes
+from services.cli.data_report import DataArgument, SheetOption, print_report
 from services.cli.options import JsonOption
 from services.cli.output import print_json, print_line, print_table
-from services.cli.remote.waiting import progress
+from services.cli.remote.waiting import progress, working
 
 if TYPE_CHECKING:
     from services.client import Client
@@ -53,3 +55,15 @@ def upload(client: Client, path: UploadPath, name: UploadName = None, json: Json
     for skipped in made.skipped:
         print_line(f"left out: {skipped.path} {skipped.reason}")
     print_line(f"search it: convscout search --data {made.data} --time 10m --server {client.url}")
+
+
+def check(client: Client, data: DataArgument, sheet: SheetOption = None, json: JsonOption = False) -> None:
+    """Say what the images of a dataset there are; fetch its contact sheet where one is wanted."""
+    name = next((each.name for each in client.datasets() if each.data == data), data)
+    with working(f"checking {data}", quiet=json):
+        report = client.check_dataset(name)
+        if sheet is not None:
+            picture = client.preview_dataset(name)
+            with writing_bytes(sheet) as file:
+                file.write(picture)
+    print_report(report, sheet, json=json)

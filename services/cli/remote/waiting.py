@@ -17,10 +17,17 @@ _GLANCE_S = 0.5
 
 def waited(client: Client, job: JobView, doing: str, *, quiet: bool) -> JobView:
     """``job`` once it is done; a terminal shows meanwhile what is being done."""
+    with working(doing, quiet=quiet):
+        return client.wait(job)
+
+
+@contextmanager
+def working(doing: str, *, quiet: bool) -> Iterator[None]:
+    """A terminal shows meanwhile what is being done."""
     from rich.console import Console
 
     with Console(stderr=True, quiet=quiet).status(f"{doing} …"):
-        return client.wait(job)
+        yield
 
 
 def until(client: Client, name: str, stands: Callable[[StudyDetail], bool]) -> StudyDetail:
