@@ -10,6 +10,7 @@ last result how it ended, and the scheduler answers STOP.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -162,7 +163,8 @@ def _connected(**options: Any) -> Iterator[None]:
             ray.init(logging_level=logging.ERROR, log_to_driver=False, configure_logging=False, **options)
         yield
     finally:
-        ray.shutdown()
+        with _nothing_collected():
+            ray.shutdown()
 
 
 @contextmanager
@@ -187,6 +189,20 @@ def _muted() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Let no thread collect garbage: a process that frees a reference to one of Ray's objects is ended by Ray, without
+    a word, when that happens between the end of Ray's client and the moment in which Python learns of it.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 @contextmanager

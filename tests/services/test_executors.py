@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +17,41 @@ from services.home import Home
 from services.study import Ledger
 from tests.services.studies import bundle_alone, essences, quiet, tiny_config
 from trials.config import TrialState
+
+ROOT = Path(__file__).parents[2]
+# While Ray shuts down, another thread leaves what only the collector frees, in whichever thread it runs.
+LITTERED = """
+import gc, sys, threading, time
+from pathlib import Path
+import ray
+from services import runner
+from services.home import Home
+from tests.services.studies import bundle_alone, quiet, tiny_config
+
+class Circle:
+    def __init__(self, reference):
+        self.reference, self.itself = reference, self
+
+def litter(references):
+    while references:
+        Circle(references.pop())
+
+def disconnect(*args, then=ray._private.worker.disconnect):
+    if not ray.is_initialized():
+        return then(*args)
+    binary = ray.put(0).binary()
+    references = [ray.ObjectRef(binary) for _ in range(300_000)]
+    gc.set_threshold(5)
+    threading.Thread(target=litter, args=(references,), daemon=True).start()
+    then(*args)
+    print(bool(references), flush=True)
+
+ray._private.worker.disconnect = disconnect
+config = tiny_config("littered", executor="ray", workers=1, trials=1, epochs=1)
+with bundle_alone():
+    runner.search(config, Home(Path(sys.argv[1])), quiet, time.time())
+print("ended", flush=True)
+"""
 
 
 @pytest.mark.slow
@@ -88,3 +125,13 @@ def test_an_error_of_the_search_comes_through_ray_as_it_is(
     config = tiny_config("dear", executor="ray", workers=1, max_params=1)
     with pytest.raises(ConvscoutError, match="candidates were all rejected"):
         runner.search(config, Home(tmp_path), quiet, time.time())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_garbage_of_another_thread_ends_no_search(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", LITTERED, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.split() == ["True", "ended"]  # there was litter left when it mattered
