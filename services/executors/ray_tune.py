@@ -10,7 +10,6 @@ last result how it ended, and the scheduler answers STOP.
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import os
@@ -36,6 +35,7 @@ from services.executors import WORKER_ENVIRONMENT
 from services.executors.base import Controller, goes_on
 from services.executors.cluster import check_nodes, look, refusal, weakest, witness
 from services.placement import Machine
+from services.uncollected import uncollected
 from trials.batches import TrainingData
 from trials.config import Measurement, TrialConfig, TrialResult
 from trials.run import Dispatch, TrialRun
@@ -163,7 +163,9 @@ def _connected(**options: Any) -> Iterator[None]:
             ray.init(logging_level=logging.ERROR, log_to_driver=False, configure_logging=False, **options)
         yield
     finally:
-        with _nothing_collected():
+        # Ray ends, without a word, a process in which a thread frees a reference to one of its objects once its client
+        # has ended and before Python has learnt of it; the collector frees them in whichever thread it runs.
+        with uncollected():
             ray.shutdown()
 
 
@@ -189,20 +191,6 @@ def _muted() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-
-
-@contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Let no thread collect garbage: a process that frees a reference to one of Ray's objects is ended by Ray, without
-    a word, when that happens between the end of Ray's client and the moment in which Python learns of it.
-    """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 @contextmanager
