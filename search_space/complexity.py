@@ -61,9 +61,10 @@ def measure(
     the peak of a forward and backward pass with auxiliary heads, which is run on the meta device while
     tensors are counted as they come and go; and what the update needs, the gradients and the optimizer's
     temporaries. Not counted: workspaces of kernels, the allocator's rounding and fragmentation, what a GPU
-    takes to be used at all, the data set, augmentation and validation. In float32, torch's CPU allocator
-    reports up to a tenth more for the defaults of all families, and a quarter more for ``pretrained``;
-    in bfloat16, up to a third more where layer norms and squeeze-and-excitation take workspaces. It was
+    takes to be used at all, the data set, augmentation and validation. On a CPU, what is counted is within a
+    tenth of the tensors that torch allocates, for the defaults of all families in both formats. Workspaces are
+    the processor's own and come to that: a tenth more in float32; in bfloat16 half as much again where there
+    are no instructions for it, as torch then unfolds the images of a convolution to find its gradient. It was
     not compared with a GPU.
     """
     with MetaDevice():

@@ -26,7 +26,7 @@ from trials.checkpoint import atomic_write
 from trials.config import TrialConfig
 from trials.cuda_graph import graphs_for
 from trials.graphed_step import WARM_UP, GraphedStep
-from trials.machine import cpu_name
+from trials.machine import cpu_name, instruction_set
 from trials.precision import LAYOUTS, Precision, choose_precision, formats_to_try
 from trials.train import TrainingState, make_loss, make_step
 
@@ -161,7 +161,7 @@ def _key(config: TrialConfig, image: ImageSpec, device: torch.device) -> str:
     """A name for all that the answer depends on."""
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     parts = {
-        "machine": [cpu_name(), gpu, torch.__version__, torch.get_num_threads()],
+        "machine": [cpu_name(), instruction_set(), gpu, torch.__version__, torch.get_num_threads()],
         "image": [image.in_channels, image.image_size, image.num_classes],
         "batch_size": config.recipe.batch_size,
         "architecture": config.architecture.to_dict(),

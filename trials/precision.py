@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from search_space.errors import ConfigError, Problem
+from trials.machine import has_native_bfloat16
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LAYOUTS = {"channels-last": torch.channels_last, "channels-first": torch.contiguous_format}
@@ -101,5 +102,4 @@ def _names(device: torch.device) -> list[str]:
 def _native_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # emulated bfloat16 is slower than float32, so the instructions themselves must be there
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return has_native_bfloat16()  # emulated, it is slower than float32

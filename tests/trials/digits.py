@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from search_space.optimizer import optimizers
 from search_space.recipe import TrainingRecipe
 from trials.batches import TrainingData
 from trials.checkpoint import TrialDirectory
-from trials.config import TrialConfig
+from trials.config import Estimate, Measurement, TrialConfig
 from trials.run import Dispatch
 from trials.sources import DataRequest, load
 
@@ -41,7 +42,7 @@ def recipe(**changes: Any) -> TrainingRecipe:
 def dispatch(directory: Path, *, reported: int = 0, attempt: int = 1, **changes: Any) -> Dispatch:
     """An order to train a small LeNet with dropout, so that the random state matters; claims ``directory``."""
     TrialDirectory(directory).claim(attempt)
-    architecture = families.get("lenet")(dropout_kind="element", dropout=0.2)
+    architecture = families.get("lenet")(width=16, dropout_kind="element", dropout=0.2)
     config = TrialConfig(
         number=3,
         attempt=attempt,
@@ -51,3 +52,8 @@ def dispatch(directory: Path, *, reported: int = 0, attempt: int = 1, **changes:
         seed=11,
     )
     return Dispatch(config=config, directory=str(directory), device="cpu", reported=reported)
+
+
+def epochs_of(news: Iterable[Measurement | Estimate]) -> list[Measurement]:
+    """The epochs that ``train`` tells of; where they take long, it says so amid the first."""
+    return [each for each in news if isinstance(each, Measurement)]

@@ -127,6 +127,10 @@ def test_what_was_found_is_kept_and_a_damaged_file_is_found_again(
     other = replace(order, config=replace(order.config, architecture=families.get("lenet")(width=9)))
     calibrate(other, cache=cache)
     assert len(list(cache.iterdir())) == 2, "other networks are another question"
+    monkeypatch.setattr(calibration, "instruction_set", lambda: "of another processor")
+    calibrate(order, cache=cache)
+    assert len(list(cache.iterdir())) == 3, "and so are other instructions"
+    monkeypatch.undo()
     for damage in (b"", b"\xff\x00", b"[]", b"{}", b'{"precision": 3}', b'{"precision": "float8 sideways"}'):
         file.write_bytes(damage)
         monkeypatch.setattr(calibration, "fastest", lambda *_: FIRST)

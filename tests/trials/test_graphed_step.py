@@ -17,7 +17,7 @@ from search_space.architecture import families
 from search_space.augmentation import augmentations
 from search_space.optimizer import optimizers, set_learning_rate
 from search_space.recipe import TrainingRecipe
-from tests.trials.digits import digits, recipe
+from tests.trials.digits import digits, epochs_of, recipe
 from tests.trials.rerun import Rerun
 from trials.batches import Batches
 from trials.config import Measurement
@@ -86,7 +86,7 @@ def trained(
         state, batches(), batches(), settings,
         seed=1, precision=precision, should_stop=lambda: False, new_graph=new_graph,
     )  # fmt: skip
-    return state, list(measurements)
+    return state, epochs_of(measurements)
 
 
 def assert_same_bits(one: TrainingState, other: TrainingState) -> None:

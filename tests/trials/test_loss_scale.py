@@ -13,7 +13,7 @@ from torch import nn
 from search_space.architecture import families
 from search_space.errors import ConfigError
 from search_space.optimizer import optimizers
-from tests.trials.digits import digits, dispatch, recipe
+from tests.trials.digits import digits, dispatch, epochs_of, recipe
 from trials import loss_scale
 from trials.batches import Batches
 from trials.config import Measurement
@@ -76,7 +76,7 @@ def test_float16_learns_as_float32_does(name: str) -> None:
         measurements = train(
             state, training, training, settings, seed=1, precision=precision, should_stop=lambda: False
         )
-        losses.append([m.train_loss for m in measurements])
+        losses.append([m.train_loss for m in epochs_of(measurements)])
     assert losses[0] == pytest.approx(losses[1], rel=0.1)
 
 

@@ -18,6 +18,7 @@ from search_space.errors import UnbuildableError
 from search_space.optimizer import optimizers
 from search_space.recipe import TrainingRecipe
 from search_space.transfer import to_device
+from tests.trials.digits import epochs_of
 from trials.batches import Batches
 from trials.config import Measurement
 from trials.cuda_graph import graphs_for
@@ -60,7 +61,7 @@ def trained(
         state, batches(), batches(), settings, seed=1, precision=precision, should_stop=lambda: False,
         new_graph=graphs_for(GPU) if graphed else None,
     )  # fmt: skip
-    return state, list(measurements)
+    return state, epochs_of(measurements)
 
 
 def built(family: str, **knobs: Any) -> Classifier:
