@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from services.ensembles.library import EnsembleLimits
     from services.objectives import Objectives
     from services.placement import Machine
-    from trials.sources import DataRequest
+    from trials.sources import Available, DataRequest, Extent
 
 DEFAULT_TIME_S = 600.0  # of a search that is given no other budget which must end
 ENDING = ("time_s", "trials", "epochs_total", "gpu_hours", "until_converged")
@@ -186,6 +186,12 @@ class StudyConfig:
     )
     data_dir: str | None = _setting("data.data_dir", Directory(), "where downloaded data lies or goes")
     image_size: int | None = _setting("data.image_size", Whole(4, 1024), "side in pixels to resize to")
+    share: float | None = _setting(
+        "data.share",
+        Share(1, zero=False, whole=True),
+        "share of the images to read, class by class; unless given, as much as the time has room for",
+        flag="data-share",
+    )
     validation_share: float = _setting(
         "data.validation_share", Share(0.5, zero=False), "of the training images, held out", default=0.1
     )
@@ -412,14 +418,16 @@ class StudyConfig:
 
         return Limits(**{limit.name: getattr(self, limit.name) for limit in dataclasses.fields(Limits)})
 
-    def data_request(self, home: Home) -> DataRequest:
-        """Which images the study wants, and how."""
+    def data_request(self, home: Home, choose: Callable[[Available], Extent] | None = None) -> DataRequest:
+        """Which images the study wants, and how; ``choose`` decides what of their share and size it leaves open."""
         from trials.sources import DataRequest
 
         return DataRequest(
             data=self.data,
             data_dir=Path(self.data_dir) if self.data_dir else None,
             image_size=self.image_size,
+            share=self.share,
+            choose=choose,
             validation_share=self.validation_share,
             max_bad_images=self.max_bad_images,
             seed=self.seed,

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from services.placement import Machine, Placement
 from services.units import format_bytes
 from trials.batches import TrainingData
+from trials.extent import Available
 from trials.pixel_reader import DEVICE_SHARE
 from trials.sources import MEMORY_SHARE
 from trials.splits import DataSplits
 
 
 def told(splits: DataSplits) -> str:
-    """Whether the images lie in memory or stay in the cache."""
+    """Whether the images lie in memory or stay in the cache, and where they are fewer or smaller than there are."""
+    return "; ".join([_told_of_place(splits), *_told_of_part(splits), *_told_of_size(splits)])
+
+
+def _told_of_place(splits: DataSplits) -> str:
     size = format_bytes(splits.num_bytes)
     if splits.mapped_from is None:
         return f"images: {size}, in memory"
@@ -21,6 +27,33 @@ def told(splits: DataSplits) -> str:
         f"images: {size}, memory-mapped from {splits.mapped_from}, "
         f"because that is more than {MEMORY_SHARE:.0%} of the free memory"
     )
+
+
+def _told_of_part(splits: DataSplits) -> Iterator[str]:
+    if splits.reading and splits.share < 1:
+        why = "the time has no room for more" if splits.reading.chosen else f"a share of {splits.share:g}"
+        counts = ", ".join(_counts(splits, splits.reading.available))
+        yield f"reads {counts}: {why} (all with --data-share 1)"
+
+
+def _counts(splits: DataSplits, available: Available) -> Iterator[str]:
+    """How many images were read of how many, by split as the source has them."""
+    validation, test = len(splits.validation), splits.num_test
+    train = len(splits.train)
+    train += 0 if available.num_validation else validation
+    train += 0 if available.num_test else test
+    kind = "training images" if available.num_test else "images"
+    yield f"{train:,} of {available.num_train:,} {kind}"
+    if available.num_validation:
+        yield f"{validation:,} of {available.num_validation:,} validation images"
+    if available.num_test:
+        yield f"{test:,} of {available.num_test:,} test images"
+
+
+def _told_of_size(splits: DataSplits) -> Iterator[str]:
+    size = splits.image.image_size
+    if splits.available and size < (own := splits.available.side):
+        yield f"at {size} x {size} instead of {own} x {own} pixels (other sizes with --image-size)"
 
 
 def shared_out(data: TrainingData, placement: Placement, cluster: Machine | None = None) -> TrainingData:

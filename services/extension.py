@@ -9,7 +9,17 @@ from search_space.errors import ConfigError, Problem
 from services.config import SETTINGS, StudyConfig
 
 # Trials before and after a change of these could not be compared.
-FIXED = ("name", "data", "seed", "objective", "image_size", "validation_share", "max_bad_images", "portfolio")
+FIXED = (
+    "name",
+    "data",
+    "seed",
+    "objective",
+    "image_size",
+    "share",
+    "validation_share",
+    "max_bad_images",
+    "portfolio",
+)
 # What a controller can change while it runs; the rest takes another start.
 WHILE_RUNNING = (
     "families",

@@ -83,22 +83,25 @@ class Whole(Rule):
 
 @dataclass(frozen=True)
 class Share(Rule):
-    """A number in [0, below), or in (0, below) where zero makes no sense."""
+    """A number in [0, below), or in (0, below) where zero makes no sense; with ``whole`` it may be ``below`` itself."""
 
     below: float
     zero: bool
+    whole: bool = False
 
     def parse(self, value: object) -> float:
         number = as_float(value)
-        if not (0 <= number < self.below and (self.zero or number > 0)):
-            raise ValueError(
-                f"must be a share {'from 0' if self.zero else 'above 0'} and below {self.below:g}"
-            )
+        low = number >= 0 if self.zero else number > 0
+        high = number <= self.below if self.whole else number < self.below
+        if not (low and high):
+            bounds = "from 0" if self.zero else "above 0", "at most" if self.whole else "below"
+            raise ValueError(f"must be a share {' and '.join(bounds)} {self.below:g}")
         return number
 
     def schema(self) -> dict[str, Any]:
-        least = {"minimum": 0} if self.zero else {"exclusiveMinimum": 0}
-        return {"type": "number", **least, "exclusiveMaximum": self.below}
+        least = "minimum" if self.zero else "exclusiveMinimum"
+        most = "maximum" if self.whole else "exclusiveMaximum"
+        return {"type": "number", least: 0, most: self.below}
 
 
 @dataclass(frozen=True)

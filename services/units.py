@@ -70,6 +70,14 @@ def _bytes_from_text(text: str) -> float:
     return float(digits) * float(step ** (1 + _POWERS.index(prefix.lower())) if prefix else 1)
 
 
+def number_or_text(text: str) -> float | str:
+    """``text`` as a number, or itself where it is none, for a rule to refuse by its name."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def as_float(value: object) -> float:
     """``value`` as a float, NaN for anything that is no number, or one that is too large for any unit."""
     try:

@@ -1,15 +1,16 @@
-"""Image cache: a tree of image files is decoded once into one file, from which its pixels are mapped.
+"""Image cache: a tree of image files, or a part of it, is decoded once into one file, from which its pixels are mapped.
 
 What is kept counts as current while every file's relative path, size and modification time, the
 wanted image size and the decoder are the same. Reading every file's contents instead would cost
 nearly as much as decoding small images anew. A file that changes and keeps its size and its time to
-the nanosecond goes unnoticed until the cache is removed.
+the nanosecond goes unnoticed until the cache is removed. A part is taken out of the whole tree where that is
+kept and the headers of the part's files ask for the same size and channels: where the pixels come from never shows.
 
 The file is an npz archive: ``images`` (N, H, W, C) with a row for each of the tree's N files, ``readable`` (N,),
-which says of which rows the file could be decoded (the others are zero), the paths of the others and why,
-and the key of all that. It is written under another name, an image at a time, so that the pixels
-never have to fit into memory, and renamed when it is whole; each array has a checksum. Of several processes that
-want the same tree one decodes it and the others wait.
+which says of which rows the file could be decoded (the others are zero), the ``sides`` (N,) and ``grey`` (N,) of the
+headers, the paths of the unreadable files and why, and the key of all that. It is written under another name,
+an image at a time, so that the pixels never have to fit into memory, and renamed when it is whole; each array has a
+checksum. Of several processes that want the same tree one decodes it and the others wait.
 """
 
 from __future__ import annotations
@@ -23,57 +24,110 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from search_space.errors import ConvscoutError, DataError
-from trials.image_decoding import Decoding, Plan, check_bad, decode, plan
+from trials.division import Rows
+from trials.image_decoding import Decoding, Headers, Plan, check_bad, decode, plan
 from trials.image_files import DECODER_VERSION
 from trials.image_tree import ImageTree
 from trials.mapped_images import ARRAY, KEY, PixelFile
-from trials.sources import LARGEST_IMAGE, SMALLEST_IMAGE, Progress
+from trials.sources import Progress
 from trials.splits import BadImage
 
-_LAYOUT = 2  # of the file; raise it when it changes
+_LAYOUT = 3  # of the file; raise it when it changes
 _BLOCK_BYTES = 2**20  # read at once to verify a checksum
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DecodedImages:
-    """A decoded tree: ``file`` has a row for each of its N files, ``readable`` (N,) says which hold an image.
+    """N decoded files: the n-th is at ``rows[n]`` of ``file``, if it is ``readable[n]``, and had ``headers[n]``.
 
     ``bad`` are the files that could not be read.
     """
 
     file: PixelFile
+    rows: Rows
     readable: npt.NDArray[np.bool_]
+    headers: Headers
     bad: tuple[BadImage, ...]
 
+    def only(self, rows: Rows, tree: ImageTree) -> DecodedImages:
+        """The files at ``rows`` alone, which are those of ``tree``."""
+        paths = {file.path for file in tree.files}
+        return DecodedImages(
+            file=self.file,
+            rows=self.rows[rows],
+            readable=self.readable[rows],
+            headers=self.headers.at(rows),
+            bad=tuple(image for image in self.bad if image.path in paths),
+        )
 
-def decoded(tree: ImageTree, decoding: Decoding, cache: Path) -> DecodedImages:
-    """The pixels of ``tree``, in a file in ``cache``, where they are kept for the next time.
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Part:
+    """Which files of ``tree`` are wanted: those of the numbers ``chosen``, in order, which are ``share`` of them."""
+
+    tree: ImageTree
+    chosen: Rows
+    share: float
+
+    @cached_property
+    def files(self) -> ImageTree:
+        """The tree without the other files."""
+        return self.tree.only(self.chosen)
+
+
+def decoded(part: Part, decoding: Decoding, cache: Path) -> DecodedImages:
+    """The pixels of ``part``, in a file in ``cache``, where they are kept for the next time.
 
     Raises ``DataError`` when more than ``max_bad`` of the files cannot be read or when the pixels will not fit
     on the disk.
     """
-    key = _key(tree, decoding.image_size)
-    path = cache / _file_name(tree.root, decoding.image_size)
-    images = _read(path, key, decoding.progress)
+    images = _kept(part, decoding, cache)
     if images is None:
+        path = cache / _file_name(part.tree.root, decoding.image_size, part.share)
         with _written_to(cache), _alone(path, decoding.progress):
-            images = _read(path, key, decoding.progress) or _decode(tree, decoding, path, key)
-    check_bad(tree, images.bad, decoding.max_bad)  # those kept may have been read with a larger share
+            images = _kept(part, decoding, cache) or _decode(part.files, decoding, path)
+    check_bad(part.files, images.bad, decoding.max_bad)  # those kept may have been read with a larger share
     return images
+
+
+def is_kept(tree: ImageTree, image_size: int | None, cache: Path) -> bool:
+    """Whether all of ``tree`` is kept and current; not looked through for damage."""
+    path = cache / _file_name(tree.root, image_size, 1.0)
+    return path.exists() and _opened(path, _key(tree, image_size)) is not None
 
 
 def forget(root: Path, cache: Path) -> None:
     """Remove what is kept in ``cache`` of the directory ``root``, which need not exist any more."""
-    for image_size in (None, *range(SMALLEST_IMAGE, LARGEST_IMAGE + 1)):
-        path = cache / _file_name(root, image_size)
+    for path in cache.glob(f"{_place(root)}-*"):
         path.unlink(missing_ok=True)
-        path.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def _kept(part: Part, decoding: Decoding, cache: Path) -> DecodedImages | None:
+    """What is kept of ``part`` as ``decoding`` wants it: for itself or in the whole tree, by size or unasked."""
+    for image_size, share in dict.fromkeys(product((decoding.image_size, None), (part.share, 1.0))):
+        path = cache / _file_name(part.tree.root, image_size, share)
+        if path.exists() and (images := _taken(part, path, image_size, share)):
+            fits = images.headers.shape(decoding.image_size) == images.file.shape[1:]
+            if fits and _undamaged(path, images.file.shape[0], decoding.progress):
+                return images
+    return None
+
+
+def _taken(part: Part, path: Path, image_size: int | None, share: float) -> DecodedImages | None:
+    """``part`` out of the file at ``path``, which should have ``share`` of its tree."""
+    if share == part.share:
+        return _opened(path, _key(part.files, image_size))
+    whole = _opened(path, _key(part.tree, image_size))
+    images = whole and whole.only(part.chosen, part.files)
+    return images if images and images.headers.sides.any() else None  # else nothing says how it is decoded
 
 
 def _key(tree: ImageTree, image_size: int | None) -> str:
@@ -84,27 +138,39 @@ def _key(tree: ImageTree, image_size: int | None) -> str:
     return digest.hexdigest()
 
 
-def _file_name(root: Path, image_size: int | None) -> str:
-    """One for each directory and size, so that a changed directory replaces what was kept of it."""
-    place = os.fsencode(root.resolve()) + f"\0{image_size}".encode()
-    return f"folder-{hashlib.sha256(place).hexdigest()[:16]}.npz"
+def _file_name(root: Path, image_size: int | None, share: float) -> str:
+    """One for each directory, size and share, so that a changed directory replaces what was kept of it."""
+    return f"{_place(root)}-{image_size or 'own'}-{share!r}.npz"
 
 
-def _read(path: Path, key: str, progress: Progress) -> DecodedImages | None:
-    """What is kept at ``path``, or None when it is not there, damaged, or not of ``key``."""
-    if not path.exists():
-        return None
+def _place(root: Path) -> str:
+    return f"folder-{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]}"
+
+
+def _opened(path: Path, key: str) -> DecodedImages | None:
+    """What is kept at ``path``, or None when it is not of ``key``, or damaged but for its pixels."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             if str(kept[KEY]) != key:
                 return None
-            readable = kept["readable"]
             bad = zip(kept["bad_paths"].tolist(), kept["bad_reasons"].tolist(), strict=True)
-            unreadable = tuple(BadImage(path=name, reason=reason) for name, reason in bad)
-        _verify(path, len(readable), progress)
-        return DecodedImages(file=PixelFile(path, key), readable=readable, bad=unreadable)
+            return DecodedImages(
+                file=PixelFile(path, key),
+                rows=np.arange(len(kept["readable"])),
+                readable=kept["readable"],
+                headers=Headers(sides=kept["sides"], grey=kept["grey"]),
+                bad=tuple(BadImage(path=name, reason=reason) for name, reason in bad),
+            )
     except Exception:  # damage may show anywhere in zip or array; whatever it is, decoding anew mends it
         return None
+
+
+def _undamaged(path: Path, num_images: int, progress: Progress) -> bool:
+    try:
+        _verify(path, num_images, progress)
+    except Exception:  # as above
+        return False
+    return True
 
 
 def _verify(path: Path, num_images: int, progress: Progress) -> None:
@@ -116,9 +182,9 @@ def _verify(path: Path, num_images: int, progress: Progress) -> None:
             progress("checking decoded images", num_images * done // size, num_images)
 
 
-def _decode(tree: ImageTree, decoding: Decoding, path: Path, key: str) -> DecodedImages:
+def _decode(tree: ImageTree, decoding: Decoding, path: Path) -> DecodedImages:
     """Decode ``tree`` into a new file at ``path``."""
-    planned = plan(tree, decoding)
+    key, planned = _key(tree, decoding.image_size), plan(tree, decoding)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:  # without what a killed process may have left there
@@ -126,6 +192,8 @@ def _decode(tree: ImageTree, decoding: Decoding, path: Path, key: str) -> Decode
             with zipfile.ZipFile(file, "w") as archive:
                 readable, bad = _write_pixels(archive, tree, planned, decoding.progress)
                 _write_array(archive, "readable", readable)
+                _write_array(archive, "sides", planned.headers.sides)
+                _write_array(archive, "grey", planned.headers.grey)
                 _write_array(archive, "bad_paths", np.array([image.path for image in bad], dtype=np.str_))
                 _write_array(archive, "bad_reasons", np.array([image.reason for image in bad], dtype=np.str_))
                 _write_array(archive, KEY, np.array(key))
@@ -134,7 +202,13 @@ def _decode(tree: ImageTree, decoding: Decoding, path: Path, key: str) -> Decode
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    return DecodedImages(file=PixelFile(path, key), readable=readable, bad=bad)
+    return DecodedImages(
+        file=PixelFile(path, key),
+        rows=np.arange(len(readable)),
+        readable=readable,
+        headers=planned.headers,
+        bad=bad,
+    )
 
 
 def _write_pixels(
@@ -163,7 +237,7 @@ def _write_array(archive: zipfile.ZipFile, name: str, array: npt.NDArray[np.gene
 
 
 def _shape(tree: ImageTree, planned: Plan) -> tuple[int, int, int, int]:
-    return len(tree.files), planned.size, planned.size, planned.channels
+    return len(tree.files), *planned.shape
 
 
 def _require_space(tree: ImageTree, planned: Plan, folder: Path) -> None:

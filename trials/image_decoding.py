@@ -6,15 +6,19 @@ fork a program that runs threads or run a person's unguarded script once more in
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from search_space.errors import DataError
+from trials.division import Rows
 from trials.image_files import read_header, read_pixels
 from trials.image_tree import ImageFile, ImageTree
 from trials.read_ahead import read_ahead
@@ -41,41 +45,89 @@ class Decoding:
     progress: Progress
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What the headers of a tree's files say before any is decoded.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Headers:
+    """What the headers of N files say: ``sides`` (N,), the shorter ones in pixels, and which are ``grey`` (N,).
 
-    Images will be (``size``, ``size``, ``channels``): one channel when all files are grey, else RGB.
-    ``common_side`` is the shorter side that most files have. ``bad`` are files that have no header, by their
-    number among the tree's files.
+    The side of a file without a header is 0; such a file makes nothing of the rest coloured.
     """
 
-    size: int
-    channels: int
-    common_side: int
+    sides: npt.NDArray[np.int64]
+    grey: npt.NDArray[np.bool_]
+
+    @property
+    def common_side(self) -> int:
+        """The side that most files have, the smaller of equally common ones."""
+        sides, counts = np.unique(self.sides[self.sides > 0], return_counts=True)
+        return int(sides[counts.argmax()])
+
+    @property
+    def channels(self) -> int:
+        """One when all files are grey, else the three of RGB."""
+        return 1 if self.grey.all() else 3
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Those of all ``parts``, one after another."""
+        return cls(
+            sides=np.concatenate([part.sides for part in parts]),
+            grey=np.concatenate([part.grey for part in parts]),
+        )
+
+    def at(self, rows: Rows) -> Headers:
+        """Those of the files at ``rows``."""
+        return Headers(sides=self.sides[rows], grey=self.grey[rows])
+
+    def shape(self, image_size: int | None) -> tuple[int, int, int]:
+        """(H, W, C) that the images will have when ``image_size`` is asked for."""
+        size = image_size or self.common_side
+        return size, size, self.channels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a tree will be decoded, known from its ``headers``: as images of ``shape`` (H, W, C).
+
+    ``bad`` are files that have no header, by their number among the tree's files.
+    """
+
+    shape: tuple[int, int, int]
+    headers: Headers
     bad: Mapping[int, BadImage]
+
+    @property
+    def size(self) -> int:
+        """The side of the images in pixels."""
+        return self.shape[0]
+
+    @property
+    def channels(self) -> int:
+        """One or three."""
+        return self.shape[2]
+
+    @property
+    def common_side(self) -> int:
+        """The shorter side that most files have."""
+        return self.headers.common_side
 
 
 def plan(tree: ImageTree, decoding: Decoding) -> Plan:
     """How ``tree`` will be decoded. Raises ``DataError`` when more than ``max_bad`` of its files have no header."""
+    headers, bad = read_headers(tree, decoding.progress)
+    check_bad(tree, bad.values(), decoding.max_bad)
+    return Plan(shape=headers.shape(decoding.image_size), headers=headers, bad=bad)
+
+
+def read_headers(tree: ImageTree, progress: Progress) -> tuple[Headers, dict[int, BadImage]]:
+    """The headers of all files of ``tree``, and by their number those that have none."""
+    sides, grey = np.zeros(len(tree.files), dtype=np.int64), np.ones(len(tree.files), dtype=np.bool_)
     bad: dict[int, BadImage] = {}
-    sides: Counter[int] = Counter()
-    all_grey = True
-    headers = _read_all(tree, {}, read_header, decoding.progress, "reading image headers")
-    for index, header in enumerate(headers):
+    for index, header in enumerate(_read_all(tree, {}, read_header, progress, "reading image headers")):
         if isinstance(header, BadImage):
             bad[index] = header
         else:
-            sides[header.side] += 1
-            all_grey = all_grey and header.grey
-    check_bad(tree, bad.values(), decoding.max_bad)
-    common_side = min(sides, key=lambda side: (-sides[side], side))
-    return Plan(
-        size=decoding.image_size or common_side,
-        channels=1 if all_grey else 3,
-        common_side=common_side,
-        bad=bad,
-    )
+            sides[index], grey[index] = header.side, header.grey
+    return Headers(sides=sides, grey=grey), bad
 
 
 def decode(tree: ImageTree, plan: Plan, progress: Progress) -> Iterator[Pixels | BadImage]:
@@ -86,7 +138,7 @@ def decode(tree: ImageTree, plan: Plan, progress: Progress) -> Iterator[Pixels |
 
     # with small images Python's lock is held most of the time: then one thread was 1.2 times as fast as two
     num_threads = 1 if plan.common_side < _SMALL_SIDE else None
-    chunk_size = max(1, min(_CHUNK, _CHUNK_BYTES // (plan.size**2 * plan.channels)))
+    chunk_size = max(1, min(_CHUNK, _CHUNK_BYTES // math.prod(plan.shape)))
     return _read_all(tree, plan.bad, read, progress, "decoding images", num_threads, chunk_size)
 
 
@@ -124,6 +176,7 @@ def _read_all(
         ]
 
     num_files, num_threads = len(tree.files), num_threads or os.cpu_count() or 1
+    chunk_size = min(chunk_size, -(-num_files // num_threads))  # few files keep all threads busy too
     chunks = [range(start, min(start + chunk_size, num_files)) for start in range(0, num_files, chunk_size)]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")  # a damaged file is named in our own words

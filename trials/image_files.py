@@ -52,8 +52,8 @@ def read_pixels(path: Path, size: int, channels: int) -> Pixels:
     """
     with _opened(path) as image:
         image.draft(None, (size, size))  # lets a large JPEG be decoded at a fraction of its size
-        upright = ImageOps.exif_transpose(image)
-        flat = _converted(upright, "L" if channels == 1 else "RGB")
+        ImageOps.exif_transpose(image, in_place=True)
+        flat = _converted(image, "L" if channels == 1 else "RGB")
         return np.asarray(_fitted(flat, size)).reshape(size, size, channels)  # (H, W, C)
 
 
@@ -96,7 +96,7 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)  # which would copy it
 
 
 def _fitted(image: Image.Image, size: int) -> Image.Image:

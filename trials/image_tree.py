@@ -19,8 +19,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from search_space.errors import DataError
+from trials.division import Rows
 from trials.image_files import SUFFIXES, UNSUPPORTED_SUFFIXES
+from trials.splits import Labels
 
 _VALIDATION_NAMES = ("val", "valid", "validation")
 
@@ -53,6 +57,31 @@ class ImageTree:
     def files(self) -> tuple[ImageFile, ...]:
         """All files: train, then validation, then test."""
         return self.train + (self.validation or ()) + (self.test or ())
+
+    @property
+    def splits(self) -> dict[str, tuple[ImageFile, ...]]:
+        """The files of the splits that the tree has, by name, in the order of ``files``."""
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: files for name, files in named.items() if files is not None}
+
+    @cached_property
+    def labels(self) -> dict[str, Labels]:
+        """Those of the splits that the tree has, whether or not their files can be read."""
+        return {
+            name: np.array([file.label for file in files], dtype=np.int64)
+            for name, files in self.splits.items()
+        }
+
+    def only(self, chosen: Rows) -> ImageTree:
+        """The tree without all files but those of the numbers ``chosen`` among ``files``, which are in order."""
+        if len(chosen) == len(self.files):
+            return self
+        parts, first = {}, 0
+        for name, files in self.splits.items():
+            start, end = np.searchsorted(chosen, (first, first + len(files)))
+            parts[name] = tuple(self.files[number] for number in chosen[start:end].tolist())
+            first += len(files)
+        return ImageTree(root=self.root, class_names=self.class_names, **parts)
 
 
 def scan(root: Path) -> ImageTree:

@@ -1,15 +1,15 @@
 """Sources: from ``digits``, ``cifar10`` or ``folder:PATH`` to DataSplits.
 
 A source reads labelled images from wherever they lie; ``load`` does what all of them need: check the
-classes, bring the images to one square size, and hold out what the source did not hold out itself.
-A new source is one file in ``trials/datasets``.
+classes, take the part that is wanted, bring the images to one square size, and hold out what the source
+did not hold out itself. A new source is one file in ``trials/datasets``.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, TypeAlias
 
@@ -17,17 +17,18 @@ import numpy as np
 
 from search_space.errors import ConfigError, DataError, Problem
 from search_space.registry import Registry
+from trials.division import Rows, check_labels, divided
+from trials.extent import Available as Available  # who asks for images knows these from here
+from trials.extent import Extent as Extent
+from trials.extent import Reading
 from trials.image_files import squared
 from trials.mapped_images import MappedImages
 from trials.memory import available_memory
-from trials.splits import BadImage, DataSplits, LabelledImages, stratified_split
+from trials.splits import BadImage, DataSplits, LabelledImages, Labels
 
-TEST_SHARE = 0.2
-TEST_SEED = 1797  # a constant, so that every study of the same images is judged on the same test split
 SMALLEST_IMAGE, LARGEST_IMAGE = 4, 1024  # pixels a side
 # Of the free memory: through Ray images lie there twice, and the networks that are trained need the rest.
 MEMORY_SHARE = 0.25
-NUM_NAMED = 5  # how many classes or files an error lists
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Told what is being done, how many are done and how many there are."""
@@ -43,7 +44,9 @@ class DataRequest:
     ``seed`` unless the source has a validation split of its own. ``max_bad_images`` is the share of
     unreadable files that is skipped before giving up. ``cache`` holds decoded images and downloads.
     ``memory`` is how many bytes of decoded files may be held in memory (None: a share of what is free); more
-    are read from the cache as they are needed.
+    are read from the cache as they are needed. ``share`` in (0, 1] of each split's images is read, class by
+    class. What ``share`` and ``image_size`` leave open (None), ``choose`` decides once it is known what there
+    is; without it all images are read at their own size.
     """
 
     data: str
@@ -54,6 +57,8 @@ class DataRequest:
     seed: int
     cache: Path
     memory: int | None = None
+    share: float | None = None
+    choose: Callable[[Available], Extent] | None = None
 
     def __post_init__(self) -> None:
         problems = []
@@ -66,8 +71,37 @@ class DataRequest:
         if not 0 <= self.max_bad_images < 1:
             rule = "must be a share in [0, 1)"
             problems.append(Problem(field="max_bad_images", value=self.max_bad_images, rule=rule))
+        if self.share is not None and not 0 < self.share <= 1:
+            rule = "must be a share in (0, 1]"
+            problems.append(Problem(field="share", value=self.share, rule=rule))
         if problems:
             raise ConfigError(problems)
+
+    @property
+    def asks(self) -> bool:
+        """Whether ``choose`` has something to decide."""
+        return self.choose is not None and None in (self.share, self.image_size)
+
+    def reading(self, available: Available) -> Reading:
+        """What is read of what is ``available``."""
+        chosen = self.choose(available) if self.choose and self.asks else Extent()
+        extent = Extent(
+            share=self.share or chosen.share,
+            image_size=self.image_size or chosen.image_size,
+        )
+        return Reading(available=available, extent=extent, chosen=self.share is None)
+
+    def divided(
+        self, labels: Mapping[str, Labels], reading: Reading, class_names: tuple[str, ...]
+    ) -> dict[str, Rows]:
+        """The rows of the three splits that are read of images with ``labels`` (see ``trials.division``)."""
+        return divided(
+            labels,
+            share=reading.extent.share,
+            validation_share=self.validation_share,
+            seed=self.seed,
+            class_names=class_names,
+        )
 
     @property
     def source(self) -> str:
@@ -82,7 +116,10 @@ class DataRequest:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SourceImages:
-    """What a source holds. A split that it does not hold is None and is taken out of ``train``."""
+    """What a source holds. A split that it does not hold is None and is taken out of ``train``.
+
+    A source that reads no more than is wanted gives all three splits, and says in ``reading`` what they are of all.
+    """
 
     train: LabelledImages
     validation: LabelledImages | None = None
@@ -90,12 +127,18 @@ class SourceImages:
     class_names: tuple[str, ...]
     symmetries: tuple[str, ...] = ()
     skipped: tuple[BadImage, ...] = ()
+    reading: Reading | None = None
 
     @property
     def parts(self) -> dict[str, LabelledImages]:
         """The splits that the source does hold."""
         named = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: part for name, part in named.items() if part is not None}
+
+    @property
+    def labels(self) -> dict[str, Labels]:
+        """Those of the splits that the source does hold."""
+        return {name: part.labels for name, part in self.parts.items()}
 
 
 class Source(ABC):
@@ -122,22 +165,19 @@ def load(request: DataRequest, progress: Progress | None = None) -> DataSplits:
     Raises ``DataError`` or ``UnknownNameError``.
     """
     found = _source(request).read(request, progress or _silent)
-    _check_classes(request.data, found)
-    size = request.image_size or min(found.train.images.shape[1:3])
+    check_labels(request.data, found.labels, found.class_names)
+    found = found if found.reading else _part(found, request)
     held = sum(part.images.nbytes for part in found.parts.values()) <= _room(request)
-    train, validation, test = found.train, found.validation, found.test
-    if test is None:
-        train, test = _hold_out(train, TEST_SHARE, TEST_SEED, found.class_names)
-    if validation is None:
-        train, validation = _hold_out(train, request.validation_share, request.seed, found.class_names)
+    parts = {name: _finished(part, held=held) for name, part in found.parts.items()}
     return DataSplits(
         name=request.data,
-        train=_finished(train, size, held=held),
-        validation=_finished(validation, size, held=held),
-        _test=_finished(test, size, held=held),
+        train=parts["train"],
+        validation=parts["validation"],
+        _test=parts["test"],
         class_names=found.class_names,
         symmetries=found.symmetries,
         skipped=found.skipped,
+        reading=found.reading,
     )
 
 
@@ -154,11 +194,40 @@ def _source(request: DataRequest) -> Source:
     return source()
 
 
-def _hold_out(
-    images: LabelledImages, share: float, seed: int, class_names: tuple[str, ...]
-) -> tuple[LabelledImages, LabelledImages]:
-    kept, held = stratified_split(images.labels, share, seed, class_names)
-    return images.at(kept), images.at(held)
+def _part(found: SourceImages, request: DataRequest) -> SourceImages:
+    """The part of ``found``, which is all that its source has, that ``request`` wants, in three splits."""
+    reading = request.reading(_available(found))
+    rows = request.divided(found.labels, reading, found.class_names)
+    size = reading.extent.image_size or reading.available.side
+    parts = {
+        name: _squared(found.parts.get(name, found.train).at(index), size) for name, index in rows.items()
+    }
+    return replace(
+        found,
+        train=parts["train"],
+        validation=parts["validation"],
+        test=parts["test"],
+        reading=reading,
+    )
+
+
+def _available(found: SourceImages) -> Available:
+    _, height, width, channels = found.train.images.shape
+    return Available(
+        num_train=len(found.train),
+        num_validation=len(found.validation or ()),
+        num_test=len(found.test or ()),
+        num_classes=len(found.class_names),
+        side=min(height, width),
+        channels=channels,
+    )
+
+
+def _squared(part: LabelledImages, size: int) -> LabelledImages:
+    """``part`` with images of ``size`` pixels a side; those in a file are as its source wants them."""
+    if isinstance(part.images, MappedImages):
+        return part
+    return LabelledImages(images=squared(part.images, size), labels=part.labels)
 
 
 def _room(request: DataRequest) -> int:
@@ -166,56 +235,8 @@ def _room(request: DataRequest) -> int:
     return int(MEMORY_SHARE * available_memory()) if request.memory is None else request.memory
 
 
-def _finished(part: LabelledImages, size: int, *, held: bool) -> LabelledImages:
-    """``part`` with images of ``size`` pixels a side, in memory of its own, so that the source's can go.
-
-    Unless ``held``, images that lie in a file stay there.
-    """
+def _finished(part: LabelledImages, *, held: bool) -> LabelledImages:
+    """``part`` in memory of its own, so that the source's can go; unless ``held``, what lies in a file stays there."""
     if isinstance(part.images, MappedImages):
         return LabelledImages(images=part.images[:], labels=part.labels) if held else part
-    images = squared(part.images, size)
-    if images.base is not None or not images.flags.c_contiguous:
-        images = images.copy(order="C")
-    return LabelledImages(images=images, labels=part.labels)
-
-
-def _check_classes(data: str, found: SourceImages) -> None:
-    """Every split has images and legal labels, and every class enough of them to be split."""
-    num_classes = len(found.class_names)
-    if num_classes < 2:
-        raise DataError(
-            f"{data}: needs at least two classes, but has {num_classes}: {_listed(found.class_names)}"
-        )
-    for name, part in found.parts.items():
-        if not len(part):
-            raise DataError(f"{data}: the {name} split has no images")
-        low, high = part.labels.min(), part.labels.max()
-        if low < 0 or high >= num_classes:
-            wrong = low if low < 0 else high
-            raise DataError(
-                f"{data}: labels must lie in [0, {num_classes - 1}], as there are {num_classes} classes, "
-                f"but the {name} split has label {wrong}"
-            )
-    _check_counts(data, found)
-
-
-def _check_counts(data: str, found: SourceImages) -> None:
-    num_images, num_classes = len(found.train), len(found.class_names)
-    if num_images < num_classes:
-        raise DataError(
-            f"{data}: has fewer training images ({num_images}) than classes ({num_classes}); "
-            "add images, or check that the labels are classes and not, say, numbers of the images"
-        )
-    needed = 1 + (found.validation is None) + (found.test is None)  # one for each split taken out of it
-    counts = np.bincount(found.train.labels, minlength=num_classes)
-    short = [f"{name} ({n})" for name, n in zip(found.class_names, counts, strict=True) if n < needed]
-    if short:
-        raise DataError(
-            f"{data}: each class needs at least {needed} readable training image(s), so that each split gets "
-            f"one, but these have fewer: {_listed(short)}; add images or remove the class"
-        )
-
-
-def _listed(names: tuple[str, ...] | list[str]) -> str:
-    more = f" and {len(names) - NUM_NAMED} more" if len(names) > NUM_NAMED else ""
-    return ", ".join(names[:NUM_NAMED]) + more
+    return LabelledImages(images=np.ascontiguousarray(part.images), labels=part.labels)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from search_space.architecture import ImageSpec
 from search_space.errors import DataError
+from trials.extent import Available, Reading
 from trials.mapped_images import Images, MappedImages, blocks
 from trials.mapped_images import Pixels as Pixels  # most know pixels from here
 
@@ -74,7 +75,8 @@ class DataSplits:
 
     The test split is behind ``open_test`` so that only the final evaluation reaches it.
     ``symmetries`` names the changes that keep labels true (see ``ImageSpec``). ``skipped`` lists
-    files that were left out as unreadable.
+    files that were left out as unreadable. ``reading`` says what part of all there is this is, where
+    it was loaded from a source.
     """
 
     name: str
@@ -83,6 +85,7 @@ class DataSplits:
     class_names: tuple[str, ...]
     symmetries: tuple[str, ...] = ()
     skipped: tuple[BadImage, ...] = ()
+    reading: Reading | None = None
     _test: LabelledImages = field(repr=False)
 
     def __post_init__(self) -> None:
@@ -101,6 +104,16 @@ class DataSplits:
     def num_test(self) -> int:
         """How many images the test split has."""
         return len(self._test)
+
+    @property
+    def share(self) -> float:
+        """Of each split's images, what share was read."""
+        return self.reading.extent.share if self.reading else 1.0
+
+    @property
+    def available(self) -> Available | None:
+        """What there was to read, where that is known."""
+        return self.reading.available if self.reading else None
 
     @property
     def image(self) -> ImageSpec:

@@ -17,6 +17,7 @@ from services.config import SETTINGS, Setting, merge
 from services.config_file import load_toml
 from services.home import Home
 from services.rules import Bytes, Duration, Flag, GpuShare, OneOf, Rule, Share, SomeOf, Whole
+from services.units import number_or_text
 
 
 def complete_study(context: typer.Context, incomplete: str) -> list[str]:
@@ -111,8 +112,9 @@ def _option(name: str, setting: Setting) -> inspect.Parameter:
         rich_help_panel=setting.section.capitalize(),
         show_default=False,
         autocompletion=_completer(setting),
+        parser=number_or_text if isinstance(setting.rule, Share) else None,
     )
-    kind: Any = bool if isinstance(setting.rule, Flag) else float if isinstance(setting.rule, Share) else str
+    kind: Any = bool if isinstance(setting.rule, Flag) else str
     annotation = Annotated[Optional[kind], option]  # noqa: UP045 - built at run time, for typer to read
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 

@@ -26,6 +26,7 @@ from services.rules import (
     SomeOf,
     Whole,
 )
+from services.units import number_or_text
 from services.web.priority import PRIORITY
 from services.web.sent import SentForm
 
@@ -43,6 +44,7 @@ SECTIONS: Mapping[str, str] = {
 _LABELS: Mapping[str, str] = {
     "name": "Name",
     "data": "Images",
+    "share": "Share of the images",
     "time_s": "Time",
     "objective": "Objective",
     "fair": "Fairness",
@@ -123,7 +125,7 @@ def settings_of(sent: SentForm) -> dict[str, Any]:
         elif isinstance(rule, SomeOf):
             found |= {name: chosen} if (chosen := sent.all(name)) else {}
         elif text := sent.one(name):
-            found[name] = _number(text) if isinstance(rule, Share) else text
+            found[name] = number_or_text(text) if isinstance(rule, Share) else text
     with suppress(tomllib.TOMLDecodeError):
         found |= {"space": tomllib.loads(found["space"])} if "space" in found else {}
     return found
@@ -246,13 +248,6 @@ def _described(name: str) -> dict[str, str]:
         return {}
     described = {each: about(thing) for each, thing in registries[name].items()}  # type: ignore[attr-defined]
     return {"auto": "Compares the others and takes what suits.", **described}
-
-
-def _number(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text  # which its rule refuses
 
 
 def _knob_lines(config: StudyConfig) -> str:

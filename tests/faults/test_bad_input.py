@@ -292,6 +292,16 @@ def test_no_file_of_settings_leads_to_a_traceback(
     assert not home.exists()
 
 
+@pytest.mark.parametrize(("share", "value"), [("0", "0.0"), ("2", "2.0"), ("half", "'half'")])
+def test_a_share_of_the_images_that_is_none_is_refused(
+    share: str, value: str, tmp_path: Path, capsys: Captured
+) -> None:
+    home = tmp_path / "home"
+    (told,) = refused(capsys, "search", "--data", "digits", "--data-share", share, "--home", str(home))
+    assert told == f"data.share: must be a share above 0 and at most 1, but got {value}"
+    assert not home.exists()
+
+
 @pytest.mark.parametrize("command", ["show", "resume", "check", "trials", "stop"])
 def test_a_study_that_is_not_there_is_named(command: str, tmp_path: Path, capsys: Captured) -> None:
     (told,) = refused(capsys, command, "nowhere", "--home", str(tmp_path / "home"))

@@ -13,6 +13,7 @@ from search_space.errors import ConfigError, UserError
 from services.config import DEFAULT_TIME_S, SETTINGS, StudyConfig, merge, whole_space
 from services.config_file import load_toml, to_toml
 from services.home import Home
+from trials.extent import Available, Extent
 
 FULL: dict[str, Any] = {
     "name": "full",
@@ -27,6 +28,7 @@ FULL: dict[str, Any] = {
     "repeats": 2,
     "data_dir": "/data",
     "image_size": 24,
+    "share": 0.5,
     "validation_share": 0.2,
     "max_bad_images": 0.0,
     "trials": 50,
@@ -150,6 +152,9 @@ def test_all_problems_are_told_at_once() -> None:
         ("portfolio", "yes", "study.portfolio"),
         ("image_size", 2, "data.image_size"),
         ("data_dir", 3, "data.data_dir"),
+        ("share", 0, "data.share"),
+        ("share", 2, "data.share"),
+        ("data-share", "half", "data.share"),
         ("validation_share", 0, "data.validation_share"),
         ("validation_share", math.nan, "data.validation_share"),
         ("validation_share", "0.1", "data.validation_share"),
@@ -212,6 +217,20 @@ def test_locations_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert config.data == f"folder:{tmp_path}/flowers"
     request = config.data_request(Home(tmp_path))
     assert (request.data_dir, request.cache) == (tmp_path / "downloads", tmp_path / "cache")
+
+
+def test_the_whole_is_a_share_and_nothing_is_not() -> None:
+    assert StudyConfig(name="s", data="digits", share=1).share == 1
+    assert problems_of(share=0) == {"data.share": "must be a share above 0 and at most 1"}
+
+
+def test_what_the_study_leaves_open_of_its_images_is_chosen(tmp_path: Path) -> None:
+    def choose(available: Available) -> Extent:
+        return Extent(share=0.5)
+
+    request = StudyConfig(name="s", data="digits", image_size=16).data_request(Home(tmp_path), choose)
+    assert (request.share, request.image_size, request.choose) == (None, 16, choose)
+    assert StudyConfig(name="s", data="digits", share=0.2).data_request(Home(tmp_path)).share == 0.2
 
 
 def test_a_study_without_a_budget_gets_ten_minutes() -> None:

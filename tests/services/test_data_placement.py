@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from services import runner
 from services.cli import main
-from services.data_placement import fitted, shared_out, told_of_gpu
+from services.data_placement import fitted, shared_out, told, told_of_gpu
 from services.events import Event, Notice
 from services.home import Home
 from services.placement import Placement
@@ -17,6 +19,7 @@ from tests.services.studies import bundle_alone, essences, tiny_config
 from tests.trials.digits import digits
 from tests.trials.image_trees import write_class
 from trials import sources
+from trials.sources import DataRequest, Extent, load
 
 
 @pytest.mark.slow
@@ -56,6 +59,37 @@ def test_checking_data_says_where_it_lies(tmp_path: Path, capsys: pytest.Capture
     with pytest.raises(SystemExit):
         main(["datasets", "check", "digits", "--home", str(tmp_path)])
     assert "images: 112 KiB, in memory" in capsys.readouterr().out
+
+
+def npz_of_halves(path: Path) -> DataRequest:
+    """Sixty images of 8 pixels to train on and forty to test on, of which half are to be read as 4 pixels."""
+    arrays = {}
+    for name, count in (("train", 60), ("test", 40)):
+        arrays[f"x_{name}"] = np.zeros((count, 8, 8, 3), dtype=np.uint8)
+        arrays[f"y_{name}"] = np.arange(count) % 2
+    np.savez(path / "halves.npz", **arrays)
+    request = DataRequest(data=f"npz:{path / 'halves.npz'}", seed=0, cache=path)
+    return replace(request, choose=lambda available: Extent(share=0.5, image_size=4))
+
+
+def test_a_part_is_told_with_its_reason(tmp_path: Path) -> None:
+    request = npz_of_halves(tmp_path)
+    counts, smaller = (
+        "reads 30 of 60 training images, 20 of 40 test images",
+        "at 4 x 4 instead of 8 x 8 pixels (other sizes with --image-size)",
+    )
+    assert told(load(request)) == (
+        f"images: 2.34 KiB, in memory; {counts}: the time has no room for more (all with --data-share 1); {smaller}"
+    )
+    again = replace(request, share=0.5, image_size=4, choose=None)
+    assert told(load(again)) == (
+        f"images: 2.34 KiB, in memory; {counts}: a share of 0.5 (all with --data-share 1); {smaller}"
+    )
+
+
+def test_all_images_at_their_own_size_need_no_words(tmp_path: Path) -> None:
+    request = replace(npz_of_halves(tmp_path), choose=None)
+    assert told(load(request)) == "images: 18.8 KiB, in memory"
 
 
 def test_a_gpu_is_given_what_fits_and_streamed_the_rest() -> None:

@@ -30,6 +30,7 @@ def test_families_and_knobs_are_added_one_by_one() -> None:
     [
         ({"seed": 3}, "study.seed", "must stay 0, with which the study began"),
         ({"objective": "nll"}, "study.objective", "must stay accuracy"),
+        ({"share": 0.5}, "data.share", "must stay None, with which the study began"),
         ({"data": "mnist"}, "study.data", "must stay 'digits'"),
         ({"epochs_total": "+5"}, "budget.epochs_total", "has no bound to add to; give a value without +"),
         ({"trials": "+x"}, "budget.trials", "must be a whole number"),

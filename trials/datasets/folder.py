@@ -13,18 +13,23 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
 from search_space.errors import DataError
-from trials.image_cache import DecodedImages, decoded
+from trials.division import Rows, check_labels
+from trials.extent import Available
+from trials.image_cache import DecodedImages, Part, decoded, is_kept
 from trials.image_decoding import Decoding
-from trials.image_tree import ImageFile, ImageTree, scan
+from trials.image_tree import ImageTree, scan
 from trials.mapped_images import MappedImages
 from trials.sources import DataRequest, Progress, Source, SourceImages, sources
-from trials.splits import HORIZONTAL_FLIP, SYMMETRIES, LabelledImages, Labels
+from trials.splits import HORIZONTAL_FLIP, SYMMETRIES, LabelledImages
+from trials.survey import survey
 
 DECLARATION = "convscout.toml"
 _SIDED = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)
@@ -40,30 +45,51 @@ class Folder(Source):
         root = Path(request.location).expanduser()
         tree = scan(root)
         symmetries = symmetries_of(root, tree.class_names)  # first: it is soon wrong, and decoding is long
+        check_labels(request.data, tree.labels, tree.class_names)
+        cache = request.cache / "images"
         decoding = Decoding(image_size=request.image_size, max_bad=request.max_bad_images, progress=progress)
-        found = decoded(tree, decoding, request.cache / "images")
+        reading = request.reading(_available(tree, decoding, cache, timed=request.asks))
+        numbers = _numbers(tree, request.divided(tree.labels, reading, tree.class_names))
+        part = Part(
+            tree=tree, chosen=np.sort(np.concatenate([*numbers.values()])), share=reading.extent.share
+        )
+        found = decoded(part, replace(decoding, image_size=reading.extent.image_size), cache)
         return SourceImages(
-            **_parts(tree, found),
+            **{name: _images(part, found, chosen) for name, chosen in numbers.items()},
             class_names=tree.class_names,
             symmetries=symmetries,
             skipped=found.bad,
+            reading=reading,
         )
 
 
-def _parts(tree: ImageTree, found: DecodedImages) -> dict[str, LabelledImages]:
-    """The splits that ``tree`` has, by name, still in the file of the decoded images."""
-    parts, first = {}, 0
-    for name, files in (("train", tree.train), ("validation", tree.validation), ("test", tree.test)):
-        if files is not None:
-            readable = np.flatnonzero(found.readable[first : first + len(files)])
-            images = MappedImages(found.file, first + readable)
-            parts[name] = LabelledImages(images=images, labels=_labels(files)[readable])
-            first += len(files)
-    return parts
+def _available(tree: ImageTree, decoding: Decoding, cache: Path, *, timed: bool) -> Available:
+    """What ``tree`` has; how long reading takes is known only if ``timed``."""
+    looked = survey(tree, decoding, timed=timed)
+    return Available(
+        num_train=len(tree.train),
+        num_validation=len(tree.validation or ()),
+        num_test=len(tree.test or ()),
+        num_classes=len(tree.class_names),
+        side=looked.side,
+        channels=looked.channels,
+        read_s=0.0 if is_kept(tree, decoding.image_size, cache) else looked.read_s,
+        resized_read_s=looked.read_s,
+    )
 
 
-def _labels(files: Sequence[ImageFile]) -> Labels:
-    return np.array([file.label for file in files], dtype=np.int64)
+def _numbers(tree: ImageTree, rows: Mapping[str, Rows]) -> dict[str, Rows]:
+    """``rows`` of the tree's splits as numbers among all its files; train, of which missing splits are, comes first."""
+    firsts = dict(zip(tree.splits, accumulate(map(len, tree.splits.values()), initial=0), strict=False))
+    return {name: firsts.get(name, 0) + index for name, index in rows.items()}
+
+
+def _images(part: Part, found: DecodedImages, numbers: Rows) -> LabelledImages:
+    """The files of these ``numbers`` that could be read, still in the file of the decoded images."""
+    places = np.searchsorted(part.chosen, numbers)
+    places = places[found.readable[places]]
+    labels = np.concatenate([*part.files.labels.values()])
+    return LabelledImages(images=MappedImages(found.file, found.rows[places]), labels=labels[places])
 
 
 def symmetries_of(root: Path, class_names: Sequence[str]) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ def data(known: StudyFacts) -> Section | None:
             f"images were looked at only when all was chosen."
         )
     ]
+    if splits.share < 1:
+        blocks.append(Text(f"They are a share of {splits.share:g} of all there are, class by class."))
     if splits.skipped:
         blocks.append(Text(f"{len(splits.skipped):,} files could not be read and were left out."))
     counts = {
