@@ -19,6 +19,7 @@ ConvscoutError                 one line of cause, perhaps the next command to ty
 ├── StudyLockedError           another controller is running this study
 ├── LeaseLostError             another controller has taken this study over; nothing more may be written
 ├── LedgerAwayError            the database of the ledger does not answer, or cannot be opened
+├── NoModelError               a search ran to its end, and none of its trials can become a model
 └── StudyInterrupted           Ctrl-C or SIGTERM: everything finished is kept; exit 130
 """
 
@@ -144,6 +145,10 @@ class LeaseLostError(ConvscoutError):
 
 class LedgerAwayError(ConvscoutError):
     """The database of the ledger does not answer, or cannot be opened."""
+
+
+class NoModelError(ConvscoutError):
+    """A search ran to its end, and none of its trials can become a model; the message says what became of them."""
 
 
 class StudyInterrupted(ConvscoutError):

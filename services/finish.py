@@ -146,7 +146,7 @@ class Finish:
         self._gathering = Gathering(ledger, splits, listener)
 
     def run(self, max_members: int, refit: Refit | None = None) -> Outcome:
-        """Select, refit if that is wanted, test and export. Raises ``ConvscoutError`` when no trial was finished."""
+        """Select, refit if wanted, test and export. Raises ``NoModelError`` when no trial can become a model."""
         selected, best = self.select(max_members)
         final = refit(selected) if refit else selected
         earlier = stored_outcome(self._ledger)
@@ -183,7 +183,7 @@ class Finish:
     def library(self, limits: EnsembleLimits, *, timed: bool = False) -> Library:
         """What an ensemble within ``limits`` may be made of; ``timed`` also measures what each takes for an image.
 
-        Raises ``ConvscoutError`` when no trial was finished, and ``UserError`` when none is within the limits.
+        Raises ``NoModelError`` when there is no such trial, and ``UserError`` when none is within the limits.
         """
         return self._gathering.library(limits, timed=timed)
 

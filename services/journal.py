@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from search_space.errors import ConvscoutError, StudyInterrupted
+from search_space.errors import ConvscoutError, NoModelError, StudyInterrupted
 from services.events import (
     BudgetsSpent,
     EpochEnded,
@@ -32,12 +32,11 @@ from services.events import (
     TrialStarted,
 )
 from services.home import Home
+from services.study_status import StudyStatus
 from services.trial_record import TrialRecord
 
 FILE = "events.jsonl"
 RUN_STARTED, RUN_ENDED = "run_started", "run_ended"
-PAUSED, STOPPED, FINISHED, FAILED = "paused", "stopped", "finished", "failed"
-"""How a run can end, if it ends by itself."""
 _LOADING_EVERY_S = 0.5  # images are read by the thousand in a second
 
 
@@ -111,7 +110,7 @@ def journalled(home: Home, study: str, listener: Listener, command: str) -> Iter
             with suppress(OSError):  # a disk without room, which the error says
                 put(RUN_ENDED, _how(error))
             raise
-        put(RUN_ENDED, {"how": FINISHED})
+        put(RUN_ENDED, {"how": StudyStatus.FINISHED})
 
 
 def _opened(home: Home, study: str) -> IO[bytes]:
@@ -142,12 +141,14 @@ def _both(listener: Listener, put: Callable[[str, Mapping[str, Any]], None]) -> 
 
 
 def _how(error: BaseException) -> dict[str, str]:
+    """How a run ends that ends by itself, for ``RUN_ENDED``: a status, and what went wrong."""
     if isinstance(error, StudyInterrupted):
-        return {"how": PAUSED if error.paused else STOPPED}
+        return {"how": StudyStatus.PAUSED if error.paused else StudyStatus.STOPPED}
     if isinstance(error, KeyboardInterrupt):
-        return {"how": STOPPED}
+        return {"how": StudyStatus.STOPPED}
     following = error.next_command if isinstance(error, ConvscoutError) else ""
-    return {"how": FAILED, "error": str(error) or type(error).__name__, "next": following}
+    how = StudyStatus.NO_MODEL if isinstance(error, NoModelError) else StudyStatus.FAILED
+    return {"how": how, "error": str(error) or type(error).__name__, "next": following}
 
 
 _NAMES: Mapping[type, str] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime
 import shlex
-from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -24,9 +24,13 @@ from services.cli.output import print_json, print_line, print_table
 from services.cli.remote import studies as remote
 from services.cli.remote.routing import served_by
 from services.home import Home
+from services.study_status import StudyStatus
 from services.units import format_count
 
 if TYPE_CHECKING:
+    from services.control.studies import StudyState
+    from services.distilling import Distilled
+    from services.finish import Outcome
     from services.study import Ledger
     from services.trial_record import TrialRecord
 
@@ -49,10 +53,11 @@ def studies(home: HomeOption = None, storage: StorageOption = None, json: JsonOp
 
     Example: convscout studies --json
     """
+    from services.control.studies import states_on_disk
     from services.study import Ledger
 
     at = Home.at(home, storage)
-    summaries = [_summary(Ledger.open(at, name)) for name in Ledger.names(at)]
+    summaries = [_summary(state) for state in states_on_disk(at, Ledger.names(at))]
     if json:
         print_json(summaries)
     elif not summaries:
@@ -79,13 +84,17 @@ def show(
 
     Example: convscout show quickstart
     """
+    from services.control.studies import states_on_disk
     from services.distilling import stored_distilled
     from services.finish import stored_outcome
     from services.study import Ledger
 
     at = Home.at(home, storage)
-    ledger = Ledger.open(at, name)
-    summary, outcome, distilled = _summary(ledger), stored_outcome(ledger), stored_distilled(ledger)
+    Ledger.require(at, name)
+    (state,) = states_on_disk(at, [name])
+    ledger = state.ledger
+    assert ledger is not None
+    summary, outcome, distilled = _summary(state), stored_outcome(ledger), stored_distilled(ledger)
     if json:
         parts = {
             "config": ledger.config.to_dict(),
@@ -96,24 +105,15 @@ def show(
         return
     counts = ", ".join(f"{count} {state}" for state, count in summary["trials"].items()) or "none yet"
     print_line(f"study {name} on {summary['data']}: {summary['status']}; trials: {counts}")
+    print_line(summary["message"])
     quality = summary["objective"][0].replace("_", " ")
     print_line(f"best validation {quality}: {_score(summary) or 'none yet'}")
     if len(summary["objective"]) > 1:
         _print_front(ledger)
-    print_line(f"directory: {at.study(name)}")
+    print_line(f"directory: {summary['directory']}")
     if outcome:
-        from rich.console import Console
-
-        from services.display import print_outcome
-
-        print_outcome(Console(), outcome, at)
-        if distilled:
-            print_line("")
-            tell_distilled(distilled)
-            print_line("")
-        print_line(f"go on: convscout resume {name} --time 10m --home {shlex.quote(str(at.root))}")
-    elif summary["status"] != "running":
-        print_line(f"go on: convscout resume {name} --home {shlex.quote(str(at.root))}")
+        _print_results(outcome, distilled, at)
+    print_line(f"next: {summary['next_command']}")
 
 
 @served_by(remote.trials)
@@ -195,24 +195,39 @@ def restore(
         print_line(f"study {name} is back; look at it: convscout show {name}")
 
 
-def _summary(ledger: Ledger) -> dict[str, Any]:
-    from services.finish import stored_outcome
-    from trials.config import TrialState
+def _print_results(outcome: Outcome, distilled: Distilled | None, home: Home) -> None:
+    from rich.console import Console
 
-    records = ledger.trials()
-    judged = [record for record in records if record.best and record.state is not TrialState.FAILED]
-    best = max(judged, key=lambda record: record.goodness, default=None)
-    running = ledger.holder is not None
-    ended = stored_outcome(ledger) is not None
+    from services.display import print_outcome
+
+    print_outcome(Console(), outcome, home)
+    if distilled:
+        print_line("")
+        tell_distilled(distilled)
+        print_line("")
+
+
+def _summary(state: StudyState) -> dict[str, Any]:
+    shown, directory = state.summary(), state.reader.home.study(state.reader.name)
     return {
-        "name": ledger.name,
-        "data": ledger.config.data,
-        "status": "running" if running else "finished" if ended else "interrupted",
-        "trials": dict(Counter(str(record.state) for record in records)),
-        "objective": list(ledger.config.objective),
-        "best": best.score if best else None,
-        "directory": str(ledger.home.study(ledger.name)),
+        "name": shown.name,
+        "data": shown.data,
+        "status": shown.status,
+        "message": shown.message,
+        "next_command": _next_command(state, directory),
+        "trials": shown.trials,
+        "objective": shown.objective,
+        "best": shown.best.score if shown.best else None,
+        "directory": str(directory),
     }
+
+
+def _next_command(state: StudyState, directory: Path) -> str:
+    """What to type next on this machine, where `predict` is told an export and every other command a home."""
+    command = state.next_command(model=shlex.quote(str(directory / "export")))
+    if state.status is StudyStatus.FINISHED:
+        return command
+    return f"{command} --home {shlex.quote(str(state.reader.home.root))}"
 
 
 def _sorted(records: list[TrialRecord], order: Order) -> list[TrialRecord]:

@@ -182,8 +182,7 @@ class Jobs:
 
     def __init__(self, home: Home) -> None:
         self._directory = home.root / "service" / "jobs"
-        found = (read_job(path.parent) for path in self._directory.glob("*/job.json"))
-        self._jobs = {job.id: job for job in sorted(found, key=lambda each: each.created_at)}
+        self._jobs = {job.id: job for job in sorted(self._read(), key=lambda each: each.created_at)}
 
     def add(
         self,
@@ -210,6 +209,11 @@ class Jobs:
         self._jobs[id] = job
         return job
 
+    def _read(self) -> Iterator[Job]:
+        for path in self._directory.glob("*/job.json"):
+            with suppress(FileNotFoundError):  # the service has removed it since
+                yield read_job(path.parent)
+
     def __iter__(self) -> Iterator[Job]:
         """Every job, the oldest first."""
         return iter(list(self._jobs.values()))
@@ -221,6 +225,10 @@ class Jobs:
     def of(self, study: str) -> list[Job]:
         """Those of one study, the oldest first."""
         return [job for job in self if job.study == study]
+
+    def latest(self) -> dict[str, Job]:
+        """Of each study the latest job that runs it."""
+        return {job.study: job for job in self if job.kind.runs_study}
 
     def remove(self, job: Job) -> None:
         """Forget a job that has ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import signal
 import threading
@@ -36,12 +37,13 @@ from services.control.store import ServiceStore
 from services.control.studies import StudyState, requested
 from services.control.supervisor import Supervisor
 from services.control.trials import detail
-from services.control.views import StudyDetail, StudyStatus, StudySummary, TrialDetail
+from services.control.views import StudyDetail, StudySummary, TrialDetail
 from services.extension import check_spelling, extended
 from services.home import Home
 from services.lease import holder, lease, refuse_elsewhere
 from services.rules import AUTO
 from services.study import Ledger
+from services.study_status import StudyStatus
 from services.tracking.links import run_links
 
 LOWEST, HIGHEST = -100, 100
@@ -75,7 +77,7 @@ class ControlPlane:
 
     def studies(self) -> list[StudySummary]:
         """All studies, the latest first: those that run or ran, and those that wait to begin."""
-        jobs = self._latest_jobs()
+        jobs = self.supervisor.jobs.latest()
         gone = Ledger.deleted(self.home)
         names = [name for name in dict.fromkeys([*Ledger.names(self.home), *jobs]) if name not in gone]
         positions = self._positions()
@@ -101,7 +103,10 @@ class ControlPlane:
         state = StudyState(self._readers.of(name), self._latest_job(name), self._positions().get(name))
         if not state.exists or state.deleted:
             self._readers.forget(name)
-            known = ", ".join(dict.fromkeys([*Ledger.names(self.home), *self._latest_jobs()])) or "none yet"
+            known = (
+                ", ".join(dict.fromkeys([*Ledger.names(self.home), *self.supervisor.jobs.latest()]))
+                or "none yet"
+            )
             raise StudyNotFoundError(f"no study {name!r} under {self.home.root}; studies there: {known}")
         return state
 
@@ -218,13 +223,13 @@ class ControlPlane:
                 self._readers.forget(name)
                 return summary
             until = deletion.delete(self.home, name, self.settings.undo_s)
-        return summary.model_copy(update={"deleted_until": until, "actions": ["restore"]})
+        return _restorable(summary, until)
 
     def deleted(self) -> list[StudySummary]:
         """The studies that were deleted and can be restored."""
-        jobs = self._latest_jobs()
+        jobs = self.supervisor.jobs.latest()
         return [
-            found.model_copy(update={"deleted_until": until, "actions": ["restore"]})
+            _restorable(found, until)
             for name, until in deletion.deleted(self.home).items()
             if (state := StudyState(self._readers.of(name), jobs.get(name))).exists
             and (found := _summary(state))
@@ -279,16 +284,12 @@ class ControlPlane:
         with suppress(ConvscoutError):  # whoever asks is told
             self.studies()
 
-    def _latest_jobs(self) -> dict[str, Job]:
-        """Of each study the latest job that runs it."""
-        return {job.study: job for job in self.supervisor.jobs if job.kind.runs_study}
-
     def _latest_job(self, name: str) -> Job | None:
-        return self._latest_jobs().get(name)
+        return self.supervisor.jobs.latest().get(name)
 
     def _data_of_waiting(self) -> dict[str, str]:
         """Of each study that is about to begin, what its images are."""
-        begins = (job for job in self._latest_jobs().values() if job.kind is JobKind.SEARCH)
+        begins = (job for job in self.supervisor.jobs.latest().values() if job.kind is JobKind.SEARCH)
         return {job.study: requested(job).data for job in begins if job.state.active}
 
     def _positions(self) -> dict[str, int]:
@@ -378,6 +379,14 @@ def _summary(state: StudyState) -> StudySummary | None:
     with suppress(StudyNotFoundError):
         return state.summary()
     return None
+
+
+def _restorable(study: StudySummary, until: datetime.datetime) -> StudySummary:
+    """A deleted study, which can be restored ``until`` then."""
+    following = f"convscout restore {study.name}"
+    return study.model_copy(
+        update={"deleted_until": until, "actions": ["restore"], "next_command": following}
+    )
 
 
 def _end(pid: int, job: Job | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,7 @@ from search_space.errors import StudyNotFoundError
 from services.command_line import search_command
 from services.config import StudyConfig
 from services.config_file import load_toml, to_toml
-from services.control.jobs import Job
+from services.control.jobs import Job, Jobs
 from services.control.kinds import JobState
 from services.control.reader import StudyReader, StudySnapshot
 from services.control.views import (
@@ -22,22 +22,15 @@ from services.control.views import (
     Loading,
     RunningTrial,
     StudyDetail,
-    StudyStatus,
     StudySummary,
 )
 from services.finish import OUTCOME_NOTE, stored_outcome
+from services.home import Home
 from services.inbox import PAUSE, Inbox
-from services.journal import FAILED, FINISHED, PAUSED
-from services.journal import STOPPED as STOPPED_BY_HAND
 from services.study import DELETED_NOTE
+from services.study_status import StudyStatus
 from services.trial_record import TrialRecord
 
-_ENDS = {
-    PAUSED: StudyStatus.PAUSED,
-    STOPPED_BY_HAND: StudyStatus.STOPPED,
-    FINISHED: StudyStatus.FINISHED,
-    FAILED: StudyStatus.FAILED,
-}
 _ACTIONS: Mapping[StudyStatus, tuple[str, ...]] = {
     StudyStatus.QUEUED: ("pause", "stop", "prioritise"),
     StudyStatus.STARTING: ("stop", "prioritise"),
@@ -47,6 +40,7 @@ _ACTIONS: Mapping[StudyStatus, tuple[str, ...]] = {
     StudyStatus.PAUSED: ("resume", "extend", "enqueue", "delete"),
     StudyStatus.STOPPED: ("resume", "extend", "enqueue", "delete"),
     StudyStatus.INTERRUPTED: ("resume", "extend", "enqueue", "delete"),
+    StudyStatus.NO_MODEL: ("resume", "extend", "enqueue", "delete"),
     StudyStatus.FAILED: ("resume", "extend", "enqueue", "delete"),
     StudyStatus.FINISHED: ("extend", "enqueue", "delete"),
 }
@@ -81,18 +75,26 @@ class StudyState:
         job = self.job
         if job and self._job_state is JobState.QUEUED:
             return StudyStatus.PAUSED if job.held else StudyStatus.QUEUED
-        begun = job is None or (self.reader.began_at or 0.0) > job.created_at
-        if self.reader.held or (self._job_state is JobState.RUNNING and not (begun and self.reader.ended)):
+        alive = self._job_state is JobState.RUNNING and not (self._begun and self.reader.ended)
+        if self.reader.held or alive:
             return self._while_running(job)
-        ledger = self.ledger
-        if job and (ledger is None or not begun):
-            return self._end_of(job)  # it did not come so far as to begin
-        if job and job.stopping and self.reader.ended and self.reader.ended.facts["how"] == PAUSED:
-            return StudyStatus.STOPPED  # it was about to pause anyway
-        if self.reader.ended:
-            return _ENDS[self.reader.ended.facts["how"]]
-        finished = self.reader.began_at is None and ledger and ledger.note(OUTCOME_NOTE)
-        return StudyStatus.FINISHED if finished else StudyStatus.INTERRUPTED
+        if job and not self._begun:
+            return self._end_of(job)
+        return self._end_of_run()
+
+    @property
+    def message(self) -> str:
+        """How it stands, in a sentence for a person."""
+        return self.status.sentence(self.error, begun=bool(self.snapshot.trials))
+
+    @cached_property
+    def error(self) -> str:
+        """What went wrong, if its latest run ended with an error."""
+        return str(self._last_words.get("error", "")) if self.status.wrong else ""
+
+    def next_command(self, model: str) -> str:
+        """What to type next; ``model`` is what `predict` finds its model by."""
+        return self.status.next_command(self.reader.name, model=model, told=self._last_words.get("next", ""))
 
     @property
     def actions(self) -> list[str]:
@@ -139,6 +141,20 @@ class StudyState:
             mlflow=mlflow,
         )
 
+    @property
+    def _begun(self) -> bool:
+        """Whether the latest job, if there is one, has come so far as to run the study."""
+        if self.job is None:
+            return True
+        return self.ledger is not None and (self.reader.began_at or 0.0) > self.job.created_at
+
+    @property
+    def _last_words(self) -> Mapping[str, Any]:
+        """What the latest run said as it ended, or the job that did not come so far as to begin one."""
+        if self.job and not self._begun:
+            return {"error": "\n".join(self.job.errors)}
+        return self.reader.ended.facts if self.reader.ended else {}
+
     def _while_running(self, job: Job | None) -> StudyStatus:
         if job and job.stopping and self._job_state is JobState.RUNNING:
             return StudyStatus.STOPPING
@@ -153,6 +169,16 @@ class StudyState:
             return StudyStatus.STOPPED
         return StudyStatus.INTERRUPTED if self._job_state is JobState.LOST else StudyStatus.FAILED
 
+    def _end_of_run(self) -> StudyStatus:
+        """How the latest run ended; studies that are older than journals tell by their outcome alone."""
+        if self.reader.ended:
+            ended = StudyStatus(self.reader.ended.facts["how"])
+            # one that was asked to stop was about to pause anyway
+            stopped = self.job and self.job.stopping and ended is StudyStatus.PAUSED
+            return StudyStatus.STOPPED if stopped else ended
+        finished = self.reader.began_at is None and self.ledger and self.ledger.note(OUTCOME_NOTE)
+        return StudyStatus.FINISHED if finished else StudyStatus.INTERRUPTED
+
     def _summary(self) -> dict[str, Any]:
         snapshot = self.snapshot
         best = snapshot.ranking[0] if snapshot.ranking else None
@@ -160,6 +186,8 @@ class StudyState:
             "name": self.reader.name,
             "data": self.config.data,
             "status": self.status,
+            "message": self.message,
+            "next_command": self.next_command(self.reader.name),
             "priority": self.job.priority if self.job else 0,
             "queue_position": self._position,
             "objective": list(self.config.objective),
@@ -169,7 +197,7 @@ class StudyState:
             "eta_s": self.reader.board.eta_s if self.status.live else None,
             "elapsed_s": self.reader.elapsed_s,
             "created_at": self._created_at(),
-            "error": self._error(),
+            "error": self.error,
             "actions": self.actions,
         }
 
@@ -194,13 +222,6 @@ class StudyState:
         moments = [runs[0][0]] if runs else [self.job.created_at] if self.job else []
         return datetime.datetime.fromtimestamp(moments[0], datetime.UTC) if moments else None
 
-    def _error(self) -> str:
-        if self.status is not StudyStatus.FAILED:
-            return ""
-        if self.job and self.job.errors:
-            return "\n".join(self.job.errors)
-        return str(self.reader.ended.facts.get("error", "")) if self.reader.ended else ""
-
     def _running(self, record: TrialRecord) -> RunningTrial:
         return RunningTrial(
             trial=record.number,
@@ -211,6 +232,15 @@ class StudyState:
             score_text="" if record.score is None else record.quality.text(record.score),
             eta_s=self.reader.board.trial_eta_s(record),
         )
+
+
+def states_on_disk(home: Home, names: Iterable[str]) -> Iterator[StudyState]:
+    """How the studies called ``names`` stand, for whoever looks once; one that is gone by then is left out."""
+    jobs = Jobs(home).latest()
+    for name in names:
+        state = StudyState(StudyReader(home, name), jobs.get(name))
+        if state.ledger:
+            yield state
 
 
 def requested(job: Job) -> StudyConfig:

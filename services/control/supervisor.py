@@ -22,9 +22,9 @@ from services.control.settings import ServiceSettings
 from services.control.slots import Demand, Running, Waiting, plan
 from services.deletion import purge
 from services.home import Home
-from services.journal import PAUSED
 from services.placement import num_cores
 from services.study import Ledger
+from services.study_status import StudyStatus
 
 _TICK_S = 0.5
 PURGE_S = 600.0
@@ -105,7 +105,7 @@ class Supervisor:
             ):
                 reader = self._readers.of(job.study)
                 reader.look()
-                if reader.ended and reader.ended.facts.get("how") == PAUSED:
+                if reader.ended and reader.ended.facts.get("how") == StudyStatus.PAUSED:
                     self.jobs.add(
                         JobKind.RESUME,
                         job.study,

@@ -3,52 +3,18 @@
 from __future__ import annotations
 
 import datetime
-from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.control.kinds import JobKind, JobState
+from services.study_status import StudyStatus
 
 
 class View(BaseModel):
     """One of them."""
 
     model_config = ConfigDict(frozen=True)
-
-
-class StudyStatus(StrEnum):
-    """How a study stands."""
-
-    QUEUED = "queued"  # waits for its turn
-    STARTING = "starting"  # its process has begun and reads the data
-    RUNNING = "running"
-    PAUSING = "pausing"  # each running trial ends its epoch first
-    STOPPING = "stopping"
-    PAUSED = "paused"
-    STOPPED = "stopped"  # by a person
-    INTERRUPTED = "interrupted"  # its process was killed
-    FINISHED = "finished"
-    FAILED = "failed"  # its process ended with an error
-
-    @property
-    def active(self) -> bool:
-        """Whether a process runs it, or will by itself."""
-        return self in _ACTIVE
-
-    @property
-    def live(self) -> bool:
-        """Whether a process runs it now."""
-        return self.active and self is not StudyStatus.QUEUED
-
-
-_ACTIVE = (
-    StudyStatus.QUEUED,
-    StudyStatus.STARTING,
-    StudyStatus.RUNNING,
-    StudyStatus.PAUSING,
-    StudyStatus.STOPPING,
-)
 
 
 class Best(View):
@@ -98,6 +64,8 @@ class StudySummary(View):
     name: str
     data: str
     status: StudyStatus
+    message: str = Field(description="How it stands, in a sentence for a person.")
+    next_command: str = Field(description="What to type next, with --server for a study of a service.")
     priority: int = Field(description="The higher it is, the sooner the study has its turn.")
     queue_position: int | None = Field(
         description="How many would begin before it, plus one; of a queued study."
@@ -111,7 +79,7 @@ class StudySummary(View):
     eta_s: float | None
     elapsed_s: float = Field(description="How long it has run, over all its runs.")
     created_at: datetime.datetime | None
-    error: str = Field(description="What went wrong, of a failed study.")
+    error: str = Field(description="What went wrong, of a study that failed or has no model.")
     actions: list[str] = Field(description="What can be asked of it now.")
     deleted_until: datetime.datetime | None = Field(
         default=None, description="Until when a deleted study can be restored."

@@ -17,6 +17,7 @@ from search_space.latency import measure_latency
 from services.ensembles.ensemble import BEST
 from services.ensembles.library import EnsembleLimits, Library, Member, shortlist
 from services.ensembles.networks import networks_of
+from services.ensembles.no_model import no_model
 from services.events import Listener, Notice, PhaseStarted
 from services.study import Ledger
 from services.trial_record import TrialRecord
@@ -54,7 +55,7 @@ class Gathering:
     def library(self, limits: EnsembleLimits, *, timed: bool = False) -> Library:
         """What an ensemble within ``limits`` may be made of; ``timed`` also measures what each takes for an image.
 
-        Raises ``ConvscoutError`` when no trial was finished, and ``UserError`` when none is within the limits.
+        Raises ``NoModelError`` when there is no such trial, and ``UserError`` when none is within the limits.
         """
         judged = self.judged()
         self._listener(PhaseStarted(phase="ensemble", detail=f"from {len(judged)} trials"))
@@ -63,6 +64,8 @@ class Gathering:
         found: list[Member] = []
         for place, index in enumerate(shortlist([record.family for record in able])):
             found += self._candidates(able[index], others=place < VIEWED, timed=timed)
+        if not found:
+            raise no_model(self._ledger.config, self._ledger.trials(), lost=bool(judged))
         return Library.of(found, self._splits.validation.labels, limits, self._ledger.config.objective[0])
 
     def _saw_these_images(self, record: TrialRecord) -> bool:

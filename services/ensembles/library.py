@@ -123,16 +123,12 @@ class Library:
     def of(
         cls, candidates: Iterable[Member], labels: Labels, limits: EnsembleLimits, objective: str = "accuracy"
     ) -> Library:
-        """The best of ``candidates``, calibrated; the best of each family among them.
+        """The best of ``candidates``, of which there is at least one, calibrated; the best of each family among them.
 
-        Raises ``ConvscoutError`` when there is none, or one whose probabilities are not finite, and ``UserError`` when
-        none is within the limits.
+        Raises ``ConvscoutError`` for one whose probabilities are not finite, and ``UserError`` when none is within the
+        limits.
         """
         found = list(candidates)
-        if not found:
-            raise ConvscoutError(
-                "no finished trial to build an ensemble from; give the search a larger budget"
-            )
         for candidate in found:
             _check(candidate, labels)
         limits.check(found)

@@ -15,7 +15,7 @@ from services.ensembles.ensemble import Ensemble
 from services.finish import Outcome
 from services.home import Home
 from services.lease import lease
-from tests.services.studies import tiny_config
+from tests.services.studies import bundle_alone, tiny_config
 
 Captured = pytest.CaptureFixture[str]
 
@@ -34,7 +34,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("home")
     file = root / "tiny.toml"
     file.write_text(to_toml(tiny_config(trials=5)), encoding="utf-8")
-    assert run("search", "--config", file, "--trials", 2, "--home", root) == 0
+    with bundle_alone():
+        assert run("search", "--config", file, "--trials", 2, "--home", root) == 0
     return root
 
 
@@ -94,6 +95,7 @@ def test_a_study_that_runs_elsewhere_is_not_resumed(home: Path, capsys: Captured
 
 
 @pytest.mark.slow
+@bundle_alone()
 def test_a_resumed_study_trains_what_is_missing_and_prints_json_alone(home: Path, capsys: Captured) -> None:
     assert run("resume", "tiny", "--trials", "3", "--home", home, "--json") == 0
     outcome = Outcome.from_dict(json.loads(capsys.readouterr().out))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from search_space.errors import ConfigError, DataError, StudyInterrupted
+from search_space.errors import ConfigError, DataError, NoModelError, StudyInterrupted
 from services import runner
 from services.board import Board
 from services.events import EpochEnded, Event, Loading, Notice, TrialEnded
@@ -74,6 +74,7 @@ def test_a_line_that_a_crash_cut_short_is_skipped(tmp_path: Path) -> None:
         (StudyInterrupted("Ctrl-C"), "stopped"),
         (KeyboardInterrupt(), "stopped"),
         (DataError("no images"), "failed"),
+        (NoModelError("no model: the only trial failed"), "no_model"),
     ],
 )
 def test_how_a_run_ended_is_told(tmp_path: Path, error: BaseException, how: str) -> None:

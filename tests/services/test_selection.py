@@ -199,11 +199,6 @@ def test_equal_candidates_give_the_first_alone() -> None:
     assert _numbers(select(_library(copies, labels), "greedy")) == [4]
 
 
-def test_no_candidate_is_an_error() -> None:
-    with pytest.raises(ConvscoutError, match="no finished trial"):
-        _library([], _labels(0))
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_probabilities_that_are_not_finite_are_refused(bad: float) -> None:
     candidates, labels = _random_members(0, 3), _labels(0)

@@ -17,7 +17,8 @@ from services.api.paths import StudyPath
 from services.api.settings import NewSettings, Settings
 from services.api.tagged import TAGGED, tagged
 from services.control.plane import HIGHEST, LOWEST
-from services.control.views import StudyDetail, StudyStatus, StudySummary
+from services.control.views import StudyDetail, StudySummary
+from services.study_status import StudyStatus
 
 router = APIRouter(prefix="/api/v1/studies", tags=["studies"])
 

@@ -37,13 +37,11 @@ def show(client: Client, name: NameArgument, json: JsonOption = False) -> None:
     from services.cli.remote.picture import summary
 
     print_line(f"study {name} on {study.data}: {study.status}; {summary(study)}")
-    if study.error:
-        print_line(f"error: {study.error}")
+    print_line(study.message)
     print_line(f"best validation {study.objective[0].replace('_', ' ')}: {_best(study) or 'none yet'}")
     print_line(f"the same search: {study.command}")
     tell_outcome(client.url, study)
-    if "resume" in study.actions:
-        print_line(f"go on: convscout resume {name} --server {client.url}")
+    print_line(f"next: {study.next_command} --server {client.url}")
 
 
 def trials(

@@ -17,7 +17,8 @@ from services.cli.output import print_json
 from services.cli.remote.outcome import tell_outcome
 from services.cli.remote.picture import Standing, event_line, picture, summary
 from services.client.event_stream import StudyEvent
-from services.control.views import StudyDetail, StudyStatus
+from services.control.views import StudyDetail
+from services.study_status import StudyStatus
 
 if TYPE_CHECKING:
     from services.client import Client
@@ -42,10 +43,10 @@ def watched(client: Client, name: str, after: str | None, *, json: bool) -> None
             f"study {name} goes on at {client.url}; look at it: convscout show {name} --server {client.url}",
             next_command=f"convscout stop {name}",
         ) from None
-    if study.status is StudyStatus.FAILED:
-        raise ConvscoutError(study.error or f"study {name} failed", next_command=f"convscout resume {name}")
+    if study.status.wrong:
+        raise ConvscoutError(study.error or study.message, next_command=study.next_command)
     if study.status is not StudyStatus.FINISHED:
-        raise StudyInterrupted(f"study {name} is {study.status}", next_command=f"convscout resume {name}")
+        raise StudyInterrupted(f"study {name} is {study.status}", next_command=study.next_command)
     if json:
         print_json(study.model_dump(mode="json"))
     else:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from services.api.dependencies import Plane
-from services.control.views import StudyStatus
+from services.study_status import StudyStatus
 from services.web.rendering import render
 from services.web.said import text_of
 

@@ -13,9 +13,9 @@ from services.api.paths import StudyPath
 from services.control.plane import HIGHEST, LOWEST, ControlPlane
 from services.control.trials import summary
 from services.journal import journal_file
+from services.reasons import grouped_reasons
 from services.web.charts import Charts, family_rows, importance_data
 from services.web.happenings import latest_happenings
-from services.web.reasons import grouped_reasons
 from services.web.rendering import render
 from services.web.said import text_of
 

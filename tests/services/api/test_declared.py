@@ -16,6 +16,7 @@ def test_every_route_declares_its_problems_and_who_may_ask(program: httpx.Client
     assert said["openapi"].startswith("3.1") and said["info"]["title"] == "convscout"
     assert said["security"] == [{"token": []}] and said["components"]["securitySchemes"]["token"]
     assert "next" in said["components"]["schemas"]["ProblemDetails"]["properties"]
+    assert "no_model" in said["components"]["schemas"]["StudyStatus"]["enum"]
     assert said["paths"]
     for path, item in said["paths"].items():
         assert path.startswith("/api/v1/")

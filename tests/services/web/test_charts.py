@@ -7,9 +7,9 @@ import json
 import pytest
 
 from services.control.reader import StudySnapshot
+from services.reasons import grouped_reasons
 from services.web import charts
 from services.web.charts import COSTS, Charts, chart_data, family_rows
-from services.web.reasons import grouped_reasons
 from tests.services.records import record
 from trials.config import TrialState
 

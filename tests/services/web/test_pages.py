@@ -9,9 +9,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from search_space.errors import NoModelError
 from services.control.jobs import JobKind, Jobs
 from services.home import Home
+from services.journal import journalled
 from services.study import Ledger
+from tests.services.studies import quiet, tiny_config
 from tests.services.web.signed_in import DONE, EVERY_PAGE, LARGE, LARGE_TRIALS
 
 
@@ -52,6 +55,22 @@ def test_what_was_killed_is_offered_to_be_resumed(client: httpx.Client) -> None:
     shown = client.get("/").text
     assert "was interrupted" in shown
     assert f'action="/studies/{LARGE}/resume"' in shown
+
+
+def test_a_study_without_a_model_says_why_and_can_be_resumed(tmp_path: Path) -> None:
+    from tests.services.api import service
+
+    home, why = Home(tmp_path / "home"), "no model: all 3 trials failed: 3 × the loss became nan"
+    Ledger.create(home, tiny_config("s"), fingerprint="f" * 64)
+    with pytest.raises(NoModelError), journalled(home, "s", quiet, "search"):
+        raise NoModelError(why)
+    with service.service_at(home.root) as address, service.signed_in(address) as client:
+        for path in ("/", "/studies/s"):
+            shown = client.get(path).text
+            assert '<span class="badge no_model">no model</span>' in shown and why in shown
+        assert 'action="/studies/s/resume"' in shown
+        found = client.get("/api/v1/studies", params={"status": "no_model"}).json()["items"]
+        assert [(each["name"], each["message"]) for each in found] == [("s", why)]
 
 
 def test_an_empty_home_explains_the_five_steps(tmp_path: Path) -> None:
