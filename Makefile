@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c '$(SUPPORTED)' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search ui test slow fuzz check lint types imports format docs constraints clean
+.PHONY: help setup search ui test slow soak fuzz check lint types imports format docs constraints clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test: $(STAMP) ## set up, then everything that checks the code except the slow t
 
 slow: $(STAMP) ## the tests that take more than some five seconds, some of them minutes
 	$(PYTEST) -m slow
+
+soak: $(STAMP) ## what slow does at random, for hours instead of minutes
+	CONVSCOUT_SOAK=1 $(PYTEST) -m soak
 
 fuzz: $(STAMP) ## ask the REST API ten thousand things that its OpenAPI allows or forbids
 	$(BIN)/python -m tests.services.api.fuzzing --cases 10000

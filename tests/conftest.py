@@ -8,7 +8,54 @@ that is about threads asks for them itself.
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from unittest.mock import patch
+
+import pytest
 
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # before torch is imported here, and for the processes that tests start
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules with the tests that may take longest come first, lest a worker be left alone with one at the end."""
+    longest_s: dict[str, float] = {}
+    for item in items:
+        marker = item.get_closest_marker("timeout")
+        longest_s[_module(item)] = max(longest_s.get(_module(item), 0.0), marker.args[0] if marker else 0.0)
+    items.sort(key=lambda item: -longest_s[_module(item)])
+
+
+def _module(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _mlflow_migrates_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The homes of tests get a copy of one migrated database, where MLflow would take a second to make each.
+
+    Processes that tests start make their own.
+    """
+    if (
+        "services.tracking.store" not in sys.modules
+    ):  # no test here needs MLflow, which takes seconds to import
+        yield
+        return
+    from tests.services.mlflow_template import Template
+
+    with patch("services.tracking.store._make", Template(tmp_path_factory.mktemp("mlflow") / "mlflow.db")):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _machine_is_measured_once() -> Iterator[None]:
+    """Studies of tests do not measure the machine anew for each home; processes that tests start do."""
+    if "services.runner" not in sys.modules:
+        yield
+        return
+    from tests.services.measured_machine import machine_measured_once
+
+    with machine_measured_once():
+        yield

@@ -32,5 +32,5 @@ def kill_all_of(root: Path) -> None:
     for process in found:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    _, left = psutil.wait_procs(found, timeout=60)
+    _, left = psutil.wait_procs(found, timeout=200)
     assert not left

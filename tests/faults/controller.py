@@ -9,7 +9,7 @@ from pathlib import Path
 from services import runner
 from services.home import Home
 from services.study import Ledger
-from tests.services.studies import quiet, tiny_config
+from tests.services.studies import bundle_alone, quiet, tiny_config
 
 STUDY = "killed"
 TRIALS = 6
@@ -26,4 +26,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with bundle_alone():
+        main()

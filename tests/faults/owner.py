@@ -13,7 +13,7 @@ from search_space.errors import ConvscoutError
 from services import runner
 from services.config import StudyConfig
 from services.home import Home
-from tests.services.studies import TINY_SPACE, quiet, tiny_config
+from tests.services.studies import TINY_SPACE, bundle_alone, quiet, tiny_config
 
 STUDY = "owned"
 TRIALS = 3
@@ -44,7 +44,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     try:
-        main()
+        with bundle_alone():
+            main()
     except ConvscoutError as error:
         print(f"error: {error.message}\nnext: {error.next_command}", flush=True)
         sys.exit(error.exit_code)

@@ -27,7 +27,7 @@ from services.repair import repair
 from services.study import Ledger
 from services.tracking.store import TrackingStore
 from services.tracking.tags import TRIAL_TAG
-from tests.services.studies import essences, quiet, tiny_config
+from tests.services.studies import blank_pictures, bundle_alone, essences, quiet, tiny_config
 from trials.config import TrialState
 
 NAME = "tiny"
@@ -38,7 +38,8 @@ OPTIONS = {"trials": 4, "epochs": 3, "pruner": "median"}
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a study that was searched to its end."""
     home = tmp_path_factory.mktemp("finished") / "home"
-    runner.search(tiny_config(NAME, **OPTIONS), Home(home), quiet, time.time())
+    with blank_pictures():
+        runner.search(tiny_config(NAME, **OPTIONS), Home(home), quiet, time.time())
     return home
 
 
@@ -199,6 +200,7 @@ def test_a_lost_best_epoch_is_trained_again_and_comes_out_the_same(
 
 
 @pytest.mark.slow
+@bundle_alone()
 def test_a_study_that_runs_is_left_alone_and_complained_of_only_with_cause(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

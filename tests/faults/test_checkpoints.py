@@ -17,7 +17,7 @@ from tests.faults.victim import STUDY, Victim, complaints_of
 from tests.services.studies import bundle_alone
 from trials.kill_points import EXIT_CODE
 
-OPTIONS = {"trials": 2, "epochs": 4}
+OPTIONS = {"trials": 2, "epochs": 4, "ensemble_strategy": "greedy"}
 
 
 def damage(path: Path, how: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from services.home import Home
 from services.study import Ledger
 from tests.faults.small_disk import small_disk
 from tests.faults.victim import Victim
-from tests.services.studies import essences, quiet, tiny_config
+from tests.services.studies import bundle_alone, essences, quiet, tiny_config
 from trials.config import TrialState
 
 NAME = "tiny"
@@ -39,6 +39,12 @@ def _at(moment: Moment, action: Callable[[], None]) -> Listener:
             action()
 
     return listener
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _bundles() -> Iterator[None]:
+    with bundle_alone():
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -29,10 +29,11 @@ from services.exporting import export
 from services.predict import load_model
 from services.verifying import verify_export
 from tests.services.trained_ensembles import random_images, trained_ensemble
+from tests.soaking import repetitions
 from trials.kill_points import EXIT_CODE, VARIABLE
 
 ROOT = Path(__file__).parents[2]
-KILLS = 8
+KILLS = repetitions(3, 100)
 FORMATS = ("bundle", "onnx", "pt2")
 EXPORT = """
 import sys
@@ -92,7 +93,8 @@ def test_killed_at_its_rename_it_is_the_old_or_the_new(copied: Path, side: str, 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.soak
+@pytest.mark.timeout(repetitions(1200, 12 * 3600))
 def test_killed_at_any_moment_it_leaves_a_whole_one_and_no_process(copied: Path) -> None:
     began = time.monotonic()
     first = _start(copied, "bundle,onnx")

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,12 +27,20 @@ from services.home import Home
 from services.study import Ledger
 from tests.faults.controller import EPOCHS, STUDY, TRIALS
 from tests.processes import processes_of
-from tests.services.studies import essence
+from tests.services.studies import bundle_alone, essence
+from tests.soaking import repetitions
 from trials.config import TrialState
 from trials.kill_points import EXIT_CODE, VARIABLE, Write
 
-KILLS = 5
+KILLS = repetitions(3, 20)
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _bundles() -> Iterator[None]:
+    """What the controllers export, and ``check`` expects; ``test_random_kills.py`` kills exports of all formats."""
+    with bundle_alone():
+        yield
 
 
 def _start(home: Path, **environment: str) -> subprocess.Popen[bytes]:
@@ -67,7 +76,8 @@ def _finished(home: Path) -> dict[int, tuple[object, ...]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.soak
+@pytest.mark.timeout(repetitions(600, 7200))
 def test_nothing_is_lost_however_often_a_study_is_killed(tmp_path: Path) -> None:
     home = tmp_path / "home"
     moments = random.Random(2026)

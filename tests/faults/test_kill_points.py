@@ -18,7 +18,7 @@ from tests.services.studies import bundle_alone
 from trials.config import TrialState
 from trials.kill_points import EXIT_CODE, Write
 
-OPTIONS = {"trials": 5, "epochs": 3, "pruner": "asha", "ensemble_size": 2}
+OPTIONS = {"trials": 5, "epochs": 3, "pruner": "asha", "ensemble_size": 2, "ensemble_strategy": "greedy"}
 SIDES = ("before", "after")
 # Where several of a kind differ in what they are: a claim, a best epoch, an epoch state; what is noted at the end;
 # the report and the export.

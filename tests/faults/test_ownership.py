@@ -8,9 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 import pytest
@@ -21,7 +23,7 @@ from services.lease import holder
 from services.study import Ledger
 from tests.faults.owner import EPOCHS, RAY_EPOCHS, STUDY, TRIALS, config
 from tests.services.postgresql import wait_until
-from tests.services.studies import essences, quiet
+from tests.services.studies import bundle_alone, essences, quiet
 from trials.config import TrialState
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +32,8 @@ PATIENCE_S = 300.0
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE_S)]
 
 
-Start = Callable[[str], subprocess.Popen[str]]
+class Start(Protocol):
+    def __call__(self, what: str, home: Path = ..., /) -> subprocess.Popen[str]: ...
 
 
 @pytest.fixture
@@ -38,8 +41,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts a controller that does as it is told; whatever of them is left after the test is killed."""
     started = []
 
-    def start(what: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "tests.faults.owner", str(tmp_path), what]
+    def start(what: str, home: Path = tmp_path, /) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.faults.owner", str(home), what]
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
@@ -77,7 +80,8 @@ def check(home: Path, epochs: int = EPOCHS) -> None:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, ...]]:
     """What the study comes to when nothing happens to it."""
     home = tmp_path_factory.mktemp("undisturbed")
-    runner.search(config(), Home(home), quiet, time.time())
+    with bundle_alone():
+        runner.search(config(), Home(home), quiet, time.time())
     return essences(home, STUDY)
 
 
@@ -113,20 +117,27 @@ def test_of_controllers_that_start_at_once_one_runs_the_study(
     assert essences(tmp_path, STUDY) == undisturbed
 
 
-@pytest.mark.parametrize("locked_s", [30, 70])
 def test_a_database_that_is_locked_is_waited_for(
-    tmp_path: Path, start: Start, locked_s: float, undisturbed: list[tuple[object, ...]]
+    tmp_path: Path, start: Start, undisturbed: list[tuple[object, ...]]
 ) -> None:
-    """Row 8: for less and for more time than SQLite itself would wait."""
-    process = start("search")
-    wait_until(lambda: epochs_reported(tmp_path) > 0, PATIENCE_S)
-    with closing(sqlite3.connect(Home(tmp_path).database, timeout=60, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
-        time.sleep(locked_s)
-        other.execute("COMMIT")
-    assert ended(process)[0] == 0
-    check(tmp_path)
-    assert essences(tmp_path, STUDY) == undisturbed
+    """Row 8: for less and for more time than SQLite itself would wait, side by side as both mostly wait."""
+
+    def search_while_locked(locked_s: float) -> int:
+        home = tmp_path / str(locked_s)
+        process = start("search", home)
+        wait_until(lambda: epochs_reported(home) > 0, PATIENCE_S)
+        with closing(sqlite3.connect(Home(home).database, timeout=60, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            time.sleep(locked_s)
+            other.execute("COMMIT")
+        return ended(process)[0]
+
+    lengths_s = (30, 70)
+    with ThreadPoolExecutor(len(lengths_s)) as threads:
+        assert list(threads.map(search_while_locked, lengths_s)) == [0, 0]
+    for locked_s in lengths_s:
+        check(tmp_path / str(locked_s))
+        assert essences(tmp_path / str(locked_s), STUDY) == undisturbed
 
 
 def test_a_worker_that_was_frozen_goes_on_or_is_replaced(tmp_path: Path, start: Start) -> None:

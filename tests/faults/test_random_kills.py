@@ -14,12 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.soaking import repetitions
+
 ROOT = Path(__file__).parents[2]
-SEEDS = 6
+SEEDS = repetitions(3, 200)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.soak
+@pytest.mark.timeout(repetitions(1800, 12 * 3600))
 def test_a_study_ends_as_if_it_had_not_been_killed(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "benchmarks.kill_loop", "--seeds", str(SEEDS)]
     environment = {**os.environ, "CONVSCOUT_BENCHMARKS": str(tmp_path)}

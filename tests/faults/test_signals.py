@@ -16,7 +16,7 @@ import pytest
 from tests.faults.victim import Victim
 from tests.services.studies import bundle_alone
 
-OPTIONS = {"trials": 2, "epochs": 15}
+OPTIONS = {"trials": 2, "epochs": 15, "ensemble_strategy": "greedy"}
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from services.tracking.store import TrackingStore
 from services.ui import UiServer
 from tests.faults.http_proxy import HOST, Fault, FaultyProxy
 from tests.services.recorded_study import EPOCHS, VALIDATION, RecordedStudy, recorded_study
-from tests.services.studies import essences, quiet, tiny_config
+from tests.services.studies import bundle_alone, essences, quiet, tiny_config
 from trials.config import TrialState
 
 TRIALS = 4
@@ -85,6 +85,7 @@ def test_no_call_is_repeated_behind_our_back_or_waits_for_minutes() -> None:
 
 
 @pytest.mark.slow
+@bundle_alone()
 def test_a_server_that_is_away_throughout_costs_no_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

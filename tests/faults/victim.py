@@ -21,6 +21,7 @@ import sklearn.datasets  # noqa: F401 - what a run imports late, the server impo
 import torch.onnx  # noqa: F401
 
 import services.exporters.onnx
+import services.report
 import services.tracking.champion  # noqa: F401
 from services import runner  # noqa: F401
 from services.check import check

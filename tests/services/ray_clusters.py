@@ -19,7 +19,13 @@ from services.config_file import to_toml
 TOKEN = "a" * 64
 OTHER_TOKEN = "b" * 64
 ROOT = Path(__file__).parents[2]
-_RUN = "import sys; from services.cli import main; main(sys.argv[1:])"
+_RUN = """
+import sys
+from services.cli import main
+from tests.services.studies import bundle_alone
+with bundle_alone():
+    main(sys.argv[1:])
+"""
 
 
 @contextmanager
@@ -47,7 +53,7 @@ def authentication(token: str | None) -> dict[str, str]:
 def begin_search(
     config: StudyConfig, home: Path, address: str, *, token: str | None = TOKEN
 ) -> subprocess.Popen[str]:
-    """``convscout search`` of ``config`` on the cluster at ``address``, as a person would run it."""
+    """``convscout search`` of ``config`` on the cluster at ``address``, as a person runs it, but with a short end."""
     file = home.parent / f"{config.name}.toml"
     file.write_text(to_toml(config))
     arguments = ["search", "--config", str(file), "--ray-address", address, "--home", str(home)]

@@ -18,7 +18,6 @@ from search_space.recipe import TrainingRecipe
 from services.config import StudyConfig
 from services.home import Home
 from services.tracking.source import ValidationLabels
-from services.tracking.store import TrackingStore
 from services.trial_record import TrialRecord
 from trials.checkpoint import TrialDirectory
 from trials.config import Measurement, TrialConfig, TrialState
@@ -59,13 +58,6 @@ class RecordedStudy:
 
 def recorded_study(root: Path, name: str = "demo") -> RecordedStudy:
     return RecordedStudy(home=Home(root), config=StudyConfig(name=name, data="digits", trials=20))
-
-
-def empty_database(root: Path) -> Path:
-    """An MLflow database without runs; copying it saves the migration."""
-    home = Home(root)
-    TrackingStore(uri=home.tracking_uri, artifacts=home.artifacts).client()
-    return root / "mlflow.db"
 
 
 def measurements(number: int, epochs: int) -> Iterator[Measurement]:

@@ -8,14 +8,19 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from matplotlib.figure import Figure
+
 from services.config import StudyConfig
 from services.events import Event
 from services.exporting import exporters
 from services.home import Home
 from services.study import Ledger
 from services.trial_record import TrialRecord
+from tests.services.measured_machine import machine_measured_once
+from tests.services.reading_back import read_back_here
 
 TINY_SPACE = {"lenet.width": 4, "recipe.batch_size": 256}
+DIVERGING = {**TINY_SPACE, "recipe.optimizer": "sgd", "sgd.learning_rate": 1e8}
 
 
 def tiny_config(name: str = "tiny", **options: Any) -> StudyConfig:
@@ -40,14 +45,35 @@ def quiet(event: Event) -> None:
 
 
 @contextmanager
-def bundle_alone() -> Iterator[None]:
-    """Within, studies are exported as bundles alone: for tests of what comes before the export.
+def blank_pictures() -> Iterator[None]:
+    """Within, pictures are not painted into files, which takes a second for each study, and a third for each trial."""
+    paint = Figure.savefig
 
-    To convert an ensemble to ONNX takes longer than all else of a small study. MLflow then has no champion of it.
+    def save(figure: Figure, file: Any, **options: Any) -> None:
+        if isinstance(file, str | Path):
+            Path(file).write_bytes(b"blank")
+        else:
+            paint(figure, file, **options)
+
+    with patch.object(Figure, "savefig", save):
+        yield
+
+
+@contextmanager
+def bundle_alone() -> Iterator[None]:
+    """Within, studies end fast: for tests of what comes before the export.
+
+    To convert an ensemble to ONNX takes longer than all else of a small study, so a bundle is all that is exported,
+    and MLflow has no champion of it. To read that back in a fresh process, to paint pictures and to measure the
+    machine takes most of the rest.
     """
     with ExitStack() as patches:
+        patches.enter_context(blank_pictures())
         for name, exporter in exporters.items():
             patches.enter_context(patch.object(exporter, "default", name == "bundle"))
+        patches.enter_context(read_back_here())
+        patches.enter_context(machine_measured_once())
+        patches.enter_context(patch("services.report.worst_mistakes", lambda *_: None))
         yield
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,14 +26,14 @@ SIZES = {
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home where ``tiny`` was searched to its end, with networks of two families."""
     root = tmp_path_factory.mktemp("home")
     config = tiny_config(trials=6, epochs=3, families=("lenet", "mlp"), space=SIZES, ensemble_size=3)
     (root / "tiny.toml").write_text(to_toml(config), encoding="utf-8")
     with bundle_alone():
         assert run("search", "--config", root / "tiny.toml", "--home", root) == 0
-        yield root
+    return root
 
 
 def told(home: Path, capsys: Captured, *options: object) -> dict[str, object]:
@@ -51,6 +50,7 @@ def test_it_is_that_of_the_study_unless_something_else_is_asked(home: Path, caps
     assert found == json.loads(json.dumps({"study": "tiny", "export": None, **outcome.ensemble.to_dict()}))
 
 
+@bundle_alone()
 def test_limits_and_strategy_make_another_and_the_study_keeps_its_own(home: Path, capsys: Captured) -> None:
     ledger = Ledger.open(Home(home), "tiny")
     before, openings = stored_outcome(ledger), ledger.note(OPENINGS_NOTE)
@@ -66,6 +66,7 @@ def test_limits_and_strategy_make_another_and_the_study_keeps_its_own(home: Path
 
 
 @pytest.mark.slow
+@bundle_alone()
 def test_it_can_be_exported(home: Path, tmp_path: Path, capsys: Captured) -> None:
     found = told(home, capsys, "--size", 1, "--to", tmp_path / "small")
     exported = load_bundle(tmp_path / "small")

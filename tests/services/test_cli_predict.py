@@ -19,6 +19,7 @@ from services.atomic_file import writing
 from services.ensembles.trained import TrainedEnsemble
 from services.exporting import export
 from services.predict import files_of, load_model, predict, predictions
+from tests.services.reading_back import read_back_here
 from tests.services.test_cli_study import Captured, run
 from tests.services.trained_ensembles import random_images, trained_ensemble
 
@@ -31,7 +32,8 @@ def ensemble() -> TrainedEnsemble:
 @pytest.fixture(scope="module")
 def exported(ensemble: TrainedEnsemble, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("exported") / "export"
-    export(ensemble, directory, random_images(16, ensemble), formats=["onnx"])
+    with read_back_here():
+        export(ensemble, directory, random_images(16, ensemble), formats=["onnx"])
     return directory
 
 

@@ -18,11 +18,11 @@ from PIL import Image
 
 from services.client import Client
 from services.config_file import to_toml
-from services.control.views import StudyStatus
+from services.study_status import StudyStatus
 from tests.services.api.service import serve_process
 from tests.services.api.test_client import until, zipped
 from tests.services.serving import MAIN
-from tests.services.studies import tiny_config
+from tests.services.studies import DIVERGING, tiny_config
 from tests.services.test_cli_study import Captured, run
 
 
@@ -87,7 +87,10 @@ def test_studies_are_looked_at(studied: tuple[str, str], url: str, capsys: Captu
     assert run("studies", "--server", url) == 0
     assert re.search(r"^digits +digits +finished +2 .* 100%", capsys.readouterr().out, re.MULTILINE)
     assert run("show", "digits", "--server", url) == 0
-    assert "study digits on digits: finished" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("study digits on digits: finished")
+    assert lines[1] == "it ran to its end and has a model"
+    assert lines[-1] == f"next: convscout predict digits IMAGE.png --server {url}"
     assert run("trials", "digits", "--sort", "score", "--limit", 1, "--server", url) == 0
     table = capsys.readouterr().out.splitlines()
     assert table[0].split()[:2] == ["#", "family"] and len(table) == 2
@@ -100,6 +103,17 @@ def test_studies_are_looked_at(studied: tuple[str, str], url: str, capsys: Captu
         assert json.loads(capsys.readouterr().out) == [
             each.model_dump(mode="json") for each in client.trials("digits")
         ]
+
+
+@pytest.mark.slow
+def test_a_search_without_a_model_says_why(url: str, tmp_path: Path, capsys: Captured) -> None:
+    config = tiny_config("hopeless", trials=1, epochs=1, workers=1, space=DIVERGING, portfolio=False)
+    file = tmp_path / "hopeless.toml"
+    file.write_text(to_toml(config), encoding="utf-8")
+    assert run("search", "--config", file, "--server", url) == 1
+    error = capsys.readouterr().err
+    assert "error: no model: the only trial failed: 1 × the training loss became" in error
+    assert f"next: convscout trials hopeless --server {url}" in error
 
 
 @pytest.mark.slow
@@ -198,7 +212,7 @@ def test_a_study_is_steered(url: str, tiny: Path, capsys: Captured) -> None:
 
 @pytest.mark.slow
 def test_who_stops_watching_stops_no_study(url: str, tiny: Path, capsys: Captured) -> None:
-    arguments = ["search", "--config", str(tiny), "--study", "watched", "--epochs", "300", "--server", url]
+    arguments = ["search", "--config", str(tiny), "--study", "watched", "--epochs", "3000", "--server", url]
     with (
         Client(url) as client,
         subprocess.Popen(
@@ -212,7 +226,7 @@ def test_who_stops_watching_stops_no_study(url: str, tiny: Path, capsys: Capture
         assert "study watched is" in watching.stdout.readline()
         until(lambda: client.study("watched").status is StudyStatus.RUNNING)
         watching.send_signal(signal.SIGINT)
-        assert watching.wait(30) == 130
+        assert watching.wait(200) == 130
         said = watching.stderr.read()
         assert f"error: study watched goes on at {url}" in said
         assert f"next: convscout stop watched --server {url}" in said

@@ -27,6 +27,7 @@ from services.exporters.bundle import BundleExporter, load_bundle
 from services.exporters.onnx import OnnxExporter
 from services.exporting import default_formats, export, exporters, refuse_left_out
 from services.parity import TOLERANCE, Parity
+from tests.services.reading_back import read_back_here
 from tests.services.trained_ensembles import random_images, trained_ensemble
 from trials.metrics import Probabilities
 from trials.splits import Pixels
@@ -220,6 +221,7 @@ def test_a_missing_file_is_refused(copied: Path) -> None:
 
 
 @pytest.mark.slow
+@read_back_here()
 def test_a_file_of_another_export_is_refused(copied: Path, tmp_path: Path) -> None:
     other = trained_ensemble("vgg", "lenet")
     export(other, tmp_path / "other", random_images(4, other), formats=BUNDLE)
@@ -245,6 +247,7 @@ def test_what_is_no_export_is_refused(tmp_path: Path) -> None:
         load_bundle(tmp_path / "nowhere")
 
 
+@read_back_here()
 def test_a_bundle_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     small = _small()
     export(small, tmp_path / "export", random_images(4, small), formats=BUNDLE)
@@ -269,6 +272,7 @@ def test_weights_of_another_architecture_are_refused() -> None:
 
 
 @pytest.mark.slow
+@read_back_here()
 def test_an_export_killed_before_the_rename_leaves_the_old_one(tmp_path: Path) -> None:
     target, small = tmp_path / "export", _small()
     export(small, target, random_images(8, small), formats=BUNDLE)
@@ -283,6 +287,7 @@ def test_an_export_killed_before_the_rename_leaves_the_old_one(tmp_path: Path) -
 
 
 @pytest.mark.slow
+@read_back_here()
 def test_a_newer_export_replaces_the_whole_older_one(tmp_path: Path) -> None:
     older, newer = trained_ensemble("lenet", "vgg"), _small()
     export(older, tmp_path / "export", random_images(4, older), formats=BUNDLE)
@@ -292,6 +297,7 @@ def test_a_newer_export_replaces_the_whole_older_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@read_back_here()
 def test_files_of_the_person_are_never_replaced(tmp_path: Path) -> None:
     small = _small()
     (tmp_path / "notes.txt").write_text("mine")
@@ -441,6 +447,7 @@ def test_without_its_bundle_nothing_is_exported(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(("key", "value"), [("network", "../../secret"), ("view", "upside down")])
+@read_back_here()
 def test_a_bundle_that_says_what_cannot_be_is_refused(tmp_path: Path, key: str, value: str) -> None:
     small = _small()
     export(small, tmp_path / "export", random_images(4, small), formats=BUNDLE)

@@ -16,7 +16,7 @@ import pytest
 from services import runner
 from services.events import EpochEnded, Event
 from services.home import Home
-from tests.services.studies import tiny_config
+from tests.services.studies import bundle_alone, tiny_config
 
 WORKERS = 2
 SAMPLE_EVERY_S = 0.02
@@ -83,7 +83,7 @@ def sampled(tmp_path: Path, threads: int | None) -> Sampler:
     config = tiny_config(
         "pinned", executor="ray", workers=WORKERS, threads=threads, trials=WORKERS, epochs=6, space=space
     )
-    with Sampler() as sampler:
+    with bundle_alone(), Sampler() as sampler:
         runner.search(config, Home(tmp_path), sampler.begin, time.time())
     return sampler
 

@@ -20,6 +20,7 @@ from search_space.errors import ConfigError, DataError, ExportError
 from services.ensembles.trained import TrainedEnsemble
 from services.exporting import export
 from services.predict import Prediction, predict, probabilities
+from tests.services.reading_back import read_back_here
 from tests.services.trained_ensembles import random_images, trained_ensemble
 from trials.image_files import read_pixels
 from trials.splits import Pixels
@@ -33,7 +34,8 @@ def ensemble() -> TrainedEnsemble:
 @pytest.fixture(scope="module")
 def exported(ensemble: TrainedEnsemble, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("exported") / "export"
-    export(ensemble, directory, random_images(64, ensemble))
+    with read_back_here():
+        export(ensemble, directory, random_images(64, ensemble))
     return directory
 
 

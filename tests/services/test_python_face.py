@@ -13,7 +13,7 @@ import convscout
 from search_space.errors import StudyExistsError, StudyNotFoundError
 from services.events import Event, Loading
 from services.runner import load_data
-from tests.services.studies import TINY_SPACE, quiet
+from tests.services.studies import TINY_SPACE, blank_pictures, bundle_alone, quiet
 from trials.splits import LabelledImages
 
 TINY: dict[str, Any] = dict(
@@ -34,7 +34,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def study(home: Path) -> convscout.Study:
-    return convscout.search("digits", "mine", trials=2, home=home, listener=quiet, **TINY)
+    with blank_pictures():
+        return convscout.search("digits", "mine", trials=2, home=home, listener=quiet, **TINY)
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,7 @@ def test_the_export_is_written_once_more(study: convscout.Study, tmp_path: Path)
 
 
 @pytest.mark.slow
+@bundle_alone()
 def test_a_study_goes_on_and_is_found_again(study: convscout.Study, home: Path) -> None:
     with pytest.raises(StudyExistsError):
         convscout.search("digits", "mine", trials=1, home=home, listener=quiet, **TINY)

@@ -39,7 +39,7 @@ from tests.services.ray_clusters import (
     cluster,
     refusal,
 )
-from tests.services.studies import essences, quiet, tiny_config
+from tests.services.studies import bundle_alone, essences, quiet, tiny_config
 from trials.config import TrialState
 
 AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
@@ -187,7 +187,8 @@ class TestSearch:
         out, told = process.communicate(timeout=400)
         assert process.returncode == 0, told
         assert "3 workers (ray)" in out + told
-        runner.search(tiny_config("shared", epochs=1), Home(tmp_path / "other"), quiet, time.time())
+        with bundle_alone():
+            runner.search(tiny_config("shared", epochs=1), Home(tmp_path / "other"), quiet, time.time())
         assert essences(tmp_path / "home", "shared") == essences(tmp_path / "other", "shared")
         assert guarded.remaining_processes_alive()
         assert not list((tmp_path / "home" / "studies" / "shared").glob("convscout-ray-*"))

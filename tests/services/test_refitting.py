@@ -115,6 +115,7 @@ def test_two_networks_of_a_trial_are_one_when_it_is_refitted(home: Home) -> None
 
 
 @pytest.mark.slow
+@bundle_alone()
 def test_an_interrupted_refit_goes_on(home: Home, outcome: Outcome, tmp_path: Path) -> None:
     def press_ctrl_c(event: Event) -> None:
         if isinstance(event, Loading) and "refitting" in event.description and event.done == 2:

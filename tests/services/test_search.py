@@ -30,7 +30,7 @@ from services.home import Home
 from services.lease import lease
 from services.parity import Parity
 from services.study import Ledger
-from tests.services.studies import bundle_alone, essences, quiet, tiny_config
+from tests.services.studies import blank_pictures, bundle_alone, essences, quiet, tiny_config
 from trials.config import TrialState
 from trials.metrics import accuracy
 
@@ -61,7 +61,8 @@ def _ctrl_c_after(epochs: int) -> Listener:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a study that ran to its end."""
     home = tmp_path_factory.mktemp("finished")
-    _search(home)
+    with blank_pictures():
+        _search(home)
     return home
 
 
@@ -268,10 +269,10 @@ def test_a_diverging_trial_fails_with_its_reason_and_is_never_best(tmp_path: Pat
 
 @pytest.mark.slow
 def test_time_is_a_promise_for_the_whole_command(tmp_path: Path) -> None:
+    """By the clock, with patience for a busy machine; by a simulated one in ``test_plan_table.py``."""
     began = time.time()
-    _search(tmp_path, trials=None, time="25s", epochs=40)
-    took_s = time.time() - began
-    assert took_s < 1.1 * 25
+    _search(tmp_path, trials=None, time="40s", epochs=40)
+    assert time.time() - began < 40 + 15
     records = Ledger.open(Home(tmp_path), "tiny").trials()
     assert all(record.state is not TrialState.RUNNING for record in records)
 

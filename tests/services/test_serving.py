@@ -24,6 +24,7 @@ from services.ensembles.trained import TrainedEnsemble
 from services.exporting import export
 from services.serving.batcher import Batcher
 from services.serving.limits import Batching
+from tests.services.reading_back import read_back_here
 from tests.services.serving import model_server, png, samples
 from tests.services.test_cli_study import Captured, run
 from tests.services.trained_ensembles import random_images, trained_ensemble
@@ -42,7 +43,8 @@ def ensemble() -> TrainedEnsemble:
 @pytest.fixture(scope="module")
 def directory(ensemble: TrainedEnsemble, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("served") / "export"
-    export(ensemble, target, random_images(16, ensemble), formats=["onnx"])
+    with read_back_here():
+        export(ensemble, target, random_images(16, ensemble), formats=["onnx"])
     return target
 
 

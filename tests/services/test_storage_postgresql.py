@@ -24,7 +24,7 @@ from services.storage import open_storage
 from services.study import Ledger
 from services.study_tables import StudyMemory, StudyTables
 from tests.services.postgresql import PostgresServer, postgresql
-from tests.services.studies import essences, tiny_config
+from tests.services.studies import bundle_alone, essences, tiny_config
 from tests.services.tcp_proxy import proxy
 
 NAME = "tiny"
@@ -168,6 +168,7 @@ def run(*arguments: object) -> int:
 
 
 @pytest.mark.slow
+@bundle_alone()
 def test_a_search_differs_in_nothing_but_where_its_ledger_is(
     tmp_path: Path, home: Home, server: PostgresServer, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,13 +25,8 @@ from services.tracking.source import DESCRIPTION_NOTE, METRICS_NOTE
 from services.tracking.store import TrackingStore
 from services.tracking.study_runs import find_runs
 from services.tracking.tags import TERMINAL_TAG
-from tests.services.recorded_study import EPOCHS, VALIDATION, RecordedStudy, empty_database, recorded_study
+from tests.services.recorded_study import EPOCHS, VALIDATION, RecordedStudy, recorded_study
 from trials.config import TrialState
-
-
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return empty_database(tmp_path_factory.mktemp("template"))
 
 
 @pytest.fixture
@@ -40,10 +35,8 @@ def study(tmp_path: Path) -> RecordedStudy:
 
 
 @pytest.fixture
-def store(study: RecordedStudy, database: Path) -> TrackingStore:
-    home = study.home
-    shutil.copy(database, home.root / "mlflow.db")
-    return TrackingStore(uri=home.tracking_uri, artifacts=home.artifacts)
+def store(study: RecordedStudy) -> TrackingStore:
+    return TrackingStore(uri=study.home.tracking_uri, artifacts=study.home.artifacts)
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ from search_space.errors import (
 )
 from services.client import Client
 from services.control.kinds import JobState
-from services.control.views import StudyStatus
 from services.predict import load_model
+from services.study_status import StudyStatus
 from tests.faults.http_proxy import Fault, FaultyProxy
 from tests.services.api.service import TOKEN, serve_process, service_at
 from tests.services.control.planes import ENDLESS, TINY

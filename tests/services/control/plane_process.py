@@ -12,6 +12,7 @@ import services.control.plane  # noqa: F401 - what the process needs, the server
 from search_space.errors import ConvscoutError
 from services.home import Home
 from tests.services.control.planes import plane_of
+from tests.services.control.short_jobs import short_jobs
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([__name__])
@@ -61,7 +62,7 @@ class PlaneProcess:
 
 def _serve(root: os.PathLike[str], connection: Connection) -> None:
     plane = plane_of(Home.at(root))
-    with plane.running():
+    with short_jobs(), plane.running():
         while True:
             what, given = connection.recv()
             found: Any = plane

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from services.control.plane import ControlPlane
 from services.control.settings import ServiceSettings
-from services.control.views import StudyStatus
 from services.home import Home
+from services.study_status import StudyStatus
 from tests.services.studies import TINY_SPACE
 
 T = TypeVar("T")

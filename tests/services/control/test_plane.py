@@ -14,10 +14,10 @@ from search_space.errors import ConfigError, StudyExistsError, StudyNotFoundErro
 from services import deletion
 from services.check import check
 from services.control.kinds import JobState
-from services.control.views import StudyStatus
 from services.home import Home
 from services.lease import holder
 from services.study import Ledger
+from services.study_status import StudyStatus
 from tests.processes import kill_all_of
 from tests.services.control.planes import (
     ENDLESS,
@@ -29,6 +29,7 @@ from tests.services.control.planes import (
     plane_of,
     until,
 )
+from tests.services.control.short_jobs import short_jobs
 from tests.services.studies import tiny_config
 from trials.config import TrialState
 
@@ -48,6 +49,7 @@ def _holder(home: Home, name: str) -> int:
 
 
 @pytest.mark.slow
+@short_jobs()
 def test_a_study_is_begun_followed_paused_given_more_and_ends(tmp_path: Path) -> None:
     home = Home(tmp_path)
     plane = plane_of(home)
@@ -97,6 +99,7 @@ def test_whenever_one_looks_a_study_goes_straight_from_its_beginning_to_its_end(
 
 
 @pytest.mark.slow
+@short_jobs()
 def test_a_study_outlives_the_service_and_is_adopted_by_the_next(tmp_path: Path) -> None:
     home = Home(tmp_path)
     first = plane_of(home)
@@ -119,6 +122,7 @@ def test_a_study_outlives_the_service_and_is_adopted_by_the_next(tmp_path: Path)
 
 
 @pytest.mark.slow
+@short_jobs()
 def test_a_study_that_was_killed_is_said_to_be_and_goes_on_where_it_was(tmp_path: Path) -> None:
     home = Home(tmp_path)
     plane = plane_of(home)
@@ -138,6 +142,7 @@ def test_a_study_that_was_killed_is_said_to_be_and_goes_on_where_it_was(tmp_path
 
 
 @pytest.mark.slow
+@short_jobs()
 def test_studies_take_turns_and_the_urgent_goes_first(tmp_path: Path) -> None:
     plane = plane_of(Home(tmp_path), slice_s=4.0)
     with plane.running():
@@ -189,6 +194,8 @@ def test_a_study_that_cannot_begin_says_why(tmp_path: Path) -> None:
         plane.create({"name": "s", **TINY, "data": f"folder:{tmp_path / 'images'}"})
         await_status(plane, "s", StudyStatus.FAILED)
         assert "holds no" in plane.study("s").error or "no class" in plane.study("s").error
+        assert plane.study("s").message.startswith("it ended with an error before its first trial: ")
+        assert plane.study("s").next_command == "convscout resume s"
         (tmp_path / "images").rmdir()
         plane.delete("s")
     assert plane.studies() == []

@@ -33,14 +33,16 @@ from hypothesis.stateful import (
 from search_space.errors import StudyNotFoundError, StudyStateError
 from services.check import check
 from services.control.jobs import Jobs
-from services.control.views import JobView, StudyStatus, StudySummary
+from services.control.views import JobView, StudySummary
 from services.home import Home
 from services.lease import holder
 from services.study import Ledger
+from services.study_status import StudyStatus
 from tests.processes import kill_all_of
 from tests.services.control.plane_process import PlaneProcess, Refused
 from tests.services.control.planes import TINY, until
-from tests.services.studies import essence
+from tests.services.studies import bundle_alone, essence
+from tests.soaking import repetitions
 from trials.config import TrialState
 
 NAME = "s"
@@ -243,7 +245,9 @@ class StudyStates(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(7200)
+@pytest.mark.soak
+@pytest.mark.timeout(repetitions(3600, 24 * 3600))
+@bundle_alone()
 def test_a_study_survives_whatever_order_of_things_is_done_to_it() -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         StudyStates,
@@ -253,7 +257,7 @@ def test_a_study_survives_whatever_order_of_things_is_done_to_it() -> None:
             phases=[Phase.explicit, Phase.reuse, Phase.generate],
             suppress_health_check=list(HealthCheck),
             database=None,
-            max_examples=4,
+            max_examples=repetitions(2, 40),
             stateful_step_count=14,
         ),
     )
