@@ -26,7 +26,7 @@ from search_space.errors import LedgerAwayError
 from services.home import Home
 from services.storage import server_version, shown
 from services.units import format_bytes
-from trials.machine import cpu_name
+from trials.machine import cpu_name, has_native_bfloat16, instruction_set
 
 GIB = 2**30
 LITTLE_MEMORY, LITTLE_DISK, NO_DISK, LITTLE_SHARED = 2 * GIB, 5 * GIB, GIB // 4, GIB // 4
@@ -64,6 +64,7 @@ def examine(home: Home, *, port: int) -> list[Finding]:
         "torch and torchvision": _torch_pair,
         "devices": _devices,
         "cores": _cores,
+        "speed": lambda: _speed(home),
         "memory": _memory,
         "disk": lambda: _disk(home),
         "sqlite": _sqlite,
@@ -152,9 +153,8 @@ def _devices() -> Iterator[Finding]:
     if not torch.cuda.is_available():
         built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
         yield _fine("cuda", f"no usable device (torch is {built}); trials train on the CPU")
-    fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    how = "bfloat16 in hardware" if fast else "no bfloat16 in hardware"
-    yield _fine("cpu", f"{cpu_name()}, {how}")
+    how = "bfloat16 in hardware" if has_native_bfloat16() else "no bfloat16 in hardware"
+    yield _fine("cpu", f"{cpu_name()}, {instruction_set()}, {how}")
 
 
 def _cores() -> Iterator[Finding]:
@@ -166,6 +166,19 @@ def _cores() -> Iterator[Finding]:
         )
     else:
         yield _fine("cores", text)
+
+
+def _speed(home: Home) -> Iterator[Finding]:
+    import torch
+
+    from services.machine_speed import PATIENCE_S, describe, known_speed
+    from trials.machine_speed import measure_speed
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    speed = known_speed(home, device)
+    if speed is None:  # and it stays so, as looking changes nothing
+        speed = measure_speed(torch.device(device), max(1, int(usable_cores())), patience_s=PATIENCE_S)
+    yield _fine("speed", describe(speed))
 
 
 def _memory() -> Iterator[Finding]:

@@ -84,7 +84,7 @@ class BudgetsSpent:
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseStarted:
-    """Something else than training begins: ``data``, ``ensemble``, ``test``, ``export`` or ``tracking``."""
+    """Something else than training begins: one of ``PHASES``, or ``tracking``."""
 
     phase: str
     detail: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 PHASES = {
+    "machine": "measuring the machine",
     "data": "reading the data",
     "ensemble": "selecting the ensemble",
     "refit": "refitting the ensemble",

@@ -21,6 +21,7 @@ from services.doctor import usable_cores
 from services.rules import AUTO
 from services.units import format_bytes
 from trials.batches import TrainingData
+from trials.machine_speed import MachineSpeed
 from trials.pixel_reader import DEVICE_SHARE
 from trials.precision import DTYPES, choose_device
 
@@ -62,11 +63,15 @@ class Placement:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """A machine or a cluster: ``gpus`` GPUs with at least ``free_bytes`` of memory free on each, and CPU ``cores``."""
+    """A machine or a cluster: ``gpus`` GPUs with at least ``free_bytes`` of memory free on each, and CPU ``cores``.
+
+    ``speed`` is that of the slowest node of a cluster; None of this machine, which has yet to be measured.
+    """
 
     gpus: int
     free_bytes: int
     cores: int
+    speed: MachineSpeed | None = None
 
     @classmethod
     def here(cls) -> Self:

@@ -21,7 +21,9 @@ class FirstSteps:
         steps: int,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._epoch_steps = steps * (1 + JUDGING * num_validation / num_training)
+        self.validation_steps = steps * JUDGING * num_validation / num_training
+        """How many training steps take as long as one validation."""
+        self._epoch_steps = steps + self.validation_steps
         self._clock = clock
         self._began = 0.0
         self._done = False

@@ -19,10 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search_space.errors import ConfigError, Problem, UserError
+from services.home import Home
 
 if TYPE_CHECKING:
     from services.config import StudyConfig
     from services.placement import Machine
+    from trials.machine_speed import MachineSpeed
 
 ADDRESS_FIELD = "resources.ray_address"
 _MODE, _TOKEN, _TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
@@ -40,7 +42,7 @@ class NodeReport:
     """What a node tells of itself.
 
     ``seen`` is what it read in the home, ``authenticated`` whether it asks for a token, ``free_bytes`` the
-    memory that is free on each of its GPUs, 0 without any.
+    memory that is free on each of its GPUs, 0 without any, ``speed`` how fast it trains.
     """
 
     host: str
@@ -48,6 +50,7 @@ class NodeReport:
     authenticated: bool
     versions: dict[str, str]
     free_bytes: int
+    speed: MachineSpeed
 
 
 def surveyed(config: StudyConfig, home: Path) -> Machine | None:
@@ -126,6 +129,7 @@ def look(directory: Path, node: str, gpus: bool) -> NodeReport:
         authenticated=asks_for_token(),
         versions=_versions(),
         free_bytes=_free_bytes() if gpus else 0,
+        speed=_speed(directory.parent, gpus),
     )
 
 
@@ -178,6 +182,13 @@ def weakest(reports: Sequence[NodeReport]) -> int:
     return min((report.free_bytes for report in reports if report.free_bytes), default=0)
 
 
+def slowest(reports: Sequence[NodeReport]) -> MachineSpeed:
+    """That of the node that trains slowest, of those with a GPU where there are any."""
+    speeds = [report.speed for report in reports]
+    on_gpus = [speed for speed in speeds if speed.device == "cuda"]
+    return min(on_gpus or speeds, key=lambda speed: speed.references[0].images_per_s)
+
+
 def _chain(error: BaseException | None) -> Iterator[str]:
     """What ``error`` says, and then what caused it."""
     while error is not None:
@@ -206,3 +217,9 @@ def _free_bytes() -> int:
     if not torch.cuda.is_available():
         return 0
     return min(torch.cuda.mem_get_info(gpu)[0] for gpu in range(torch.cuda.device_count()))
+
+
+def _speed(home: Path, gpus: bool) -> MachineSpeed:
+    from services.machine_speed import machine_speed  # torch, which is not needed to connect
+
+    return machine_speed(Home(home), "cuda" if gpus else "cpu", kept=False)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 
 import torch
 
@@ -13,6 +13,7 @@ from search_space.errors import StudyInterrupted
 from services.executors.base import Controller, goes_on
 from trials.batches import TrainingData
 from trials.run import Dispatch, Progress, TrialRun
+from trials.threads import computing_threads
 
 POLL_S = 0.05  # how often the controller is asked whether to stop while other threads train
 
@@ -39,7 +40,7 @@ class InProcessExecutor:
         self._gpus = gpus
 
     def run(self, controller: Controller) -> None:
-        with _computing_threads(self._threads):
+        with computing_threads(self._threads):
             if self.workers == 1:
                 self._one_after_another(controller)
             else:
@@ -122,14 +123,3 @@ def take_stream(gpu: int | None) -> None:
     if gpu is not None:
         torch.cuda.set_device(gpu)
         torch.cuda.set_stream(torch.cuda.Stream(gpu))  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def _computing_threads(count: int) -> Iterator[None]:
-    """Within, each thread that trains computes with ``count`` of them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -33,7 +33,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from services.executors import WORKER_ENVIRONMENT
 from services.executors.base import Controller, goes_on
-from services.executors.cluster import check_nodes, look, refusal, weakest, witness
+from services.executors.cluster import check_nodes, look, refusal, slowest, weakest, witness
 from services.placement import Machine
 from services.uncollected import uncollected
 from trials.batches import TrainingData
@@ -141,6 +141,7 @@ def survey(address: str, home: Path) -> Machine:
             cores=sum(int(node["Resources"].get("CPU", 0)) for node in nodes.values()),
             gpus=sum(int(node["Resources"].get("GPU", 0)) for node in nodes.values()),
             free_bytes=weakest(answers),
+            speed=slowest(answers),
         )
 
 
