@@ -96,7 +96,7 @@ class TrainingRecipe(Configurable):
         return InTurn((self.augmentation, self.distortion))
 
     def rate_at(self, progress: float) -> float:
-        """The learning rate once ``progress``, in [0, 1], of all steps are done."""
+        """The learning rate once ``progress``, in [0, 1], of the schedule is over."""
         return self.optimizer.learning_rate * factor_at(self.schedule, progress, warmup=self.warmup)
 
     def with_epochs(self, epochs: int) -> Self:

@@ -1,8 +1,8 @@
 """Learning-rate schedules: pure functions of progress, so that a resumed trial needs no state.
 
-A schedule maps ``progress`` in [0, 1], the share of all training steps already done, to the factor in
-[0, 1] that multiplies the peak learning rate. Warm-up comes before it and is the same for all but those
-that rise by themselves.
+A schedule maps ``progress`` in [0, 1], the share of all training steps already done, or of the time where that
+ends sooner, to the factor in [0, 1] that multiplies the peak learning rate. Warm-up comes before it and is the
+same for all but those that rise by themselves.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -124,7 +125,9 @@ class Board:
             return None
         epoch_s, began = self._epochs[trial.number]
         done = trial.measurements[-1].epoch if trial.measurements else 0
-        return max(0.0, epoch_s * (trial.config.recipe.epochs - done) - (self._clock() - began))
+        missing_s = epoch_s * (trial.config.recipe.epochs - done) - (self._clock() - began)
+        left_s = math.inf if self.left_s is None else self.left_s  # with which its schedule ends
+        return max(0.0, min(missing_s, left_s))
 
     @property
     def images_per_s(self) -> float:

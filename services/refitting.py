@@ -83,9 +83,10 @@ def _training(ledger: Ledger, record: TrialRecord, seed: int, growth: float) -> 
     assert record.config is not None
     last = record.measurements[-1]
     own = (record.config.seed + seed * _SEED_STEP) % 2**31
+    recipe = record.config.recipe.with_epochs(record.epochs)  # which the time may have ended
     return Training(
         name=f"trial {record.number} refitted with seed {seed}",
-        config=replace(record.config, seed=own),
+        config=replace(record.config, recipe=recipe, seed=own),
         directory=refit_directory(ledger.directory(record.number), seed),
         epoch_s=growth * last.elapsed_s / last.epoch if last.epoch else math.inf,
         keep_last=True,

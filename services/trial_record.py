@@ -94,6 +94,13 @@ class TrialRecord:
         return self.measurements[-1].elapsed_s if self.measurements else 0.0
 
     @property
+    def epochs(self) -> int:
+        """Those that its schedule has: of a trial whose schedule ended with the time, as many as it trained."""
+        if self.measurements and self.measurements[-1].last:
+            return len(self.measurements)
+        return self.config.recipe.epochs if self.config else 0
+
+    @property
     def trained(self) -> bool:
         """Whether the trial counts against the budget: it was committed, whatever came of it."""
         return self.config is not None and self.state is not TrialState.REJECTED
@@ -107,7 +114,7 @@ class TrialRecord:
         return Curve(
             number=self.number,
             family=self.family,
-            epochs=self.config.recipe.epochs,
+            epochs=self.epochs,
             values=tuple(map(self.quality.goodness, self.measurements)),
             costs=tuple(self.costs.values()),
             running=running,

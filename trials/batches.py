@@ -6,7 +6,7 @@ Shapes: N images of C channels, H × W pixels, K classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Self
@@ -90,7 +90,7 @@ class Batches:
 
     def shuffled(
         self, batch_size: int, augmentation: Augmentation, generator: torch.Generator
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    ) -> Generator[tuple[Tensor, Tensor]]:
         """One epoch in random order: images (N, C, H, W) float32 and targets (N, K), class probabilities.
 
         All randomness comes from ``generator``. A last batch of fewer than ``SMALLEST_BATCH`` joins the one

@@ -88,6 +88,8 @@ class Measurement:
     ``trials/metrics.py``. ``elapsed_s`` is training and validation time since
     the trial began, over all its attempts; ``images_per_s`` is the training rate of this epoch, and
     ``precision`` the number format and memory layout it was computed in ("bfloat16 channels-last").
+    ``share`` is the part of the training images that it saw: less than 1 where the time ended within it.
+    ``last`` says that the time ended the trial's schedule with this epoch.
     """
 
     epoch: int
@@ -101,6 +103,8 @@ class Measurement:
     elapsed_s: float
     images_per_s: float
     precision: str
+    share: float = 1.0
+    last: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import math
+import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
@@ -24,6 +26,7 @@ from trials.loss_scale import LossScale
 from trials.precision import Precision, choose_device, choose_precision, use_fast_kernels
 from trials.qualities import QUALITIES
 from trials.seeding import drawing_from
+from trials.time_limit import TimeLimit
 from trials.train import TrainingState, train
 
 NO_ROOM = (
@@ -31,6 +34,7 @@ NO_ROOM = (
     errno.EDQUOT,
     errno.EROFS,
 )  # no fault of the candidate, and the next would fare no better
+MOST_TRAVEL_S = 60.0  # of an order to a worker that has yet to start; more is a clock that is wrong
 _INITIAL_PIXELS = 5_000 * 32 * 32  # seen before training by networks that derive weights from images
 
 
@@ -43,6 +47,7 @@ class Dispatch:
     is trained again, and not reported. ``cache`` is where calibrations are kept for other trials, if
     anywhere. ``deterministic`` asks for the same bits whenever the trial is repeated on the same machine.
     ``keep_last`` keeps the last epoch rather than the best one: where the validation images are trained on.
+    ``time_s`` is how long after ``sent_at`` (seconds since 1970) the schedule ends at the latest.
     """
 
     config: TrialConfig
@@ -52,6 +57,14 @@ class Dispatch:
     cache: str | None = None
     deterministic: bool = False
     keep_last: bool = False
+    time_s: float = math.inf
+    sent_at: float = 0.0
+
+    @property
+    def left_s(self) -> float:
+        """Seconds of ``time_s`` that are left now; what the clocks of two machines differ by is not counted."""
+        travelled_s = time.time() - self.sent_at
+        return self.time_s - (travelled_s if 0 <= travelled_s <= MOST_TRAVEL_S else 0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +110,7 @@ class TrialRun:
             measurement = next(self._news, None)
             if isinstance(measurement, Estimate):
                 return Progress(estimate=measurement)
-            if measurement is not None and measurement.epoch < self._config.recipe.epochs:
+            if measurement is not None and not self._is_last(measurement):
                 return Progress(measurement=measurement)
             self.close()
             return self._ended(TrialState.COMPLETED, measurement=measurement)
@@ -112,6 +125,9 @@ class TrialRun:
                 (self._directory.path / "error.txt").write_text(traceback.format_exc())
             first_line = next(iter(str(error).splitlines()), "")
             return self._ended(TrialState.FAILED, f"{type(error).__name__}: {first_line[:300]}")
+
+    def _is_last(self, measurement: Measurement) -> bool:
+        return measurement.last or measurement.epoch == self._config.recipe.epochs
 
     def epoch(self) -> Progress:
         """As ``step``, for a whole epoch."""
@@ -147,6 +163,7 @@ class TrialRun:
         writer: CheckpointWriter,
     ) -> Iterator[Measurement | Estimate]:
         config, recipe = dispatch.config, dispatch.config.recipe
+        limit = TimeLimit(dispatch.left_s, gradual=not dispatch.deterministic)
         assert config.dataset == data.fingerprint, "a worker was sent a trial of other data"
         device = choose_device(dispatch.device)
         use_fast_kernels(device)
@@ -176,6 +193,8 @@ class TrialRun:
             should_stop=should_stop,
             new_graph=graphs_for(device),
             teacher=None if data.teacher is None else data.teacher.to(device),
+            limit=limit,
+            reported=dispatch.reported,
         ):
             if isinstance(news, Measurement):
                 self._save(state, writer)
@@ -222,6 +241,7 @@ class TrialRun:
             state.loss_scale = LossScale(next(state.model.parameters()).device)
             state.loss_scale.load_state_dict(scale)
         state.epoch = saved["epoch"]
+        state.progress = saved.get("progress", 0.0)
         state.measurements = measurements
 
     def _best(self, measurements: list[Measurement]) -> Measurement | None:
@@ -233,11 +253,11 @@ class TrialRun:
         assert state.probabilities is not None
         best = self._best(state.measurements)
         assert best is not None
-        kept = self._config.recipe.epochs if self._keep_last else best.epoch
-        if kept == state.epoch:
+        last = self._is_last(state.measurements[-1])
+        if last if self._keep_last else best.epoch == state.epoch:
             raw = None if state.average is None else state.model.state_dict()
             self._directory.save_best(state.epoch, state.judged.state_dict(), state.probabilities, raw)
-        if state.epoch == self._config.recipe.epochs:
+        if last:
             return
         saved = {
             "model": state.model.state_dict(),
@@ -245,6 +265,7 @@ class TrialRun:
             "average": None if state.average is None else state.average.state_dict(),
             "loss_scale": None if state.loss_scale is None else state.loss_scale.state_dict(),
             "epoch": state.epoch,
+            "progress": state.progress,
             "measurements": [m.to_dict() for m in state.measurements],
         }
         writer.save_epoch(state.epoch, saved)

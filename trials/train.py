@@ -33,6 +33,7 @@ from trials.loss_watch import LossWatch, check_finite
 from trials.memory_guard import MemoryGuard
 from trials.precision import Precision
 from trials.seeding import seed_generators
+from trials.time_limit import TimeLimit
 
 AUXILIARY_WEIGHT = 0.3  # of an auxiliary head's loss (Szegedy et al., 2015, section 5)
 _SEEDS = 2**31
@@ -49,6 +50,7 @@ class TrainingState:
     average: Classifier | None = None  # of the model's states over the steps, where the recipe wants one
     loss_scale: LossScale | None = None  # where it trains in float16
     epoch: int = 0  # last finished
+    progress: float = 0.0  # share of the schedule that is over
     measurements: list[Measurement] = field(default_factory=list)
     probabilities: Tensor | None = None  # (N, K) validation probabilities of the last finished epoch
 
@@ -75,14 +77,18 @@ def train(
     should_stop: Callable[[], bool],
     new_graph: Callable[[], Graph] | None = None,
     teacher: nn.Module | None = None,
+    limit: TimeLimit | None = None,
+    reported: int = 0,
 ) -> Iterator[Measurement | Estimate]:
-    """Train from where ``state`` is to the recipe's last epoch, yielding a measurement after each.
+    """Train from where ``state`` is to the recipe's last epoch or the ``limit``, yielding a measurement after each.
 
     In the first of them, if it is not over before, it yields an estimate of how long they will take. Every
     epoch draws its randomness from ``seed`` and its own number, so a resumed run goes on exactly as it would
     have gone. With ``new_graph`` steps are recorded and replayed (see ``GraphedStep``). A ``teacher`` says of each
-    augmented batch what is to be learnt of it (N, K), instead of its labels. Nothing within an epoch waits for a
-    GPU. Raises ``DivergedError`` when the loss is not finite, ``StudyInterrupted`` as soon
+    augmented batch what is to be learnt of it (N, K), instead of its labels. Where the time of ``limit`` would end
+    before the epochs do, the schedule goes by the clock: it ends with the time, even within an epoch, and what was
+    learnt by then is validated. Epochs up to ``reported`` have been told before, and are trained whole. Nothing
+    within an epoch waits for a GPU. Raises ``DivergedError`` when the loss is not finite, ``StudyInterrupted`` as soon
     as ``should_stop()`` holds.
     """
     steps = math.ceil(len(training) / recipe.batch_size)
@@ -90,6 +96,7 @@ def train(
     averaging = None if state.average is None else Averaging(state.average, state.model)
     memory = MemoryGuard()
     first_steps = FirstSteps(len(training), len(validation), steps)
+    limit, since, step_s = limit or TimeLimit(), state.progress, 0.0
     for epoch in range(state.epoch + 1, recipe.epochs + 1):
         began = time.perf_counter()
         generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % _SEEDS)
@@ -103,18 +110,26 @@ def train(
             if should_stop():
                 raise StudyInterrupted("stopped within an epoch")
             step = (epoch - 1) * steps + index + 1
-            rate = recipe.rate_at(step / (steps * recipe.epochs))
+            over = max(step / (steps * recipe.epochs), limit.progress(since, step_s))
+            state.progress = max(state.progress, over)
+            rate = recipe.rate_at(state.progress)
             set_learning_rate(state.optimizer, rate)
             if teacher:
                 targets = answers_of(teacher, images, precision)
             losses[index] = memory.run(partial(take_step, images, targets))
             watch.see(losses[index])
             if averaging:
-                averaging.follow(
-                    averaging_rate(recipe.averaging, step, steps * recipe.epochs, decay=recipe.ema_decay)
-                )
+                in_all = round(step / state.progress)
+                averaging.follow(averaging_rate(recipe.averaging, step, in_all, decay=recipe.ema_decay))
             if epoch_s := first_steps.epoch_s(index + 1):
                 yield Estimate(epoch_s=epoch_s)
+            step_s = (time.perf_counter() - began) / (index + 1)
+            if not state.measurements:
+                limit.validation_s = step_s * first_steps.validation_steps
+            if state.progress >= 1 and epoch > reported:
+                break
+        batches.close()
+        seen = min(1.0, (index + 1) / steps)
         train_loss = losses[: index + 1].mean().item()  # the first read of a device that runs ahead
         trained = time.perf_counter()
         check_finite("training", train_loss, epoch)
@@ -127,12 +142,17 @@ def train(
             **scores,
             learning_rate=rate,
             elapsed_s=before + time.perf_counter() - began,
-            images_per_s=len(training) / (trained - began),
+            images_per_s=seen * len(training) / (trained - began),
             precision=precision.name + (f", eager: {take_step.why_eager}" if take_step.why_eager else ""),
+            share=seen,
+            last=state.progress >= 1 and epoch > reported and step < steps * recipe.epochs,
         )
+        limit.validation_s = time.perf_counter() - trained
         state.epoch = epoch
         state.measurements.append(measurement)
         yield measurement
+        if measurement.last:
+            return
 
 
 def make_loss(recipe: TrainingRecipe, training: Batches) -> Loss:

@@ -44,7 +44,7 @@ def audit_trial(record: TrialRecord, *, waiting: bool) -> Iterator[Finding]:
             what = "was proposed and never committed"
             yield Finding(where=where, what=what, remedy=Remedy.REJECT, trial=record.number)
         return
-    for what in _contradictions(record, record.config.number, record.config.recipe.epochs, waiting):
+    for what in _contradictions(record, record.config.number, record.epochs, waiting):
         yield Finding(where=where, what=what, advice=restore, trial=record.number)
 
 
