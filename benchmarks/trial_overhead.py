@@ -37,7 +37,8 @@ from services.home import Home
 from services.pruning import pruners
 from services.runner import study_space
 from services.sampling import SamplingTask, samplers
-from services.search import Search, Setting
+from services.search import Search
+from services.search_setting import Setting
 from services.study import Ledger
 from services.tracking.mirror import Mirror
 from services.tracking.source import ValidationLabels
@@ -85,6 +86,7 @@ def new_study(root: Path, executor: str, trials: int, sampler: str) -> tuple[Led
         space=study_space(config, DATA),
         budget=Budget(started_s=time.time(), trials=trials),
         fingerprint=DATA.fingerprint,
+        num_training=len(DATA.train),
         num_validation=1,
         num_test=0,
         gpu_share=0.0,

@@ -27,8 +27,11 @@ from services.executors.in_process import InProcessExecutor
 from services.finish import Finish
 from services.home import Home
 from services.judging import ENSEMBLE
+from services.machine_speed import machine_speed
+from services.pace import Pace
 from services.placement import num_cores, place
-from services.search import Search, Setting
+from services.search import Search
+from services.search_setting import Setting
 from services.study import Ledger
 from trials.batches import TrainingData
 from trials.precision import choose_device
@@ -57,9 +60,9 @@ def run(config: StudyConfig, home: Home, cache: Path, started_s: float) -> dict[
     splits = load(replace(config.data_request(home), cache=cache))
     data, device = TrainingData.of(splits), choose_device(config.device).type
     placement = place(config, data)
-    config, full_trials = settled(
-        config, data, workers=placement.workers, device=device, sharing=placement.per_gpu
-    )
+    speed = machine_speed(home, device, time_s=config.time_s)
+    pace = Pace.on(speed, training=len(data.train), validation=len(data.validation))
+    config, full_trials = settled(config, data, pace, workers=placement.workers, sharing=placement.per_gpu)
     data = shared_out(data, placement)
     executor = InProcessExecutor(
         data,
@@ -74,10 +77,14 @@ def run(config: StudyConfig, home: Home, cache: Path, started_s: float) -> dict[
         space=space,
         budget=Budget(started_s=started_s, time_s=config.time_s, trials=config.trials),
         fingerprint=splits.fingerprint,
+        num_training=len(data.train),
         num_validation=len(splits.validation),
         num_test=splits.num_test,
         gpu_share=0.0,
         device=device,
+        pace=pace,
+        workers=placement.workers,
+        speed=speed,
     )
     ledger = Ledger.create(home, config, fingerprint=splits.fingerprint)
     search = Search(ledger, setting, listener=tell, touch=ignore, interrupted=lambda: False)

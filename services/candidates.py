@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 
@@ -14,6 +14,7 @@ from search_space.errors import DuplicateError, UnbuildableError
 from search_space.latency import measure_latency
 from search_space.neighbours import unknown_neighbour
 from search_space.recipe import TrainingRecipe
+from search_space.scaling import scaled
 from search_space.space import Candidate, SearchSpace
 from services.config import StudyConfig
 from services.sampling import SamplingTask, samplers
@@ -33,6 +34,7 @@ class Candidates:
         self._ledger = ledger
         self._device = device
         self._trained: Counter[Candidate] = Counter()
+        self._complexities: dict[Candidate, Complexity] = {}  # as one is asked about several times
         self._completed: dict[Candidate, None] = {}  # in the order of their first completion
         self.change(config, space)
 
@@ -84,6 +86,16 @@ class Candidates:
         if found := unknown_neighbour(self._space, proposal.candidate, rng, is_trained):
             self._ledger.enqueue(self._space.parameters(found))
 
+    def complexity(self, candidate: Candidate) -> Complexity:
+        """What ``candidate`` takes to train; raises ``UnbuildableError``."""
+        if candidate not in self._complexities:
+            architecture, recipe = candidate
+            # "auto" is decided by its worker; of the formats it may choose, float32 takes the most memory
+            dtype = DTYPES.get(recipe.precision, torch.float32)
+            measured = measure(architecture, recipe, self._space.image, dtype=dtype)
+            self._complexities[candidate] = measured
+        return self._complexities[candidate]
+
     def cost(self, candidate: Candidate) -> tuple[Complexity, dict[str, float]]:
         """What ``candidate`` costs: its complexity, and the costs that the study makes small, by objective.
 
@@ -92,13 +104,18 @@ class Candidates:
         """
         architecture, _ = candidate
         self._refuse_duplicate(candidate)
-        complexity = self._complexity(candidate)
+        complexity = self.complexity(candidate)
         self._limits.check(complexity)
         if self._limits.max_latency is not None:
             latency_s = measure_latency(architecture, self._space.image, self._device)
             self._limits.check(complexity, latency_s=latency_s)
         costs = self._config.objectives.costs(architecture, complexity, self._space.image, self._device)
         return complexity, costs
+
+    def scaled(self, proposal: Proposal, fits: Callable[[Complexity], bool]) -> Proposal:
+        """``proposal`` as the largest network of its kind that ``fits``, or as the smallest there is."""
+        candidate = scaled(self._space, proposal.candidate, self.complexity, fits)
+        return self._ledger.scale(proposal, candidate, self._space)
 
     def _queue_repeat(self) -> None:
         """After what waits already, the next is a configuration that is to be trained again by another seed."""
@@ -124,16 +141,10 @@ class Candidates:
 
     def _is_buildable(self, candidate: Candidate) -> bool:
         try:
-            self._complexity(candidate)
+            self.complexity(candidate)
         except UnbuildableError:
             return False
         return True
-
-    def _complexity(self, candidate: Candidate) -> Complexity:
-        architecture, recipe = candidate
-        # "auto" is decided by its worker; of the formats it may choose, float32 takes the most memory
-        dtype = DTYPES.get(recipe.precision, torch.float32)
-        return measure(architecture, recipe, self._space.image, dtype=dtype)
 
 
 def _identity(architecture: ArchitectureConfig, recipe: TrainingRecipe) -> Candidate:

@@ -18,6 +18,7 @@ from search_space.errors import LimitExceededError, UnbuildableError
 from search_space.recipe import TrainingRecipe
 from search_space.space import SearchSpace
 from services.config import StudyConfig
+from services.pace import Pace
 from services.rules import AUTO
 from services.samplers.auto import chosen
 from services.sampling import SamplingTask, samplers
@@ -26,34 +27,44 @@ from trials.batches import TrainingData
 PORTFOLIO_SHARE = 1 / 3  # of the time, for the first trial of each family
 LEAST_FAMILIES = 3
 MOST_EPOCHS = 40
-LEAST_EPOCHS = 4
+LEAST_EPOCHS = 2  # with one there is no curve, and nothing to stop early by
 # A full trial sees about as many images as the square root of those that all trials see together, times this, so
 # that what more time or a faster machine brings is shared by more and by longer trials; but some trials must fit.
 IMAGES_SEEN = 370
 LEAST_FULL_TRIALS = 4
+# Unless each of them would see fewer images than these: then fewer are trained, in the end one on each worker, as two
+# networks that have learned are worth more than four that have not.
+ENOUGH_IMAGES = 230_000
+# Where there is too little time even for that, a smaller network that sees more images learns more than the proven one:
+# the best is to save at both alike, as a network of half the cost and half the images takes a quarter of the time.
+# A network of so many multiply-adds did best with as many images as are enough (two cores, ten minutes, CIFAR-10).
+ENOUGH_FLOPS = 25e6
+MOST_SHRINKING = 8  # times; below that a network hardly learns, however many images it sees
 SEARCH_SHARE = 0.85  # of the time; the rest is for reading the images and for the end
+END_S = 20.0  # but the end takes as much at least
+LEAST_SEARCH_SHARE = 0.25
 USUAL_TIME_S = 1800.0  # taken for granted where a study has no time limit
-# How fast a worker trains: rough figures, since they only decide how long trials are and how many families take part.
-ACTIVATIONS_PER_S = {"cpu": 7e7, "cuda": 1e10}
-MOST_IMAGES_PER_S = {"cpu": 5e3, "cuda": 5e4}  # of small images, where a step's own cost dominates
 TRIAL_SHARE = 1 / 2  # of its epochs that an average trial trains; most are stopped early
 
 
 def settled(
-    config: StudyConfig, data: TrainingData, *, workers: int, device: str, sharing: int
+    config: StudyConfig, data: TrainingData, pace: Pace, *, workers: int, sharing: int
 ) -> tuple[StudyConfig, float]:
     """``config`` with its epochs and families decided, and about how many full trials its budgets have room for.
 
-    ``workers`` train at a time, of which up to ``sharing`` share one ``device``'s computing.
+    ``pace`` tells how long epochs take, ``workers`` train at a time, of which up to ``sharing`` share one device's
+    computing.
     """
-    costs = sorted(_costs(data.image), key=lambda pair: (_over(config, pair[1]), -pair[0].strength))
-    image_s = {family: _image_s(cost, device, sharing) for family, cost in costs}
-    taking_part = (image_s[each] for each, _ in costs if each.name in (config.families or (each.name,)))
-    strongest_s = next(taking_part, 1 / MOST_IMAGES_PER_S[device])
+    num_images = len(data.train)
+    costs = sorted(_costs(config, data.image), key=lambda pair: (_over(config, pair[1]), -pair[0].strength))
+    image_s = {family: _image_s(cost, pace, num_images, sharing) for family, cost in costs}
+    if not costs:  # the search will say why, of each candidate
+        return replace(config, epochs=config.epochs or MOST_EPOCHS), math.inf
+    strongest, cost = costs[0]
     time_s = USUAL_TIME_S if config.time_s is None else config.time_s
-    images_seen = SEARCH_SHARE * workers * time_s / strongest_s
-    epochs = config.epochs or default_epochs(len(data.train), images_seen)
-    trial_images = epochs * len(data.train)
+    images_seen = workers * training_s(time_s) / image_s[strongest]
+    epochs = config.epochs or default_epochs(num_images, images_seen, workers, cost.flops)
+    trial_images = epochs * num_images
     costs_s = [(family, TRIAL_SHARE * trial_images * each_s) for family, each_s in image_s.items()]
     chosen = config.families or _families_that_fit(config, costs_s, workers)
     full_trials = min(
@@ -77,10 +88,33 @@ def with_sampler(
     return replace(config, sampler=name), "; ".join(filter(None, told))
 
 
-def default_epochs(num_images: int, images_seen: float) -> int:
-    """Epochs of a full trial where all trials together can see ``images_seen`` images."""
-    trial_images = min(IMAGES_SEEN * math.sqrt(images_seen), images_seen / LEAST_FULL_TRIALS)
-    return min(MOST_EPOCHS, max(LEAST_EPOCHS, round(trial_images / num_images)))
+def training_s(time_s: float) -> float:
+    """Seconds of a study of ``time_s`` in which trials train."""
+    return max(LEAST_SEARCH_SHARE * time_s, min(SEARCH_SHARE * time_s, time_s - END_S))
+
+
+def default_epochs(num_images: int, images_seen: float, workers: int, flops: float) -> int:
+    """Epochs of a full trial where networks of ``flops`` can see ``images_seen`` images, all trials together.
+
+    ``workers`` train at a time.
+    """
+    images = _trial_images(images_seen, workers, flops)
+    return min(MOST_EPOCHS, max(LEAST_EPOCHS, round(images / num_images)))
+
+
+def _trial_images(images_seen: float, workers: int, flops: float) -> float:
+    """How many images a full trial sees of those that all trials see together; more where it is to be scaled down."""
+    least = max(images_seen / LEAST_FULL_TRIALS, ENOUGH_IMAGES)
+    return wanted_images(min(IMAGES_SEEN * math.sqrt(images_seen), images_seen / workers, least), flops)
+
+
+def wanted_images(fitting: float, flops: float) -> float:
+    """How many images a trial should see that has time for as many ``fitting`` ones with a network of ``flops``.
+
+    Where they are more, the network has to be scaled down for them.
+    """
+    scarcity = min(1.0, fitting * flops / (ENOUGH_IMAGES * ENOUGH_FLOPS))
+    return min(MOST_SHRINKING * fitting, max(fitting, ENOUGH_IMAGES * math.sqrt(scarcity)))
 
 
 def _families_that_fit(
@@ -102,11 +136,11 @@ def _families_that_fit(
     return tuple(sorted({*chosen, *(family.name for family, _ in costs_s if family.name in named)}))
 
 
-def _costs(image: ImageSpec) -> Iterator[tuple[type[ArchitectureConfig], Complexity]]:
-    """The families that can be searched on such images, each with the cost of its proven configuration."""
+def _costs(config: StudyConfig, image: ImageSpec) -> Iterator[tuple[type[ArchitectureConfig], Complexity]]:
+    """The families that may be searched on such images, each with the cost of its proven configuration."""
     recipe = TrainingRecipe.proven_for(image, epochs=1, precision="float32", overrides={})
-    for family in map(families.get, families.names()):
-        if family.searched:
+    for family in map(families.get, config.families or families.names()):
+        if family.searched or config.families:
             with suppress(UnbuildableError):
                 yield family, measure(family.proven(), recipe, image)
 
@@ -119,6 +153,7 @@ def _over(config: StudyConfig, cost: Complexity) -> bool:
     return False
 
 
-def _image_s(cost: Complexity, device: str, sharing: int) -> float:
+def _image_s(cost: Complexity, pace: Pace, num_images: int, sharing: int) -> float:
     """About how long training on one image takes. Who shares a GPU shares its arithmetic, not a step's own cost."""
-    return max(sharing * cost.activations / ACTIVATIONS_PER_S[device], 1 / MOST_IMAGES_PER_S[device])
+    own_s, whole_s = pace.least_epoch_s, pace.epoch_s(cost) or 0.0
+    return (own_s + sharing * (whole_s - own_s)) / num_images

@@ -7,9 +7,10 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,17 +32,21 @@ from services.executors.choice import executor_of
 from services.executors.cluster import surveyed
 from services.exporting import refuse_left_out
 from services.extension import extended
+from services.extent import extent_for, with_extent
 from services.finish import Finish, Outcome, Refit, stored_outcome, tell_tracking
 from services.home import Home
 from services.interrupts import Interrupts
 from services.journal import journal_file, journalled
 from services.last_words import last_words
 from services.lease import holder, lease, refuse_elsewhere
-from services.placement import Machine, place
+from services.machine_speed import describe, machine_speed
+from services.pace import Pace
+from services.placement import Machine, device_of, place
 from services.provenance import CODE_NOTE, code_version, difference
 from services.refitting import refit_data, refit_trainings, refitted
 from services.retrying import cause
-from services.search import Search, Setting
+from services.search import Search
+from services.search_setting import Setting
 from services.study import Ledger
 from services.tracking import mirror
 from services.tracking.champion import register_champion
@@ -50,6 +55,8 @@ from services.tracking.source import ValidationLabels
 from services.tracking.store import TrackingStore
 from services.trainings import train
 from trials.batches import TrainingData
+from trials.extent import Available, Extent
+from trials.machine_speed import MachineSpeed
 from trials.run import NO_ROOM
 from trials.sources import load
 from trials.splits import DataSplits
@@ -71,11 +78,12 @@ def search(config: StudyConfig, home: Home, listener: Listener, started_s: float
     with _begun(home, config.name), journalled(home, config.name, listener, "search") as told:
         if where := home.remember_storage():
             told(Notice(text=where))
-        splits = load_data(config, home, told)
-        config = _settled(config, splits, told, cluster)
+        speed = cache(lambda: _speed(config, home, told, cluster))
+        splits = load_data(config, home, told, _extent(config, started_s, speed))
+        config = _settled(config, splits, told, cluster, speed())
         Ledger.create(home, config, fingerprint=splits.fingerprint, code=code_version())
         with owned(home, config.name, told) as ledger, ledger.clock(started_s):
-            return _run(ledger, splits, told, _budget(config, started_s, config.time_s), cluster)
+            return _run(ledger, splits, told, _budget(config, started_s, config.time_s), cluster, speed())
 
 
 @contextmanager
@@ -125,8 +133,9 @@ def resume(
         if config != ledger.config:
             ledger.extend(config)
         left_s = time_s or _time_left_s(ledger)
+        speed = _speed(config, home, told, cluster)
         with ledger.clock(started_s):
-            return _run(ledger, splits, told, _budget(ledger.config, started_s, left_s), cluster)
+            return _run(ledger, splits, told, _budget(ledger.config, started_s, left_s), cluster, speed)
 
 
 def stop(home: Home, name: str) -> bool:
@@ -242,14 +251,22 @@ def owned(home: Home, name: str, listener: Listener, *, take_over: bool = False)
         ) from error
 
 
-def load_data(config: StudyConfig, home: Home, listener: Listener) -> DataSplits:
-    """The study's data, from its cache where it was decoded before."""
+def load_data(
+    config: StudyConfig,
+    home: Home,
+    listener: Listener,
+    choose: Callable[[Available], Extent] | None = None,
+) -> DataSplits:
+    """The study's data, from its cache where it was decoded before.
+
+    How much of it, and at which size, is for ``choose`` to decide where ``config`` does not say it.
+    """
     listener(PhaseStarted(phase="data", detail=config.data))
 
     def progress(description: str, done: int, total: int) -> None:
         listener(Loading(description=description, done=done, total=total))
 
-    splits = load(config.data_request(home), progress)
+    splits = load(config.data_request(home, choose), progress)
     listener(Notice(text=told(splits)))
     return splits
 
@@ -265,14 +282,42 @@ def space_of(home: Home, name: str, listener: Listener) -> SearchSpace:
     return study_space(ledger.config, TrainingData.of(same_data(ledger, ledger.config, listener)))
 
 
+def _speed(config: StudyConfig, home: Home, listener: Listener, cluster: Machine | None) -> MachineSpeed:
+    """How fast trials train here, or on the slowest node of the cluster; it is told."""
+    listener(PhaseStarted(phase="machine", detail="how fast it trains"))
+    here = cluster.speed if cluster else None
+    speed = here or machine_speed(home, device_of(config, cluster).type, time_s=config.time_s)
+    listener(Notice(text=describe(speed)))
+    return speed
+
+
+def _extent(
+    config: StudyConfig, started_s: float, speed: Callable[[], MachineSpeed]
+) -> Callable[[Available], Extent] | None:
+    """What decides how much a study reads that began at ``started_s``; None for all, where its time has no limit."""
+    if config.time_s is None:
+        return None
+    ends_s = started_s + config.time_s
+    return extent_for(speed, lambda: ends_s - time.time(), config.image_size)
+
+
+def _pace(splits: DataSplits, speed: MachineSpeed) -> Pace:
+    return Pace.on(speed, training=len(splits.train), validation=len(splits.validation))
+
+
 def _settled(
-    config: StudyConfig, splits: DataSplits, listener: Listener, cluster: Machine | None
+    config: StudyConfig,
+    splits: DataSplits,
+    listener: Listener,
+    cluster: Machine | None,
+    speed: MachineSpeed,
 ) -> StudyConfig:
     """``config`` with what it leaves open decided, and told."""
+    config = with_extent(config, splits)
     data = TrainingData.of(splits)
     placement = place(config, data, cluster)
     decided, full_trials = settled(
-        config, data, workers=placement.workers, device=placement.device, sharing=placement.per_gpu
+        config, data, _pace(splits, speed), workers=placement.workers, sharing=placement.per_gpu
     )
     if not config.families:
         count = f"{len(decided.families)} of {len(families.names())}"
@@ -342,7 +387,12 @@ def _budget(config: StudyConfig, started_s: float, time_s: float | None) -> Budg
 
 
 def _run(
-    ledger: Ledger, splits: DataSplits, listener: Listener, budget: Budget, cluster: Machine | None
+    ledger: Ledger,
+    splits: DataSplits,
+    listener: Listener,
+    budget: Budget,
+    cluster: Machine | None,
+    speed: MachineSpeed,
 ) -> Outcome:
     """Search until the budget is spent, then select, test and export; MLflow follows in its own thread."""
     store = TrackingStore.at(ledger.home)
@@ -350,7 +400,7 @@ def _run(
     with Interrupts() as interrupts, last_words(*_words(ledger)):
         try:
             projection.start()
-            search = _train(ledger, splits, budget, listener, projection, interrupts, cluster)
+            search = _train(ledger, splits, budget, listener, projection, interrupts, cluster, speed)
             if search.paused:
                 raise StudyInterrupted(
                     f"study {ledger.name!r} is paused; every trial has ended its epoch",
@@ -391,6 +441,7 @@ def _train(
     projection: Mirror,
     interrupts: Interrupts,
     cluster: Machine | None,
+    speed: MachineSpeed,
 ) -> Search:
     """Train until the budget is spent; returns the search, which has ended or is paused."""
     config, data = ledger.config, TrainingData.of(splits)
@@ -405,10 +456,14 @@ def _train(
         space=study_space(config, data),
         budget=budget,
         fingerprint=data.fingerprint,
+        num_training=len(splits.train),
         num_validation=len(splits.validation),
         num_test=splits.num_test,
         gpu_share=placement.gpu_share,
         device=placement.device,
+        pace=_pace(splits, speed),
+        workers=placement.workers,
+        speed=speed,
     )
     search = Search(
         ledger,

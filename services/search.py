@@ -5,23 +5,23 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
-from search_space.complexity import Complexity
 from search_space.errors import (
     ConvscoutError,
     DuplicateError,
     ExhaustedError,
     LimitExceededError,
+    NoModelError,
     StaleAttemptError,
     UnbuildableError,
     UserError,
 )
-from search_space.space import SearchSpace
+from services.admission import TOO_LONG, TOO_SLOW, Admission
 from services.allowance import Allowance
-from services.budget import REFIT_SHARE, Budget, FinishCost
+from services.budget import FinishCost
 from services.candidates import Candidates
 from services.config import StudyConfig
 from services.events import (
@@ -37,40 +37,26 @@ from services.extension import changed_fields, extended
 from services.fairness import Fair
 from services.inbox import CHANGE, ENQUEUE, PAUSE, RETRY, STOP_TRIAL, Inbox, Message
 from services.leftovers import sweep
-from services.pace import Pace
 from services.retention import Retention
+from services.search_setting import Setting
 from services.study import Ledger, Proposal
+from services.timetable import LEAST_TRIAL_S, Timetable
 from services.trial_record import TrialRecord
+from services.units import format_clock
 from trials.config import Measurement, TrialConfig, TrialResult, TrialState
 from trials.run import Dispatch
 
 MAX_LOSSES = 3
 MAX_REJECTIONS = 100
-MAX_TOO_LARGE = 20
-FIRST_RUNG_SHARE = 4  # a trial is worth starting when a quarter of its epochs fit, but no fewer than two
+MAX_TOO_LARGE = 3  # although each was scaled down
 
 OUT_OF_TIME = "the time is up"
 BY_HAND = "stopped by hand"
 PAUSING = "pausing: each running trial ends its epoch first"
-TOO_SLOW = "would not finish its first epochs in the time left"
-TOO_LONG = "would not finish its first epochs in the epochs left"
+IN_TIME = "its schedule ended with the time"
+ALL_EPOCHS = "trained all its epochs"
+FORECAST = "would not finish its first epochs in the time left"
 NO_ROOM = "its checkpoints would not fit into what is left of the disk budget"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What the search needs to know beside its ledger.
-
-    ``num_test`` images are judged at the end; a trial takes ``gpu_share`` of a GPU.
-    """
-
-    space: SearchSpace
-    budget: Budget
-    fingerprint: str
-    num_validation: int
-    num_test: int
-    gpu_share: float
-    device: str
 
 
 class Search:
@@ -100,14 +86,17 @@ class Search:
         self._interrupted = interrupted
         self._candidates = Candidates(ledger, self._config, setting.space, torch.device(setting.device))
         self._pruner = Fair.of(self._config)
-        self._pace = Pace()
+        self._pace = setting.pace
+        self._timetable = Timetable(self._config, setting)
+        self._admission = Admission(self._candidates, self._timetable, self._pace, self._allowance, listener)
         self._running: dict[int, TrialRecord] = {}
+        self._ends: dict[int, float] = {}  # when those that run have been told to end, in seconds since 1970
         self._unfinished: deque[int] = deque()
         self._to_stop: set[int] = set()  # those that a person wants to stop
         self._resumed: set[int] = set()  # those that went on from a checkpoint and have not reported since
         self._proposed_all = False
         self._exhausted = ""  # why the sampler has nothing left to propose
-        self._judged = 0
+        self._failed = 0
         self._revived = 0
         self._paused = False
 
@@ -119,7 +108,8 @@ class Search:
         self._ledger.adopt_space(self._setting.space)
         self._unfinished.extend(record.number for record in self._ledger.unfinished())
         known = self._ledger.trials()
-        self._judged = sum(record.state.judged for record in known)
+        self._timetable.judged = sum(record.state.judged for record in known)
+        self._failed = sum(record.state is TrialState.FAILED for record in known)
         for record in known:
             self._learn_pace(record)
             self._candidates.count(record)
@@ -129,6 +119,9 @@ class Search:
                 self._retention.ended(record)
         self._allowance.begin()
         self._candidates.queue_portfolio()
+        if self._timetable.left_s < LEAST_TRIAL_S and self._waits_for_first:
+            end = f"the end alone takes about {format_clock(self._timetable.reserve_s)} here"
+            self._listener(Notice(text=f"the time is too short: {end}; one network is trained briefly"))
 
     @property
     def has_work(self) -> bool:
@@ -143,11 +136,31 @@ class Search:
 
     def should_stop(self) -> bool:
         paused = self._paused and not self._running
-        return bool(paused or self._interrupted() or self._training_left_s <= 0 or self._allowance.used_up)
+        return bool(paused or self._interrupted() or self._time_is_up or self._allowance.used_up)
+
+    @property
+    def _time_is_up(self) -> bool:
+        """Whether the ensemble must be begun now.
+
+        Trials that run are waited for to the end that each was promised, and a little longer; where there is no model
+        yet, the first is waited for, unless trials have failed already.
+        """
+        if self._has_time or (self._running and self._waits_for_first):
+            return False
+        return not self._running or self._now_s > max(self._ends.values()) + self._timetable.grace_s
+
+    @property
+    def _has_time(self) -> bool:
+        """Whether another trial may begin: there is time, or no model yet and none on its way."""
+        return self._timetable.left_s > 0 or (self._waits_for_first and not self._running)
+
+    @property
+    def _waits_for_first(self) -> bool:
+        return not self._timetable.judged and not self._failed
 
     def next_dispatch(self) -> Dispatch | None:
         self._read_inbox()
-        if self.should_stop() or self._paused:
+        if self.should_stop() or self._paused or not self._has_time:
             return None
         while self._unfinished:
             if dispatch := self._take_up(self._unfinished.popleft()):
@@ -172,9 +185,11 @@ class Search:
         assert record.config is not None and record.complexity is not None
         self._pace.expect(record.complexity, epoch_s)
         self._listener(TrialEstimated(trial=record, epoch_s=epoch_s))
-        if record.measurements or self._fits(epoch_s, record.config.recipe.epochs):
+        # nothing is better than a network that is being trained until there is another one
+        fits = self._timetable.fits(epoch_s, record.config.recipe.epochs)
+        if record.measurements or not self._timetable.judged or fits:
             return True
-        self._finish(number, attempt, TrialState.STOPPED, TOO_SLOW)
+        self._finish(number, attempt, TrialState.STOPPED, FORECAST)
         return False
 
     def on_epoch(self, number: int, attempt: int, measurement: Measurement) -> bool:
@@ -198,11 +213,11 @@ class Search:
         if pruned:
             self._prune(record)
         self._read_inbox()
-        if number in self._to_stop and not pruned and measurement.epoch < _epochs(record):
+        if number in self._to_stop and not pruned and measurement.epoch < record.epochs:
             self._finish(number, attempt, TrialState.STOPPED, BY_HAND)
             return False
-        if self._paused and measurement.epoch < _epochs(record):
-            self._running.pop(number, None)  # unfinished in the ledger, for a resume to take up
+        if self._paused and measurement.epoch < record.epochs:
+            self._forget(number)  # unfinished in the ledger, for a resume to take up
             return False
         return not pruned
 
@@ -212,11 +227,19 @@ class Search:
                 f"trial {result.number} cannot go on: {result.error}",
                 next_command=f"convscout resume {self._ledger.name}",
             )
-        reason = result.error or "trained all its epochs"
+        reason = result.error or self._how_completed(result.number)
         self._finish(result.number, result.attempt, result.state, reason)
 
+    def _how_completed(self, number: int) -> str:
+        record = self._ledger.trial(number)
+        last = record.measurements[-1] if record.measurements else None
+        if last is None or not last.last or record.config is None:
+            return ALL_EPOCHS
+        return f"{IN_TIME}, after {last.epoch - 1 + last.share:.3g} of {record.config.recipe.epochs} epochs"
+
     def on_lost(self, number: int, attempt: int, reason: str) -> None:
-        record = self._running.pop(number)
+        record = self._running[number]
+        self._forget(number)
         if record.attempt != attempt:
             return
         self._listener(Notice(text=f"trial {number}: {reason}; it goes on from its last checkpoint"))
@@ -239,9 +262,20 @@ class Search:
         return self._paused
 
     @property
+    def finish_cost(self) -> FinishCost:
+        """What follows the search will take, as far as the machine and the trials so far tell."""
+        return self._timetable.finish_cost
+
+    @property
     def affordable_members(self) -> int:
         """How large an ensemble can be finished in the time left, at most as large as the study wants."""
-        return self.finish_cost.affordable_members(self._setting.budget.left_s, self._config.ensemble_size)
+        return self._timetable.finish_cost.affordable_members(
+            self._setting.budget.left_s, self._config.ensemble_size
+        )
+
+    @property
+    def _now_s(self) -> float:
+        return self._setting.budget.clock()
 
     # what other commands ask
 
@@ -256,7 +290,7 @@ class Search:
         if message.kind == CHANGE:
             self._change(extended(self._config, message.content))
         elif message.kind == ENQUEUE:
-            self._ledger.enqueue(message.content)
+            self._ledger.enqueue(message.content, by_hand=True)
             self._proposed_all = False
         elif message.kind == RETRY:
             self._unfinished.append(self.reopen(message.content["number"]).number)
@@ -285,6 +319,7 @@ class Search:
             space=space,
             budget=replace(budget, trials=config.trials, time_s=budget.time_s + more_s),
         )
+        self._timetable.change(config, self._setting)
         self._pruner = Fair.of(config)
         self._allowance.grant(config)
         self._ledger.adopt_space(space)
@@ -292,28 +327,6 @@ class Search:
         self._proposed_all = False
         changed = ", ".join(f"{name} = {value}" for name, value in changed_fields(before, config).items())
         self._listener(Notice(text=f"changed: {changed}"))
-
-    @property
-    def finish_cost(self) -> FinishCost:
-        """What follows the search will take, as far as the trials so far tell."""
-        rate = self._pace.images_per_s
-        return FinishCost(
-            images=self._setting.num_test if rate else 0,
-            validation=self._setting.num_validation if rate else 0,
-            images_per_s=rate or 1.0,
-        )
-
-    @property
-    def _training_left_s(self) -> float:
-        """Seconds until the ensemble must be begun."""
-        candidates = len(self._running) + self._judged
-        members = min(self._config.ensemble_size, max(1, candidates))
-        budget = self._setting.budget
-        refit_s = 0.0
-        if self._config.refit and math.isfinite(budget.time_s):
-            members *= self._config.refit_seeds
-            refit_s = REFIT_SHARE * budget.time_s
-        return budget.left_s - self.finish_cost.reserve_s(members, budget.time_s) - refit_s
 
     def _take_up(self, number: int) -> Dispatch | None:
         record = self._ledger.adopt(number)
@@ -343,6 +356,8 @@ class Search:
             self._resumed.add(record.number)
         self._allowance.count(record)
         self._touch(record.number)
+        time_s, now_s = self._timetable.trial_s, self._now_s
+        self._ends[record.number] = now_s + time_s
         expected_s = self._pace.epoch_s(record.complexity) if record.complexity else None
         self._listener(TrialStarted(trial=record, epoch_s=expected_s))
         return Dispatch(
@@ -352,6 +367,8 @@ class Search:
             reported=max((m.epoch for m in record.measurements), default=0),
             cache=str(self._ledger.home.cache / "calibration"),
             deterministic=self._config.deterministic,
+            time_s=time_s,
+            sent_at=now_s,
         )
 
     def _propose(self) -> TrialRecord | None:
@@ -389,7 +406,7 @@ class Search:
         one of trials is spent when they are.
         """
         full, left = self._setting.space.epochs, self._allowance.epochs_left
-        full_s, left_s = full * (self._pace.median_epoch_s or 0.0), self._training_left_s
+        full_s, left_s = full * (self._pace.median_epoch_s or 0.0), self._timetable.left_s
         bounded = math.isfinite(self._setting.budget.time_s) or left < math.inf
         if self.should_stop() or not bounded or self._revived == self._config.ensemble_size:
             return None
@@ -406,28 +423,39 @@ class Search:
 
     def reopen(self, number: int) -> TrialRecord:
         """Let a trial that was stopped or failed go on when it is its turn; raises ``UserError`` for others."""
-        judged = self._ledger.trial(number).state.judged
+        ended = self._ledger.trial(number).state
         record = self._ledger.reopen(number)
-        self._judged -= judged
+        self._timetable.judged -= ended.judged
+        self._failed -= ended is TrialState.FAILED
         self._retention.reopened(number)
         return record
 
     def _give_up(self, reason: str) -> None:
         text = f"the last {MAX_REJECTIONS} candidates were all rejected, the last because {reason}"
         if not self._candidates.trained:
-            raise ConvscoutError(f"{text}; raise the limit, or narrow the knobs under [space]")
+            raise NoModelError(
+                f"{text}; raise the limit, or narrow the knobs under [space]",
+                next_command=f"convscout trials {self._ledger.name}",
+            )
         self._listener(Notice(text=f"{text}; no more are proposed"))
 
     def _room(self) -> bool:
         allowed = self._setting.budget.trials
-        if self.should_stop():
+        if self.should_stop() or not self._has_time:
             return False
+        if not self._waits_for_first and not self._timetable.fits(
+            self._pace.least_epoch_s, self._setting.space.epochs
+        ):
+            return False  # not even for the smallest network
         return allowed is None or self._candidates.trained < allowed
 
     def _commit(self, proposal: Proposal) -> TrialRecord:
         """Raises what ``Candidates.cost`` does, and ``LimitExceededError`` when too little of a budget is left."""
+        alone = not (self._timetable.judged or self._running)
+        proposal = self._admission.fit(proposal, alone=alone)
         architecture, recipe = proposal.candidate
         complexity, costs = self._candidates.cost(proposal.candidate)
+        epochs = self._admission.epochs(complexity, recipe.epochs, alone=alone)
         running = [record.complexity for record in self._running.values() if record.complexity]
         if not self._retention.makes_room([complexity, *running]):
             raise LimitExceededError(NO_ROOM)
@@ -436,29 +464,13 @@ class Search:
             attempt=1,
             dataset=self._setting.fingerprint,
             architecture=architecture,
-            recipe=recipe.with_epochs(self._fitting_epochs(complexity, recipe.epochs)),
+            recipe=recipe.with_epochs(epochs),
             seed=self._config.seed * 1_000_003 + proposal.number,
             objective=self._config.objective[0],
         )
         record = self._ledger.commit(config, complexity, costs)
         self._candidates.count(record)
         return record
-
-    def _fitting_epochs(self, complexity: Complexity, epochs: int) -> int:
-        """As many of ``epochs`` as fit the time left, so that the learning rate is annealed when it ends."""
-        if self._allowance.epochs_left < _first_rung(epochs):
-            raise LimitExceededError(TOO_LONG)
-        affordable = min(epochs, self._allowance.epochs_left)
-        epoch_s = self._pace.epoch_s(complexity)
-        if epoch_s is None:
-            return int(affordable)
-        if not self._fits(epoch_s, epochs):
-            raise LimitExceededError(TOO_SLOW)
-        return int(min(affordable, self._training_left_s / epoch_s))
-
-    def _fits(self, epoch_s: float, epochs: int) -> bool:
-        """Whether the first rung of a trial of ``epochs`` can be trained in the time left."""
-        return self._training_left_s / epoch_s >= _first_rung(epochs)
 
     def _finish(self, number: int, attempt: int, state: TrialState, reason: str) -> None:
         directory = self._ledger.directory(number)
@@ -467,16 +479,22 @@ class Search:
             record = self._ledger.finish(number, attempt, state, reason)
         except StaleAttemptError:
             return
-        self._running.pop(number, None)
+        self._forget(number)
         self._to_stop.discard(number)
         self._candidates.note_completion(record)
-        self._judged += record.state.judged
+        self._timetable.judged += record.state.judged
+        self._failed += record.state is TrialState.FAILED
         self._close(record)
         self._allowance.count(record)
         self._retention.ended(record)
         self._touch(number)
         self._listener(TrialEnded(trial=record))
         self._tell_spending()
+
+    def _forget(self, number: int) -> None:
+        """The trial does not run any more."""
+        self._running.pop(number, None)
+        self._ends.pop(number, None)
 
     def _close(self, record: TrialRecord) -> None:
         if record.trained and record.state is not TrialState.RUNNING:
@@ -492,12 +510,3 @@ class Search:
             assert record.complexity is not None
             self._pace.observe(record.complexity, previous, measurement)
             previous = measurement
-
-
-def _epochs(record: TrialRecord) -> int:
-    return record.config.recipe.epochs if record.config else 0
-
-
-def _first_rung(epochs: int) -> int:
-    """Epochs that a trial of ``epochs`` must be able to train to be worth starting."""
-    return min(epochs, max(2, epochs // FIRST_RUNG_SHARE))

@@ -52,7 +52,7 @@ def enqueue(home: Home, name: str, settings: Mapping[str, Any], space: SearchSpa
         Inbox(home, name).put(Message(kind=ENQUEUE, content=parameters))
     else:
         with lease(home, name) as fence:
-            Ledger.open(home, name, fence).enqueue(parameters)
+            Ledger.open(home, name, fence).enqueue(parameters, by_hand=True)
     return parameters
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -48,6 +48,7 @@ from trials.checkpoint import TrialDirectory
 from trials.config import Measurement, TrialConfig, TrialState
 from trials.kill_points import Write, durable
 
+_BY_HAND = "by_hand"
 DELETED_NOTE = "deleted"  # until when it can be restored, in seconds since 1970
 _OPTUNA_STATE = {
     TrialState.COMPLETED: OptunaState.COMPLETE,
@@ -59,10 +60,11 @@ _OPTUNA_STATE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A candidate that was asked for and not yet committed."""
+    """A candidate that was asked for and not yet committed; ``by_hand`` when it is just what a person asked for."""
 
     number: int
     candidate: Candidate
+    by_hand: bool = False
 
 
 class Ledger:
@@ -238,9 +240,12 @@ class Ledger:
 
     # proposing
 
-    def enqueue(self, parameters: Mapping[str, object], *, again: bool = False) -> None:
-        """Queue ``parameters`` as a proposal; those proposed before only if ``again``."""
-        self._study.enqueue_trial(dict(parameters), skip_if_exists=not again)
+    def enqueue(
+        self, parameters: Mapping[str, object], *, again: bool = False, by_hand: bool = False
+    ) -> None:
+        """Queue ``parameters`` as a proposal, perhaps ``by_hand``; those proposed before only if ``again``."""
+        facts = {_BY_HAND: True} if by_hand else None
+        self._study.enqueue_trial(dict(parameters), user_attrs=facts, skip_if_exists=not again)
         self._save(Write.ENQUEUE)
 
     @property
@@ -258,10 +263,16 @@ class Ledger:
         self._study.sampler = sampler(self._study, self._notes["config"]["seed"] * 100_003 + asked)
         trial = self._study.ask()
         try:
-            return Proposal(number=trial.number, candidate=space.suggest(trial))
+            by_hand = _BY_HAND in trial.user_attrs
+            return Proposal(number=trial.number, candidate=space.suggest(trial), by_hand=by_hand)
         except BaseException:
             self._end(trial.number, TrialState.REJECTED, "it could not be made from what was sampled")
             raise
+
+    def scale(self, proposal: Proposal, candidate: Candidate, space: SearchSpace) -> Proposal:
+        """Let ``candidate``, which differs in sizes alone, take the place of what was proposed."""
+        self._memory.change_params(proposal.number, space.parameters(candidate))
+        return replace(proposal, candidate=candidate)
 
     def commit(
         self, config: TrialConfig, complexity: Complexity, costs: Mapping[str, float] | None = None

@@ -84,6 +84,12 @@ class StudyMemory(InMemoryStorage):
         trial.state, trial.values, trial.datetime_complete = TrialState.RUNNING, None, None
         self._studies[self.STUDY].trials[number] = trial
 
+    def change_params(self, number: int, params: Mapping[str, Any]) -> None:
+        """Let ``params``, of the same names and distributions, be those of a trial that was not saved yet."""
+        trial = copy.copy(self.get_trial(number))
+        trial.params = {name: params[name] for name in trial.params}
+        self._studies[self.STUDY].trials[number] = trial
+
     def redistribute(self, distributions: Mapping[str, BaseDistribution]) -> None:
         """Let ``distributions`` be those of the parameters they name, in each trial whose value they contain.
 

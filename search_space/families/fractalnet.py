@@ -60,7 +60,7 @@ class FractalNetConfig(ConvKnobs, ArchitectureConfig):
         help="probability that a join loses an input",
     )  # fmt: skip
 
-    strength: ClassVar[float] = 0.70
+    strength: ClassVar[float] = 0.695
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "fractalnet20": dict(width=64, blocks=5, columns=3, drop_path="mixed"),
     }

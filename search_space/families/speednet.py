@@ -72,7 +72,7 @@ class SpeedNetConfig(ConvKnobs, ArchitectureConfig):
         0.125, low=0.05, high=1.0, log=True, minimum=1e-3, maximum=10.0, help="factor on the logits"
     )
 
-    strength: ClassVar[float] = 0.70
+    strength: ClassVar[float] = 0.704
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "airbench94": _airbench(64, 256, 1),
         "airbench95": _airbench(128, 384, 1),

@@ -58,7 +58,7 @@ class VGGConfig(ConvKnobs, ArchitectureConfig):
         False, (False,), legal=(False, True), help="filters have a bias even before a norm"
     )
 
-    strength: ClassVar[float] = 0.72
+    strength: ClassVar[float] = 0.721
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         **{name: _PAPER | depths for name, depths in _DEPTHS.items()},
         **{f"{name}_bn": _PAPER_BN | depths for name, depths in _DEPTHS.items()},

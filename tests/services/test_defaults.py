@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,19 +12,29 @@ from search_space.architecture import ImageSpec, families
 from search_space.complexity import measure
 from services.config import StudyConfig
 from services.defaults import (
+    ENOUGH_IMAGES,
     LEAST_EPOCHS,
     LEAST_FAMILIES,
     LEAST_FULL_TRIALS,
     MOST_EPOCHS,
     default_epochs,
     settled,
+    wanted_images,
 )
+from services.pace import Pace
 from tests.search_space.variants import recipe_for
+from tests.services.simulated_search import Machine
 from trials.batches import TrainingData
 from trials.splits import LabelledImages, Normalization
 
+measured_once = cache(measure)
 SEARCHED = {name for name, family in families.items() if family.searched}
 STRONGEST = sorted(sorted(SEARCHED), key=lambda name: -families.get(name).strength)
+
+
+@pytest.fixture(autouse=True)
+def _costs_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.defaults.measure", measured_once)
 
 
 def data(num_images: int, size: int) -> TrainingData:
@@ -44,12 +55,14 @@ def decided(
     num_images: int = 45_000,
     size: int = 32,
     workers: int = 2,
-    device: str = "cpu",
+    speed: float = 1.0,
     sharing: int = 1,
     **options: Any,
 ) -> StudyConfig:
     config = StudyConfig.from_options({"name": "s", "data": "digits", **options})
-    return settled(config, data(num_images, size), workers=workers, device=device, sharing=sharing)[0]
+    machine = Machine(speed=speed, workers=workers).measured
+    pace = Pace.on(machine, training=num_images, validation=num_images // 10)
+    return settled(config, data(num_images, size), pace, workers=workers, sharing=sharing)[0]
 
 
 def test_little_time_is_for_the_strongest_families() -> None:
@@ -74,7 +87,7 @@ def test_more_time_more_workers_and_smaller_images_make_room_for_more() -> None:
 
 def test_trials_that_share_a_gpu_share_its_arithmetic() -> None:
     def count(workers: int, sharing: int) -> int:
-        options = dict(size=96, device="cuda", epochs=10, time_s=600)
+        options = dict(size=96, speed=50.0, epochs=10, time_s=600)
         return len(decided(workers=workers, sharing=sharing, **options).families)
 
     assert LEAST_FAMILIES < count(1, 1) == count(4, 4) < count(4, 1)
@@ -104,18 +117,36 @@ def test_full_trials_grow_with_time_workers_and_speed_and_shrink_with_the_data()
     assert decided(time_s=1800, num_images=20_000).epochs > usual
     assert decided(time_s=1800, size=16).epochs > usual
     assert decided(time_s=1800, families=("wide_resnet",)).epochs < usual  # slower than the strongest of all
-    assert decided(time_s=1800, device="cuda").epochs == MOST_EPOCHS
+    assert decided(time_s=1800, speed=100.0).epochs == MOST_EPOCHS
     assert decided(time_s=20).epochs == LEAST_EPOCHS
 
 
-def test_four_full_trials_fit_into_little_time_and_more_of_them_into_more() -> None:
-    def full_trials(time_s: float) -> float:
-        images_seen = 1_400 * time_s  # of all workers together
-        return images_seen / 45_000 / default_epochs(45_000, images_seen)
+def full_trials(images_seen: float, workers: int) -> float:
+    """How many of them fit into what all workers together can see of 45,000 images."""
+    return images_seen / 45_000 / default_epochs(45_000, images_seen, workers, flops=25e6)
 
-    assert full_trials(600) == pytest.approx(LEAST_FULL_TRIALS, rel=0.2)
-    assert full_trials(1800) == pytest.approx(LEAST_FULL_TRIALS, rel=0.2)
-    assert full_trials(4 * 7200) > 2 * full_trials(7200) > 3 * LEAST_FULL_TRIALS
+
+def test_each_worker_has_a_full_trial_before_there_are_more_and_more_time_brings_more_of_them() -> None:
+    assert full_trials(300_000, workers=2) == pytest.approx(2, rel=0.2)
+    assert full_trials(400_000, workers=1) == pytest.approx(400_000 / ENOUGH_IMAGES, rel=0.2)
+    assert full_trials(1_000_000, workers=2) == pytest.approx(LEAST_FULL_TRIALS, rel=0.2)
+    assert full_trials(40_000_000, workers=2) > 2 * full_trials(10_000_000, workers=2) > 3 * LEAST_FULL_TRIALS
+
+
+def test_no_trial_sees_more_images_than_one_worker_can() -> None:
+    assert full_trials(4_000_000, workers=16) > 14
+
+
+def test_with_too_little_time_images_and_network_shrink_alike() -> None:
+    proven = 30e6
+    fitting = 20_000.0  # images, of the proven network
+    wanted = wanted_images(fitting, proven)
+    shrunk = proven * fitting / wanted
+    assert fitting < wanted < ENOUGH_IMAGES and shrunk < proven
+    quarter = wanted_images(fitting / 4, proven)
+    assert quarter == pytest.approx(wanted / 2)
+    assert proven * fitting / 4 / quarter == pytest.approx(shrunk / 2)
+    assert wanted_images(2 * ENOUGH_IMAGES, proven) == 2 * ENOUGH_IMAGES, "there is time for the proven one"
 
 
 def test_a_weak_family_does_not_take_part_because_it_is_cheap() -> None:

@@ -12,11 +12,12 @@ from search_space.space import SearchSpace
 from services.budget import Budget
 from services.events import Event, TrialEnded, TrialEstimated, TrialStarted
 from services.home import Home
-from services.search import TOO_SLOW, Search, Setting
+from services.search import FORECAST, Search
+from services.search_setting import Setting
 from services.study import Ledger
 from tests.services.records import measurement
 from tests.services.studies import tiny_config
-from trials.config import TrialState
+from trials.config import TrialResult, TrialState
 
 EPOCHS = 8
 SPACE = SearchSpace(
@@ -34,6 +35,7 @@ class Study:
             space=SPACE,
             budget=Budget(started_s=time.time(), time_s=600.0, trials=5),
             fingerprint="f" * 64,
+            num_training=1000,
             num_validation=100,
             num_test=0,
             gpu_share=0.0,
@@ -47,6 +49,15 @@ class Study:
             interrupted=lambda: False,
         )
         self.search.prepare()
+
+    def complete_one(self) -> None:
+        """Train the next trial to its end."""
+        dispatch = self.search.next_dispatch()
+        assert dispatch
+        number = dispatch.config.number
+        for epoch in range(1, dispatch.config.recipe.epochs + 1):
+            self.search.on_epoch(number, 1, measurement(epoch))
+        self.search.on_end(TrialResult(number=number, attempt=1, state=TrialState.COMPLETED))
 
 
 @pytest.fixture
@@ -64,13 +75,21 @@ def test_a_trial_that_fits_goes_on_and_times_the_next(study: Study) -> None:
     assert told[2] is not None and told[2] >= 10.0
 
 
-def test_a_trial_whose_first_rung_would_not_end_in_time_is_stopped(study: Study) -> None:
+def test_a_trial_is_not_stopped_for_a_forecast_while_there_is_nothing_better(study: Study) -> None:
     dispatch = study.search.next_dispatch()
     assert dispatch and dispatch.config.recipe.epochs == EPOCHS
-    assert not study.search.on_estimate(0, 1, 400.0)
+    assert study.search.on_estimate(0, 1, 4000.0)
+
+
+def test_once_there_is_a_model_a_trial_is_stopped_whose_first_rung_would_not_end_in_time(
+    study: Study,
+) -> None:
+    study.complete_one()
+    assert study.search.next_dispatch()
+    assert not study.search.on_estimate(1, 1, 400.0)
     last = study.events[-1]
     assert isinstance(last, TrialEnded)
-    assert (last.trial.state, last.trial.reason) == (TrialState.STOPPED, TOO_SLOW)
+    assert (last.trial.state, last.trial.reason) == (TrialState.STOPPED, FORECAST)
 
 
 def test_a_trial_with_epochs_behind_it_goes_on(study: Study) -> None:
