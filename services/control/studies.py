@@ -161,7 +161,8 @@ class StudyState:
         held = self.reader.held
         if (held and Inbox(self.reader.home, self.reader.name).holds(PAUSE)) or self.reader.pausing:
             return StudyStatus.PAUSING
-        return StudyStatus.RUNNING if held else StudyStatus.STARTING
+        # a search lets go of its lease a moment before it says how it ended
+        return StudyStatus.RUNNING if held or self._begun else StudyStatus.STARTING
 
     def _end_of(self, job: Job) -> StudyStatus:
         """How it stands when the process of its job ended before it ran the study."""
