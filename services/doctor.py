@@ -172,12 +172,13 @@ def _speed(home: Home) -> Iterator[Finding]:
     import torch
 
     from services.machine_speed import PATIENCE_S, describe, known_speed
+    from services.placement import num_cores
     from trials.machine_speed import measure_speed
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     speed = known_speed(home, device)
     if speed is None:  # and it stays so, as looking changes nothing
-        speed = measure_speed(torch.device(device), max(1, int(usable_cores())), patience_s=PATIENCE_S)
+        speed = measure_speed(torch.device(device), num_cores(), patience_s=PATIENCE_S)
     yield _fine("speed", describe(speed))
 
 

@@ -24,20 +24,10 @@ from trials.splits import DataSplits
 
 READING_SHARE = 0.12  # of the time may be spent on reading images
 JUDGING_SHARE = 0.08  # and on answering the validation images in an epoch, and all that is judged in the end
-SIDES = (
-    256,
-    224,
-    192,
-    160,
-    128,
-    96,
-    64,
-    48,
-    32,
-)  # pixels that images are shrunk to, where theirs are too many
-SHRINKING = (
-    4  # times as large may a network be as one that sees enough images: it is scaled when it is proposed
-)
+# Pixels that images are shrunk to, where theirs are too many.
+SIDES = (256, 224, 192, 160, 128, 96, 64, 48, 32)
+# Times as large may a network be as one that sees enough images: it is scaled when it is proposed.
+SHRINKING = 4
 NEARLY_ALL = 0.8  # of the images: then all are read, as there is little to gain
 FEWEST_A_CLASS, FEWEST = 10, 200  # images, for which reading may take
 MOST_READING_SHARE = 0.3  # of the time; sources read some of each class whatever it takes
