@@ -16,9 +16,8 @@ from trials.splits import Labels, stratified_split
 
 TEST_SHARE = 0.2
 TEST_SEED = 1797  # a constant, so that every study of the same images is judged on the same test split
-_PART_SEED = (
-    6174  # likewise, so that studies of one share read the same files and are judged on the same images
-)
+# Likewise, so that studies of one share read the same files and are judged on the same images.
+_PART_SEED = 6174
 NUM_NAMED = 5  # how many classes an error lists
 
 Rows: TypeAlias = npt.NDArray[np.intp]

@@ -35,10 +35,8 @@ REFERENCES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     MAIN: ("speednet", {}),
     "resnet": ("resnet", {}),
 }
-
-USUAL_INTERPRETER_S = (
-    0.075  # what ``time_interpreter`` takes on the machines that fixed costs were measured on
-)
+# What ``time_interpreter`` takes on the machines that fixed costs were measured on.
+USUAL_INTERPRETER_S = 0.075
 
 StepTimer = Callable[[int], float]  # seconds of a training step on so many images
 
