@@ -28,9 +28,9 @@ PORTFOLIO_SHARE = 1 / 3  # of the time, for the first trial of each family
 LEAST_FAMILIES = 3
 MOST_EPOCHS = 40
 LEAST_EPOCHS = 2  # with one there is no curve, and nothing to stop early by
-# A full trial sees about as many images as the square root of those that all trials see together, times this, so
-# that what more time or a faster machine brings is shared by more and by longer trials; but some trials must fit.
-IMAGES_SEEN = 370
+# The epochs of a full trial are about the square root of those of all trials together, times this, so that what more
+# time, a faster machine or fewer images bring is shared by more and by longer trials; but some trials must fit.
+ROOT_OF_EPOCHS = 1.75
 LEAST_FULL_TRIALS = 4
 # Unless each of them would see fewer images than these: then fewer are trained, in the end one on each worker, as two
 # networks that have learned are worth more than four that have not.
@@ -98,14 +98,15 @@ def default_epochs(num_images: int, images_seen: float, workers: int, flops: flo
 
     ``workers`` train at a time.
     """
-    images = _trial_images(images_seen, workers, flops)
+    images = _trial_images(num_images, images_seen, workers, flops)
     return min(MOST_EPOCHS, max(LEAST_EPOCHS, round(images / num_images)))
 
 
-def _trial_images(images_seen: float, workers: int, flops: float) -> float:
+def _trial_images(num_images: int, images_seen: float, workers: int, flops: float) -> float:
     """How many images a full trial sees of those that all trials see together; more where it is to be scaled down."""
+    usual = ROOT_OF_EPOCHS * math.sqrt(num_images * images_seen)
     least = max(images_seen / LEAST_FULL_TRIALS, ENOUGH_IMAGES)
-    return wanted_images(min(IMAGES_SEEN * math.sqrt(images_seen), images_seen / workers, least), flops)
+    return wanted_images(min(usual, images_seen / workers, least), flops)
 
 
 def wanted_images(fitting: float, flops: float) -> float:

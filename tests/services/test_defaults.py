@@ -133,6 +133,12 @@ def test_each_worker_has_a_full_trial_before_there_are_more_and_more_time_brings
     assert full_trials(40_000_000, workers=2) > 2 * full_trials(10_000_000, workers=2) > 3 * LEAST_FULL_TRIALS
 
 
+def test_few_images_are_shared_by_more_trials() -> None:
+    digits = default_epochs(1_078, 200_000, workers=2, flops=2e6)  # two minutes on two slow cores
+    assert 15 < digits < MOST_EPOCHS and 200_000 / 1_078 / digits > 6
+    assert default_epochs(300, 2_000_000, workers=2, flops=2e6) == MOST_EPOCHS
+
+
 def test_no_trial_sees_more_images_than_one_worker_can() -> None:
     assert full_trials(4_000_000, workers=16) > 14
 
