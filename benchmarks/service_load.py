@@ -40,7 +40,7 @@ from benchmarks.search_quality import interval
 from services.home import Home
 from services.journal import entries, journal_file, journal_size
 
-MAIN = "from services.cli import main; main()"
+MAIN = "from services.cli import run; run()"
 JOB = "services.control.launch"
 TOKEN = "token-of-the-load-benchmark"
 STUDY = "loaded"

@@ -35,7 +35,7 @@ from services.exporting import export
 from trials.splits import Normalization
 
 SIDES = {"batched": (), "one at a time": ("--max-batch", "1", "--max-wait", "0")}
-MAIN = "from services.cli import main; main()"
+MAIN = "from services.cli import run; run()"
 
 
 def ensemble(names: Sequence[str], size: int) -> TrainedEnsemble:

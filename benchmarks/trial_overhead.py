@@ -41,6 +41,7 @@ from services.search import Search
 from services.search_setting import Setting
 from services.study import Ledger
 from services.tracking.mirror import Mirror
+from services.tracking.projector import Projector
 from services.tracking.source import ValidationLabels
 from services.tracking.store import TrackingStore
 from trials.batches import TrainingData
@@ -100,7 +101,7 @@ def follow(ledger: Ledger) -> Mirror:
     labels = ValidationLabels(
         labels=DATA.validation.labels, class_names=tuple(map(str, range(DATA.image.num_classes)))
     )
-    mirror = Mirror(ledger, TrackingStore.at(ledger.home), labels)
+    mirror = Mirror(lambda: Projector(ledger, TrackingStore.at(ledger.home), labels))
     mirror.start()
     return mirror
 

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import OperationalError
 
@@ -48,11 +48,8 @@ from services.retrying import cause
 from services.search import Search
 from services.search_setting import Setting
 from services.study import Ledger
-from services.tracking import mirror
-from services.tracking.champion import register_champion
 from services.tracking.mirror import Mirror
 from services.tracking.source import ValidationLabels
-from services.tracking.store import TrackingStore
 from services.trainings import train
 from trials.batches import TrainingData
 from trials.extent import Available, Extent
@@ -60,6 +57,9 @@ from trials.machine_speed import MachineSpeed
 from trials.run import NO_ROOM
 from trials.sources import load
 from trials.splits import DataSplits
+
+if TYPE_CHECKING:
+    from services.tracking.projector import Projector
 
 STOP_PATIENCE_S = 60.0
 MIRROR_PATIENCE_S = 30.0
@@ -221,10 +221,13 @@ def _finish(
 
 def sync(home: Home, name: str, listener: Listener) -> int:
     """Bring MLflow up to date with a study that is not running; returns how many trials it lacked in part."""
+    from services.tracking.projector import sync  # MLflow takes seconds to import
+    from services.tracking.store import TrackingStore
+
     Ledger.require(home, name)
     with owned(home, name, listener) as ledger:
         splits = same_data(ledger, ledger.config, listener)
-        return mirror.sync(ledger, TrackingStore.at(home), ValidationLabels.of(splits))
+        return sync(ledger, TrackingStore.at(home), ValidationLabels.of(splits))
 
 
 @contextmanager
@@ -395,8 +398,7 @@ def _run(
     speed: MachineSpeed,
 ) -> Outcome:
     """Search until the budget is spent, then select, test and export; MLflow follows in its own thread."""
-    store = TrackingStore.at(ledger.home)
-    projection = Mirror(ledger, store, ValidationLabels.of(splits))
+    projection = Mirror(partial(_projector, ledger, ValidationLabels.of(splits)))
     with Interrupts() as interrupts, last_words(*_words(ledger)):
         try:
             projection.start()
@@ -420,8 +422,16 @@ def _run(
         finally:
             patience_s = INTERRUPTED_PATIENCE_S if interrupts.requested else MIRROR_PATIENCE_S
             _close(ledger.name, projection, listener, patience_s)
-    _register(ledger, store, outcome, splits, listener)
+    _register(ledger, outcome, splits, listener)
     return outcome
+
+
+def _projector(ledger: Ledger, validation: ValidationLabels) -> Projector:
+    # MLflow takes seconds to import: the mirror's thread does it while the first trials begin
+    from services.tracking.projector import Projector
+    from services.tracking.store import TrackingStore
+
+    return Projector(ledger, TrackingStore.at(ledger.home), validation)
 
 
 def _words(ledger: Ledger) -> tuple[str, str]:
@@ -540,12 +550,13 @@ def _close(name: str, projection: Mirror, listener: Listener, patience_s: float)
         listener(Notice(text=f"MLflow lacks {pending} trial(s) ({why}); mend it with: convscout sync {name}"))
 
 
-def _register(
-    ledger: Ledger, store: TrackingStore, outcome: Outcome, splits: DataSplits, listener: Listener
-) -> None:
+def _register(ledger: Ledger, outcome: Outcome, splits: DataSplits, listener: Listener) -> None:
     """Make the export MLflow's champion. The study is complete without it, so a failure is only told."""
     try:
-        accuracy = outcome.score("ensemble", "validation")
+        from services.tracking.champion import register_champion  # MLflow takes seconds to import
+        from services.tracking.store import TrackingStore
+
+        accuracy, store = outcome.score("ensemble", "validation"), TrackingStore.at(ledger.home)
         register_champion(ledger, store, outcome.export, splits.validation.images[:1], accuracy)
     except Exception as error:  # a tracking server can fail in any way
         listener(Notice(text=f"the ensemble is not registered in MLflow: {type(error).__name__}: {error}"))

@@ -38,10 +38,8 @@ def _mlflow_migrates_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
     Processes that tests start make their own.
     """
-    if (
-        "services.tracking.store" not in sys.modules
-    ):  # no test here needs MLflow, which takes seconds to import
-        yield
+    if sys.modules.keys().isdisjoint({"services.runner", "services.tracking.store"}):
+        yield  # no test here needs MLflow, which takes seconds to import
         return
     from tests.services.mlflow_template import Template
 

@@ -4,6 +4,6 @@ One file a group of commands. Nothing heavy is imported before a command needs i
 and ``--version`` answer at once.
 """
 
-from services.cli.entry import main
+from services.cli.entry import main, run
 
-__all__ = ["main"]
+__all__ = ["main", "run"]

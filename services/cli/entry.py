@@ -15,10 +15,16 @@ from typer import TyperException
 
 from search_space.errors import ConvscoutError
 from services.cli.app import app
+from services.cli.swift_end import run_and_end
 from services.home import Home
 
 INTERRUPTED = 130
 USAGE = 2
+
+
+def run() -> None:
+    """The console script."""
+    run_and_end(main)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from services.cli.entry import main
+from services.cli.swift_end import run_and_end
 from services.control.jobs import CANCELLED, read_job
 from services.locked_file import locked_file
 
@@ -33,4 +34,4 @@ def launch(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    launch(Path(sys.argv[1]))
+    run_and_end(lambda: launch(Path(sys.argv[1])))

@@ -3,8 +3,9 @@
 MLflow is never read as truth: all it holds can be rebuilt from the ledger and the trial directories,
 and what is still missing there is found by looking at it, so there is no cursor of ours to lose.
 
-    store.py       which MLflow, and how to open it       mirror.py     the thread that keeps it up to date; sync
-    projection.py  a trial as params, metrics and tags    study_runs.py the runs of one study, brought up to date
+    store.py       which MLflow, and how to open it       mirror.py     the thread that keeps it up to date
+    projection.py  a trial as params, metrics and tags    projector.py  brings it up to date, trial by trial
+    study_runs.py  the runs of one study, up to date      rebuild.py    the same from nothing
     plots.py       learning curve, confusion matrix       audit.py      where ledger and MLflow disagree
     pyfunc.py      the exported ensemble as a model       champion.py   which is in the registry, with its aliases
     experiment.py  what an experiment says and shows      links.py      where MLflow shows a study and its trials

@@ -1,4 +1,4 @@
-"""Mirror: the thread that keeps MLflow up to date with the ledger while a search runs; ``sync``: the same, once.
+"""Mirror: the thread that keeps MLflow up to date with the ledger while a search runs.
 
 Level-triggered: a trial that was touched is read from the ledger and its run brought to what the
 ledger says, however many words were missed. A slow or dead tracking server delays only this thread.
@@ -8,18 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from mlflow.exceptions import MlflowException
-
-from search_space.errors import ConvscoutError
-from services.tracking.projection import is_projected
-from services.tracking.source import Source, ValidationLabels
-from services.tracking.store import TrackingStore
-from services.tracking.study_runs import StudyRuns
-from services.trial_record import TrialRecord
-from trials.config import TrialState
+if TYPE_CHECKING:
+    from services.tracking.projector import Projector
 
 _PACE_S = 0.5  # words that come closer together are answered in one go
 _LONGEST_BACKOFF_S = 30.0
@@ -27,96 +20,16 @@ _PLOTS_PACE_S = 30.0  # between two drawings of the study, at least,
 _PLOTS_SHARE = 0.01  # and they take no more than this share of the time: drawing keeps the controller waiting
 
 
-def sync(source: Source, store: TrackingStore, validation: ValidationLabels | None = None) -> int:
-    """Bring all of MLflow up to date with a study that is not running; returns how many runs were behind.
-
-    Raises ``ConvscoutError`` when the store does not answer.
-    """
-    projector = Projector(source, store, validation)
-    try:
-        behind = [record for record in projector.read_ledger() if not projector.is_current(record)]
-        for record in behind:
-            projector.update_trial(record.number)
-        projector.update_study(active=False)
-        projector.update_plots()
-    except MlflowException as error:
-        raise ConvscoutError(
-            f"the tracking store {store.uri} failed: {_one_line(error)}",
-            next_command=f"convscout sync {source.name}",
-        ) from error
-    return len(behind)
-
-
-class Projector:
-    """Brings MLflow up to date, trial by trial; looks at MLflow afresh after any error."""
-
-    def __init__(self, source: Source, store: TrackingStore, validation: ValidationLabels | None) -> None:
-        self._source = source
-        self._store = store
-        self._validation = validation
-        self._runs: StudyRuns | None = None
-        self._finished: dict[int, TrialRecord] = {}
-
-    def read_ledger(self) -> list[TrialRecord]:
-        """All trials that have or need a run."""
-        records = [record for record in self._source.trials() if is_projected(record)]
-        for record in records:
-            self._remember(record)
-        return records
-
-    def is_current(self, record: TrialRecord) -> bool:
-        """Whether MLflow has the trial in its final form."""
-        with self._opened() as runs:
-            return runs.is_current(record)
-
-    def update_trial(self, number: int) -> bool:
-        """Bring one trial's run up to date; returns whether the trial is final."""
-        record = self._source.trial(number)
-        if not is_projected(record):
-            return False
-        with self._opened() as runs:
-            runs.update_trial(record)
-        self._remember(record)
-        return record.number in self._finished
-
-    def update_study(self, *, active: bool) -> None:
-        """Bring the study's own run up to date; ``active`` says whether a search is under way."""
-        with self._opened() as runs:
-            runs.update_study(self._finished, active=active)
-
-    def update_plots(self) -> None:
-        """Bring the study's plots and its table up to date."""
-        with self._opened() as runs:
-            runs.update_plots()
-
-    @contextmanager
-    def _opened(self) -> Iterator[StudyRuns]:
-        if self._runs is None:
-            self._runs = StudyRuns(self._source, self._store, self._validation)
-        try:
-            yield self._runs
-        except BaseException:
-            self._runs = None  # what it believes of MLflow may be wrong now
-            raise
-
-    def _remember(self, record: TrialRecord) -> None:
-        if record.state is not TrialState.RUNNING:
-            self._finished[record.number] = record
-        else:
-            self._finished.pop(record.number, None)  # it goes on after it had ended
-
-
 class Mirror:
-    """Projects one study into MLflow from a thread of its own.
+    """Projects one study into MLflow from a thread of its own, which opens the projector, too.
 
     ``touch`` and ``touch_study`` say that something changed and return at once. What is not done when
     the mirror is closed, ``sync`` or the next mirror does.
     """
 
-    def __init__(
-        self, source: Source, store: TrackingStore, validation: ValidationLabels | None = None
-    ) -> None:
-        self._projector = Projector(source, store, validation)
+    def __init__(self, open_projector: Callable[[], Projector]) -> None:
+        self._open_projector = open_projector
+        self._opened: Projector | None = None
         self._changed = threading.Condition()  # guards all that follows
         self._touched: dict[int, None] = {}  # an ordered set
         self._current: int | None = None
@@ -181,10 +94,16 @@ class Mirror:
                 self._drain(active=not closing)
                 self._problem, backoff_s = "", _PACE_S
             except Exception as error:  # whatever it is, it must not reach the search
-                self._problem = _one_line(error)
+                self._problem = one_line(error)
                 backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
             with self._changed:
                 self._changed.wait_for(lambda: self._closing, backoff_s)
+
+    @property
+    def _projector(self) -> Projector:
+        if self._opened is None:
+            self._opened = self._open_projector()
+        return self._opened
 
     def _drain(self, *, active: bool) -> None:
         if not self._surveyed:
@@ -239,6 +158,7 @@ class Mirror:
                 self._touched[put_back] = None
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What went wrong, without what MLflow adds on further lines."""
     first = next(iter(str(error).splitlines()), "")
     return f"{type(error).__name__}: {first[:300]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.tracking.audit import disagreements
-from services.tracking.mirror import sync
+from services.tracking.projector import sync
 from services.tracking.source import Source, ValidationLabels
 from services.tracking.store import TrackingStore
 from services.tracking.study_runs import find_runs

@@ -21,7 +21,8 @@ from services.events import Event, Notice
 from services.home import Home
 from services.study import Ledger
 from services.tracking.audit import differences
-from services.tracking.mirror import Mirror, sync
+from services.tracking.mirror import Mirror
+from services.tracking.projector import Projector, sync
 from services.tracking.source import METRICS_NOTE
 from services.tracking.store import TrackingStore
 from services.ui import UiServer
@@ -129,7 +130,7 @@ def test_whatever_the_server_does_one_sync_mends_it(
     with FaultyProxy(server, delay_s=4.0) as proxy:
         store = TrackingStore(uri=proxy.url, artifacts=None)
         proxy.fault, proxy.share = fault, share
-        mirror = Mirror(study, store, VALIDATION)
+        mirror = Mirror(lambda: Projector(study, store, VALIDATION))
         mirror.start()
         grow(study, mirror)
         mirror.close(15)
@@ -150,7 +151,7 @@ def test_a_mirror_goes_on_by_itself_once_the_server_is_back(tmp_path: Path, serv
     with FaultyProxy(server) as proxy:
         store = TrackingStore(uri=proxy.url, artifacts=None)
         proxy.fault, proxy.share = Fault.RESET, 1.0
-        mirror = Mirror(study, store, VALIDATION)
+        mirror = Mirror(lambda: Projector(study, store, VALIDATION))
         mirror.start()
         grow(study, mirror)
         deadline = time.monotonic() + 30

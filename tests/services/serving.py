@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-MAIN = "from services.cli import main; main()"
+MAIN = "from services.cli import run; run()"
 
 
 @contextmanager

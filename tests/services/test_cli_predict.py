@@ -173,7 +173,7 @@ def test_files_are_read_a_batch_at_a_time(exported: Path, photos: Path) -> None:
 def test_answers_go_to_stdout_and_progress_to_stderr(exported: Path, photos: Path) -> None:
     """Also where a terminal shows the progress, which draws it in place."""
     master, slave = os.openpty()
-    code = "from services.cli import main; main()"
+    code = "from services.cli import run; run()"
     command = [sys.executable, "-c", code, "predict", str(exported), str(photos / "0.png")]
     command += [str(photos / "1.png"), "--csv", "--batch-size", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=slave, text=True) as process:
@@ -191,7 +191,7 @@ def test_answers_go_to_stdout_and_progress_to_stderr(exported: Path, photos: Pat
 def test_a_name_that_is_no_text_is_shown_as_far_as_it_is(exported: Path, photos: Path) -> None:
     strange = os.fsencode(photos) + b"/caf\xe9.png"
     Path(os.fsdecode(strange)).write_bytes((photos / "0.png").read_bytes())
-    code = "from services.cli import main; main()"
+    code = "from services.cli import run; run()"
     for option in ([], ["--csv"], ["--json"]):
         command = [os.fsencode(sys.executable), b"-c", code.encode(), b"predict", os.fsencode(exported)]
         done = subprocess.run([*command, strange, *map(os.fsencode, option)], capture_output=True, check=True)

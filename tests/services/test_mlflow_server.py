@@ -20,7 +20,7 @@ import yaml
 
 from services.tracking.audit import differences
 from services.tracking.environment import SERVER
-from services.tracking.mirror import sync
+from services.tracking.projector import sync
 from services.tracking.store import TrackingStore
 from tests.services.postgresql import postgresql
 from tests.services.recorded_study import VALIDATION, recorded_study

@@ -26,7 +26,8 @@ from services.plotting.writing import TABLE, write_plots, write_table
 from services.study_plots.timeline import assign_rows
 from services.tracking import mirror as mirror_module
 from services.tracking.audit import differences
-from services.tracking.mirror import Mirror, sync
+from services.tracking.mirror import Mirror
+from services.tracking.projector import Projector, sync
 from services.tracking.store import TrackingStore
 from services.trial_record import TrialRecord
 from tests.services.recorded_study import BEGAN, recorded_study
@@ -193,7 +194,7 @@ class TestMirrored:
         monkeypatch.setattr(mirror_module, "_PLOTS_PACE_S", 0.0)
         monkeypatch.setattr(mirror_module, "_PLOTS_SHARE", 1.0)
         study.train(0, epochs=1)
-        growing = Mirror(study, store)
+        growing = Mirror(lambda: Projector(study, store))
         growing.start()
         growing.touch(0)
         seen = self.wait_for_rows(study, store, 2)
@@ -208,7 +209,7 @@ class TestMirrored:
     def test_they_wait_for_their_turn_and_are_drawn_at_the_end(self, study, store, monkeypatch):
         monkeypatch.setattr(mirror_module, "_PLOTS_PACE_S", 3600.0)
         study.train(0, state=TrialState.COMPLETED)
-        growing = Mirror(study, store)
+        growing = Mirror(lambda: Projector(study, store))
         growing.start()
         growing.touch(0)
         deadline = time.monotonic() + 60
@@ -221,7 +222,7 @@ class TestMirrored:
     def test_they_can_be_asked_for_before_their_turn(self, study, store, monkeypatch):
         monkeypatch.setattr(mirror_module, "_PLOTS_PACE_S", 3600.0)
         study.train(0, state=TrialState.COMPLETED)
-        growing = Mirror(study, store)
+        growing = Mirror(lambda: Projector(study, store))
         growing.start()
         growing.touch(0)
         growing.touch_plots()

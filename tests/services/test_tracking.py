@@ -20,7 +20,8 @@ from search_space.errors import ConvscoutError
 from services.home import Home
 from services.tracking.audit import differences
 from services.tracking.links import experiment_link, run_links
-from services.tracking.mirror import Mirror, sync
+from services.tracking.mirror import Mirror
+from services.tracking.projector import Projector, sync
 from services.tracking.source import DESCRIPTION_NOTE, METRICS_NOTE
 from services.tracking.store import TrackingStore
 from services.tracking.study_runs import find_runs
@@ -66,7 +67,7 @@ def search_three_trials(study: RecordedStudy) -> None:
 class TestMirror:
     @pytest.mark.slow
     def test_follows_a_study_from_its_first_epoch_to_its_end(self, study, store):
-        mirror = Mirror(study, store, VALIDATION)
+        mirror = Mirror(lambda: Projector(study, store, VALIDATION))
         mirror.start()
         for epochs in range(EPOCHS):
             study.train(0, epochs=epochs)
@@ -136,7 +137,7 @@ class TestMirror:
 
     def test_resuming_goes_on_in_the_same_runs(self, study, store):
         study.train(0, epochs=2)
-        first = Mirror(study, store)
+        first = Mirror(lambda: Projector(study, store))
         first.start()
         assert first.close(30) == 0
         before = run_ids(study, store)
@@ -146,7 +147,7 @@ class TestMirror:
         study.records[0] = replace(
             study.records[0], attempt=2, config=record.config.next_attempt(), started_at=record.started_at
         )
-        second = Mirror(study, store)
+        second = Mirror(lambda: Projector(study, store))
         second.start()  # not touched: what the first left undone is found
         assert second.close(30) == 0
         assert run_ids(study, store) == before
@@ -156,7 +157,7 @@ class TestMirror:
         study.train(0, epochs=0, state=TrialState.REJECTED)
         study.train(1, epochs=0)
         study.records[1] = replace(study.records[1], config=None)
-        mirror = Mirror(study, store)
+        mirror = Mirror(lambda: Projector(study, store))
         mirror.start()
         mirror.touch(0)
         mirror.touch(1)
@@ -166,7 +167,7 @@ class TestMirror:
 
     def test_one_trial_that_cannot_be_mirrored_does_not_hold_up_the_others(self, study, store):
         search_three_trials(study)
-        mirror = Mirror(study, store)
+        mirror = Mirror(lambda: Projector(study, store))
         mirror.start()
         mirror.touch(99)  # the ledger has no such trial
         for number in range(3):
@@ -182,7 +183,7 @@ class TestMirror:
 class TestDeadServer:
     def test_neither_touch_nor_close_waits_and_a_later_sync_heals(self, study, store, closed_port):
         search_three_trials(study)
-        mirror = Mirror(study, closed_port, VALIDATION)
+        mirror = Mirror(lambda: Projector(study, closed_port, VALIDATION))
         mirror.start()
         began = time.perf_counter()
         for _ in range(300):
@@ -199,9 +200,8 @@ class TestDeadServer:
     def test_a_server_that_never_answers_is_left_when_the_time_is_up(self, study):
         study.train(0, state=TrialState.COMPLETED)
         with socket.create_server(("127.0.0.1", 0)) as silent:
-            mirror = Mirror(
-                study, TrackingStore(uri=f"http://127.0.0.1:{silent.getsockname()[1]}", artifacts=None)
-            )
+            store = TrackingStore(uri=f"http://127.0.0.1:{silent.getsockname()[1]}", artifacts=None)
+            mirror = Mirror(lambda: Projector(study, store))
             mirror.start()
             mirror.touch(0)
             began = time.perf_counter()

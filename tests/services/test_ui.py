@@ -18,7 +18,7 @@ import pytest
 
 from search_space.errors import UserError
 from services.tracking.audit import differences
-from services.tracking.mirror import sync
+from services.tracking.projector import sync
 from services.tracking.store import TrackingStore
 from services.ui import UiServer
 from tests.services.recorded_study import VALIDATION, recorded_study

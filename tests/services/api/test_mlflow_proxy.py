@@ -17,7 +17,7 @@ import pytest
 from services.api.mlflow_proxy import BODY_BYTES
 from services.home import Home
 from services.tracking.links import experiment_link, model_link, run_links
-from services.tracking.mirror import sync
+from services.tracking.projector import sync
 from services.tracking.store import TrackingStore
 from tests.services.api.mlflow_service import mlflow_service
 from tests.services.browsing import needs_browser
