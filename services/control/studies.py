@@ -220,8 +220,10 @@ class StudyState:
     def _created_at(self) -> datetime.datetime | None:
         ledger = self.ledger
         runs = (ledger.note("runs") if ledger else None) or []
-        moments = [runs[0][0]] if runs else [self.job.created_at] if self.job else []
-        return datetime.datetime.fromtimestamp(moments[0], datetime.UTC) if moments else None
+        moments = [began_at for began_at, _ in runs[:1]]
+        if self.job:
+            moments.append(self.job.created_at)  # before its process began, if it is the job that began the study
+        return datetime.datetime.fromtimestamp(min(moments), datetime.UTC) if moments else None
 
     def _running(self, record: TrialRecord) -> RunningTrial:
         return RunningTrial(
