@@ -23,6 +23,7 @@ PART_OF_RESULT = {
     "sampler_latency": "ours_ms",
     "ensemble_selection": "seconds",
     "serving": "ratio",
+    "orthogonalization": "update_ms",
 }
 ON_DIGITS = {
     "time_to_accuracy": ("--threads", "1"),
