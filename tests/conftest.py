@@ -8,6 +8,7 @@ that is about threads asks for them itself.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from unittest.mock import patch
@@ -17,6 +18,10 @@ import pytest
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # before torch is imported here, and for the processes that tests start
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # tests that run in the background of a shell ignore Ctrl-C, and so would the commands that they press it for
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

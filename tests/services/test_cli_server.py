@@ -212,7 +212,8 @@ def test_a_study_is_steered(url: str, tiny: Path, capsys: Captured) -> None:
 
 @pytest.mark.slow
 def test_who_stops_watching_stops_no_study(url: str, tiny: Path, capsys: Captured) -> None:
-    arguments = ["search", "--config", str(tiny), "--study", "watched", "--epochs", "3000", "--server", url]
+    arguments = ["search", "--config", str(tiny), "--study", "watched", "--epochs", "3000"]
+    arguments += ["--time", "5m", "--server", url]  # lest it go on for long if this test fails
     with (
         Client(url) as client,
         subprocess.Popen(

@@ -13,6 +13,7 @@ import torch
 from search_space.architecture import ImageSpec, families
 from search_space.recipe import TrainingRecipe
 from trials.batches import Batches
+from trials.machine import has_native_bfloat16
 from trials.precision import Precision
 from trials.splits import LabelledImages, Normalization
 from trials.train import TrainingState, train
@@ -24,7 +25,9 @@ IMAGE = ImageSpec(in_channels=3, image_size=32, num_classes=10)
 def grown_bytes() -> int:
     """By how much this process grows between two steps of an epoch of vgg."""
     torch.set_num_threads(1)
-    recipe = TrainingRecipe.proven_for(IMAGE, epochs=1, precision="bfloat16", overrides={})
+    dtype = torch.bfloat16 if has_native_bfloat16() else torch.float32  # emulated, an epoch takes minutes
+    name = str(dtype).removeprefix("torch.")
+    recipe = TrainingRecipe.proven_for(IMAGE, epochs=1, precision=name, overrides={})
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (STEPS * recipe.batch_size, 32, 32, 3), dtype=np.uint8)
     cpu = torch.device("cpu")
@@ -45,7 +48,7 @@ def grown_bytes() -> int:
         sizes.append(psutil.Process().memory_info().rss)
         return False
 
-    precision = Precision(cpu, torch.bfloat16)
+    precision = Precision(cpu, dtype)
     list(train(state, training, validation, recipe, seed=0, precision=precision, should_stop=note_size))
     return sizes[-1] - sizes[SETTLED]
 
