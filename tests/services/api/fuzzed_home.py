@@ -52,7 +52,11 @@ class FuzzedHome:
         """Make all of it; returns the ids of a job of each kind that ``first`` has."""
         jobs = self._train_to_the_end()
         self._train_by_hand("search")
-        self._await(lambda: self._standing().get(RUNNING) == "running", RUNNING)
+        self._await(
+            lambda: self._standing().get(RUNNING) == "running",
+            RUNNING,
+            lambda: f"it is {self._standing()}, its process {self._by_hand}: {self._log.read_text()}",
+        )
         self.mend()
         return jobs
 
@@ -135,7 +139,13 @@ class FuzzedHome:
         else:
             told = [RUNNING, *told]
         command = [sys.executable, "-c", MAIN, word, *told]
-        self._by_hand = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with self._log.open("w") as log:
+            self._by_hand = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log)
+
+    @property
+    def _log(self) -> Path:
+        """What the study that was begun by hand said last."""
+        return self.root.with_name("running.log")
 
     def _standing(self) -> dict[str, str]:
         """How each study stands."""
@@ -158,10 +168,10 @@ class FuzzedHome:
         return self._client.request(method, f"/api/v1{path}", **rest)
 
     @staticmethod
-    def _await(found: Callable[[], bool], what: str) -> None:
+    def _await(found: Callable[[], bool], what: str, told: Callable[[], object] = str) -> None:
         give_up = time.monotonic() + 4 * PATIENCE_S
         while not found():
-            assert time.monotonic() < give_up, f"waited in vain for {what}"
+            assert time.monotonic() < give_up, f"waited in vain for {what} {told()}"
             time.sleep(0.5)
 
 
