@@ -222,7 +222,8 @@ class StudyState:
         runs = (ledger.note("runs") if ledger else None) or []
         moments = [began_at for began_at, _ in runs[:1]]
         if self.job:
-            moments.append(self.job.created_at)  # before its process began, if it is the job that began the study
+            # before its process began, if it is the job that began the study
+            moments.append(self.job.created_at)
         return datetime.datetime.fromtimestamp(min(moments), datetime.UTC) if moments else None
 
     def _running(self, record: TrialRecord) -> RunningTrial:
