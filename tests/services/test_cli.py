@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from services import doctor
-from services.cli import main
+from services.cli import entry, main
 from services.cli.app import app
 from services.config import StudyConfig
 from services.config_file import load_toml
@@ -40,7 +40,7 @@ def run(*arguments: str) -> int:
 
 def test_the_console_script_is_this_command_line() -> None:
     (script,) = metadata.entry_points(group="console_scripts", name="convscout")
-    assert script.load() is main
+    assert script.load() is entry.run
 
 
 def test_help_and_version_import_nothing_heavy() -> None:
