@@ -8,18 +8,22 @@ from torch.nn.functional import softmax
 
 from trials.batches import Batches
 from trials.precision import Precision
+from trials.threads import spread_over_threads
 
 
-@torch.inference_mode()
 def probabilities(model: nn.Module, batches: Batches, precision: Precision) -> Tensor:
     """Softmax probabilities (N, K), float32 on the CPU, for every image in its own order."""
     model.eval()
-    parts = []
-    for images in batches.in_order():
+
+    @torch.inference_mode()
+    def answer(images: Tensor) -> Tensor:
         with precision.autocast():
             logits = model(precision.lay_out(images))
-        parts.append(softmax(logits.float(), dim=1))
-    return torch.cat(parts).cpu()  # (N, K)
+        return softmax(logits.float(), dim=1)
+
+    images = batches.in_order()
+    parts = spread_over_threads(answer, images) if precision.device.type == "cpu" else map(answer, images)
+    return torch.cat(list(parts)).cpu()  # (N, K)
 
 
 @torch.no_grad()

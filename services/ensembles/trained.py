@@ -17,9 +17,10 @@ from services.ensembles.resizing import CentreSquare
 from trials.mapped_images import Images
 from trials.metrics import Probabilities
 from trials.splits import Normalization
+from trials.threads import spread_over_threads
 from trials.views import VIEWS, Viewed
 
-_BATCH = 64  # images; bounds the memory that large images take
+_BATCH = 64  # images of all threads together; bounds the memory that large images take
 
 
 def member_stem(number: int, network: str) -> str:
@@ -140,11 +141,14 @@ class EnsembleModule(nn.Module):
             return mean
         return (mean.clamp_min(torch.finfo(mean.dtype).tiny).log() / self.temperature).softmax(dim=1)
 
-    @torch.inference_mode()
     def answer(self, images: Images) -> Probabilities:
         """(N, H, W, C) uint8 images → (N, K) float32 probabilities, a few images at a time."""
-        starts = range(0, len(images), _BATCH)
-        # copied, because torch warns of arrays that are read-only
-        return np.concatenate(
-            [self(torch.tensor(images[start : start + _BATCH])).numpy() for start in starts]
-        )
+        size = max(1, _BATCH // torch.get_num_threads())
+
+        @torch.inference_mode()
+        def answer_from(start: int) -> Probabilities:
+            # copied, because torch warns of arrays that are read-only
+            found: Probabilities = self(torch.tensor(images[start : start + size])).numpy()
+            return found
+
+        return np.concatenate(list(spread_over_threads(answer_from, range(0, len(images), size))))
