@@ -46,7 +46,7 @@ def _keep(home: Home, device: str, speed: MachineSpeed) -> None:
 def _is_still(known: MachineSpeed, device: torch.device) -> bool:
     """Whether the smallest network still takes about as long."""
     before = known.references[0]
-    now = measure_reference(before.name, device, threads=1)
+    now = measure_reference(before.name, device)
     return 1 / CHANGED < now.images_per_s / before.images_per_s < CHANGED
 
 
@@ -63,8 +63,8 @@ def describe(speed: MachineSpeed) -> str:
     name, rate = speed.main.name, speed.main.images_per_s
     if speed.device == "cuda":
         return f"this GPU trains {name} at {rate:,.0f} images/s ({speed.precision})"
-    every = f", {speed.all_threads:,.0f} on all {speed.threads}" if speed.threads > 1 else ""
-    return f"this machine trains {name} at {rate:,.0f} images/s a thread{every} ({speed.precision})"
+    answers = f"it answers {speed.answers_per_s:,.0f} on {'all ' if speed.threads > 1 else ''}{speed.threads}"
+    return f"this machine trains {name} at {rate:,.0f} images/s a thread; {answers} ({speed.precision})"
 
 
 def _file(home: Home, device: str) -> Path:

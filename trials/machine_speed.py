@@ -21,7 +21,7 @@ from search_space.losses import focal_loss
 from search_space.recipe import TrainingRecipe
 from trials.first_steps import JUDGING
 from trials.precision import Precision, choose_precision
-from trials.threads import computing_threads
+from trials.threads import computing_threads, spread_over_threads
 from trials.train import TrainingState, make_step
 
 IMAGE = ImageSpec(in_channels=3, image_size=32, num_classes=10)
@@ -58,7 +58,7 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class MachineSpeed:
-    """``references`` on one thread of ``device``; on all ``threads``, ``main`` sees ``all_threads`` images/s.
+    """``references`` on one thread of ``device``; on all ``threads``, ``main`` answers ``answers_per_s`` images/s.
 
     On a GPU threads do not matter. ``precision`` is the format that they were computed in. ``interpreter_s`` is what
     ``time_interpreter`` took.
@@ -68,7 +68,7 @@ class MachineSpeed:
     threads: int
     precision: str
     references: tuple[Reference, ...]
-    all_threads: float
+    answers_per_s: float
     interpreter_s: float
 
     @property
@@ -79,7 +79,7 @@ class MachineSpeed:
     @property
     def answering(self) -> float:
         """How many times as fast as a network trains on one thread it answers on all, in the same format."""
-        return self.all_threads / self.main.images_per_s / JUDGING
+        return self.answers_per_s / self.main.images_per_s
 
     @property
     def exactly(self) -> float:
@@ -113,26 +113,47 @@ def measure_speed(
     for name in REFERENCES:
         if references and clock() - began > patience_s:
             break
-        references.append(measure_reference(name, device, threads=1))
+        references.append(measure_reference(name, device))
     main = told_of(references)
     return MachineSpeed(
         device=device.type,
         threads=threads,
         precision=choose_precision("auto", device).name,
         references=tuple(references),
-        all_threads=measure_reference(main.name, device, threads=threads).images_per_s,
+        answers_per_s=measure_answers(main, device, threads),
         interpreter_s=min(time_interpreter(), time_interpreter()),
     )
 
 
-def measure_reference(name: str, device: torch.device, *, threads: int) -> Reference:
+def measure_reference(name: str, device: torch.device) -> Reference:
     """Train the reference called ``name`` for four small steps."""
     architecture, recipe = reference(name)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), computing_threads(threads):
+    with torch.random.fork_rng([device] if device.type == "cuda" else []), computing_threads(1):
         torch.manual_seed(0)
         step_s, image_s = time_steps(step_timer(architecture, recipe, device))
     cost = measure(architecture, recipe, IMAGE, dtype=choose_precision("auto", device).dtype)
     return Reference(name=name, complexity=cost, step_s=step_s, image_s=image_s)
+
+
+def measure_answers(main: Reference, device: torch.device, threads: int) -> float:
+    """Images/s that ``main`` answers where each of ``threads`` has images of its own, as when a search ends."""
+    if device.type == "cuda":
+        return main.images_per_s / JUDGING
+    precision = choose_precision("auto", device)
+    with torch.random.fork_rng([]):
+        model = reference(main.name)[0].build(IMAGE).eval().to(memory_format=precision.layout)
+    images = torch.zeros(MORE_IMAGES, IMAGE.in_channels, IMAGE.image_size, IMAGE.image_size)
+
+    @torch.inference_mode()
+    def answer(round: int) -> None:
+        with precision.autocast():
+            model(precision.lay_out(images))
+
+    with computing_threads(threads):
+        list(spread_over_threads(answer, range(threads)))  # warms up
+        began, rounds = time.perf_counter(), 4 * threads
+        list(spread_over_threads(answer, range(rounds)))
+    return rounds * MORE_IMAGES / (time.perf_counter() - began)
 
 
 def time_interpreter() -> float:

@@ -81,7 +81,7 @@ class Machine:
             threads=self.workers,
             precision="float32 channels-last",
             references=references,
-            all_threads=self.workers * references[1].images_per_s,
+            answers_per_s=self.workers * references[1].images_per_s / JUDGING,
             interpreter_s=0.1,
         )
 

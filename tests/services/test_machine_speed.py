@@ -78,7 +78,7 @@ def _now(monkeypatch: pytest.MonkeyPatch, times: float) -> None:
     first = FAST.references[0]
     slower = replace(first, step_s=times * first.step_s, image_s=times * first.image_s)
 
-    def measure(name: str, device: torch.device, *, threads: int) -> Reference:
+    def measure(name: str, device: torch.device) -> Reference:
         assert name == first.name
         return slower
 
@@ -134,11 +134,11 @@ def test_a_damaged_record_is_measured_anew(
 
 def test_the_figures_are_told() -> None:
     main = replace(FAST.main, step_s=0.0, image_s=1 / 61)
-    speed = replace(FAST, references=(main,), all_threads=118.4)
+    speed = replace(FAST, references=(main,), answers_per_s=355.4)
     assert describe(speed) == (
-        "this machine trains speednet at 61 images/s a thread, 118 on all 2 (float32 channels-last)"
+        "this machine trains speednet at 61 images/s a thread; it answers 355 on all 2 (float32 channels-last)"
     )
-    assert describe(replace(speed, threads=1)).endswith("at 61 images/s a thread (float32 channels-last)")
+    assert describe(replace(speed, threads=1)).endswith("it answers 355 on 1 (float32 channels-last)")
 
 
 def test_what_takes_no_training_takes_as_much_longer_as_python_does() -> None:
