@@ -90,8 +90,8 @@ def orthogonalize(matrix: Tensor) -> Tensor:
     """About the orthogonal matrix nearest to ``matrix``, of the same shape, by five iterations of Newton and Schulz.
 
     A GPU computes in bfloat16, as its tensor cores do best. A CPU computes in float32: many emulate bfloat16, which
-    takes 20 to 40 times as long. Then the iterations work on the small square matrix of Gram, of which each is a polynomial
-    P; their product turns the matrix at once. That takes half the multiplications.
+    takes 20 to 40 times as long. Then the iterations work on the small square matrix of Gram, of which each is a
+    polynomial P; their product turns the matrix at once. That takes half the multiplications.
     """
     if matrix.is_cuda:
         return orthogonalize_in_bfloat16(matrix, NEWTON_SCHULZ, ITERATIONS, SMALLEST_NORM)
