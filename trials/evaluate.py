@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softmax
 
-from trials.batches import Batches
+from trials.batches import EVALUATION_BATCH, Batches
 from trials.precision import Precision
 from trials.threads import spread_over_threads
 
@@ -21,9 +21,11 @@ def probabilities(model: nn.Module, batches: Batches, precision: Precision) -> T
             logits = model(precision.lay_out(images))
         return softmax(logits.float(), dim=1)
 
-    images = batches.in_order()
-    parts = spread_over_threads(answer, images) if precision.device.type == "cpu" else map(answer, images)
-    return torch.cat(list(parts)).cpu()  # (N, K)
+    if precision.device.type != "cpu":
+        return torch.cat(list(map(answer, batches.in_order()))).cpu()  # (N, K)
+    # all threads together hold no more images than one would
+    size = max(1, EVALUATION_BATCH["cpu"] // torch.get_num_threads())
+    return torch.cat(list(spread_over_threads(answer, batches.in_order(size))))  # (N, K)
 
 
 @torch.no_grad()
