@@ -19,6 +19,7 @@ from search_space.architecture import ArchitectureConfig, ImageSpec, families
 from search_space.complexity import Complexity, measure
 from search_space.losses import focal_loss
 from search_space.recipe import TrainingRecipe
+from trials.evaluate import answers_of
 from trials.first_steps import JUDGING
 from trials.precision import Precision, choose_precision
 from trials.threads import computing_threads, spread_over_threads
@@ -141,13 +142,11 @@ def measure_answers(main: Reference, device: torch.device, threads: int) -> floa
         return main.images_per_s / JUDGING
     precision = choose_precision("auto", device)
     with torch.random.fork_rng([]):
-        model = reference(main.name)[0].build(IMAGE).eval().to(memory_format=precision.layout)
+        model = reference(main.name)[0].build(IMAGE).to(memory_format=precision.layout)
     images = torch.zeros(MORE_IMAGES, IMAGE.in_channels, IMAGE.image_size, IMAGE.image_size)
 
-    @torch.inference_mode()
     def answer(round: int) -> None:
-        with precision.autocast():
-            model(precision.lay_out(images))
+        answers_of(model, images, precision)
 
     with computing_threads(threads):
         list(spread_over_threads(answer, range(threads)))  # warms up
