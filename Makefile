@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 STUDY := quickstart
 # Two tests at a time, wherever there is a core idle; each process computes with one thread (tests/conftest.py).
-PYTEST := $(BIN)/pytest --numprocesses 2 --dist worksteal
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist worksteal --durations 40 --durations-min 20
+
+PIP_INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# the same versions as torch and torchvision are pinned to, without what a GPU needs
+CPU_BUILD := $(shell sed -n 's/^\(torch\|torchvision\)==\([0-9.]*\)$$/\1==\2+cpu/p' constraints.txt)
 
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 # The first that runs, because a version manager's shim may exist and still refuse.
@@ -32,16 +36,16 @@ ui: $(STAMP) ## browse the trials in the MLflow user interface
 
 test: $(STAMP) ## set up, then everything that checks the code except the slow tests
 	@$(MAKE) --no-print-directory check
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not soak"
 
-slow: $(STAMP) ## the tests that take more than some five seconds, some of them minutes
+slow: $(STAMP) ## the tests that take more than some five seconds, some of them a minute
 	$(PYTEST) -m slow
 
-soak: $(STAMP) ## what slow does at random, for hours instead of minutes
+soak: $(STAMP) ## what takes hours: all of the cases that slow has some of, and faults at random
 	CONVSCOUT_SOAK=1 $(PYTEST) -m soak
 
 fuzz: $(STAMP) ## ask the REST API ten thousand things that its OpenAPI allows or forbids
-	$(BIN)/python -m tests.services.api.fuzzing --cases 10000
+	$(BIN)/python -m tests.support.fuzzing --cases 10000
 
 check: lint types imports ## lint, types and imports, in the environment as it is
 
@@ -63,7 +67,7 @@ docs: $(STAMP) ## write docs/knobs.md from the code
 	$(BIN)/python docs/knobs.py
 
 constraints: $(STAMP) ## pin the versions that are installed now
-	$(BIN)/pip freeze --exclude-editable | grep -v '^-' > constraints.txt
+	$(BIN)/pip freeze --all --exclude-editable --exclude pip | grep -v '^-' | sed 's/+cpu$$//' > constraints.txt
 
 clean: ## remove the virtual environment and the caches; studies stay
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
@@ -76,5 +80,8 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "error: $(PYTHON) has no venv module, which Debian and Ubuntu pack apart" >&2; \
 		echo "next: sudo apt-get install python3-venv" >&2; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@command -v nvidia-smi >/dev/null || { $(PIP_INSTALL) $(CPU_BUILD) 2>/dev/null \
+		&& echo "note: no NVIDIA GPU here, so the CPU build of torch was installed" \
+		|| echo "note: no NVIDIA GPU here, but pip's index has no CPU build of torch; the ordinary one brings 3 GB of NVIDIA's libraries"; }
+	$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@

@@ -1,17 +1,22 @@
-"""ArchitectureConfig: what every architecture family is, and the registry of them."""
+"""ArchitectureConfig: what every architecture family is, and the registry of them.
+
+What describes a network imports no torch, so that whoever reads what was trained need not wait for it; the
+registry's entries build networks, and import it when the first of them is asked for.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from torch import Tensor, nn
+from convscout.search_space.configurable import Configurable
+from convscout.search_space.errors import UnknownNameError
+from convscout.search_space.registry import Registry
 
-from search_space.configurable import Configurable
-from search_space.errors import UnknownNameError
-from search_space.registry import Registry
+if TYPE_CHECKING:
+    from convscout.search_space.classifier import Classifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,36 +33,6 @@ class ImageSpec:
     symmetries: tuple[str, ...] = ()
 
 
-class Classifier(nn.Module, ABC):
-    """A network in two halves, so that heads can be replaced and features looked at."""
-
-    @abstractmethod
-    def forward_features(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images → (N, C', H', W') or (N, F) features before the head."""
-
-    @abstractmethod
-    def forward_head(self, features: Tensor) -> Tensor:
-        """Features → (N, num_classes) logits."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, C, H, W) images → (N, num_classes) logits."""
-        return self.forward_head(self.forward_features(images))
-
-    def forward_training(self, images: Tensor) -> list[Tensor]:
-        """All logits to learn from, each (N, num_classes): those of ``forward``, then any auxiliary heads'."""
-        return [self(images)]
-
-    def initialize_from(self, images: Tensor) -> None:
-        """Set weights that are derived from data; called once, before training. By default nothing is.
-
-        ``images`` are some normalised training images, (N, C, H, W), on the device of the network.
-        """
-
-    def learning_rate_scale(self, parameter: str) -> float:
-        """Factor on the learning rate of the parameter so named; 1 unless layers are to learn at different speeds."""
-        return 1.0
-
-
 @dataclass(frozen=True, kw_only=True)
 class ArchitectureConfig(Configurable, ABC):
     """One point of a family's design space. A family is a subclass, registered with ``@families.register``.
@@ -66,6 +41,32 @@ class ArchitectureConfig(Configurable, ABC):
     ``searched`` is False for a family that takes part only when a study names it. Where the time does not
     suffice for all families, those of the greatest ``strength`` are tried: the validation accuracy of the
     default configuration after three epochs on 10,000 images of CIFAR-10 (docs/design-space.md).
+
+        from dataclasses import dataclass
+        from convscout.search_space.architecture import ArchitectureConfig, families
+        from convscout.search_space.classifier import Classifier
+        from convscout.search_space.knobs import integer
+        from torch import nn
+
+        class OneLayer(Classifier):
+            def __init__(self, width, image):
+                super().__init__()
+                self.filters = nn.Conv2d(image.in_channels, width, 3, padding=1)
+                self.head = nn.Linear(width, image.num_classes)
+
+            def forward_features(self, images):
+                return self.filters(images).relu()
+
+            def forward_head(self, features):
+                return self.head(features.mean(dim=(2, 3)))
+
+        @families.register("one_layer")
+        @dataclass(frozen=True, kw_only=True)
+        class OneLayerConfig(ArchitectureConfig):
+            width: int = integer(32, low=8, high=64, log=True, help="filters")
+
+            def build(self, image):
+                return OneLayer(self.width, image)
     """
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -90,7 +91,7 @@ class ArchitectureConfig(Configurable, ABC):
 
 
 families: Registry[type[ArchitectureConfig]] = Registry(
-    "family", package="search_space.families", group="convscout.families"
+    "family", package="convscout.search_space.families", group="convscout.families"
 )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import torch
-from torch import Tensor
+from convscout.search_space.configurable import Configurable
+from convscout.search_space.registry import Registry
 
-from search_space.configurable import Configurable
-from search_space.registry import Registry
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 class Augmentation(Protocol):
@@ -33,6 +34,24 @@ class AugmentationConfig(Configurable, ABC):
     images, then its ``distortion``, which changes what is seen in them. ``parts`` names those of the
     two that a policy can be. ``needs`` names the symmetries a dataset must declare for the policy to
     keep its labels true. ``searched`` is False for a policy that takes part only when a study names it.
+
+        from dataclasses import dataclass
+        import torch
+        from convscout.search_space.augmentation import AugmentationConfig, augmentations
+        from convscout.search_space.knobs import real
+        from convscout.search_space.transfer import to_device
+
+        @augmentations.register("fading")
+        @dataclass(frozen=True, kw_only=True)
+        class Fading(AugmentationConfig):
+            parts = ("distortion",)
+
+            least: float = real(0.5, low=0.2, high=0.9, help="least share of the contrast that is left")
+
+            def apply(self, images, targets, generator):
+                drawn = torch.rand((len(images), 1, 1, 1), generator=generator)
+                contrast = self.least + (1 - self.least) * drawn
+                return images * to_device(contrast, images.device), targets
     """
 
     parts: ClassVar[tuple[str, ...]] = ("augmentation",)
@@ -58,7 +77,7 @@ class InTurn:
 
 
 augmentations: Registry[type[AugmentationConfig]] = Registry(
-    "augmentation", package="search_space.augmentations", group="convscout.augmentations"
+    "augmentation", package="convscout.search_space.augmentations", group="convscout.augmentations"
 )
 
 

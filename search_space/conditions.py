@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from search_space.architecture import families
-from search_space.configurable import Configurable
-from search_space.knobs import Override
-from search_space.recipe import REGISTRIES, TrainingRecipe, part_knobs, sampled_names
-from search_space.space import SearchSpace
+from convscout.search_space.architecture import families
+from convscout.search_space.configurable import Configurable
+from convscout.search_space.knobs import Override
+from convscout.search_space.recipe import REGISTRIES, TrainingRecipe, part_knobs, sampled_names
+from convscout.search_space.space import SearchSpace
 
 ALWAYS = frozenset[str]()
 

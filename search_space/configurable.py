@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from search_space.errors import ConfigError, Problem
-from search_space.knobs import Knob, Override, Suggester
-from search_space.size import SpaceSize, size_of
+from convscout.search_space.errors import ConfigError, Problem
+from convscout.search_space.knobs import Knob, Override, Suggester
+from convscout.search_space.size import SpaceSize, size_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from search_space.complexity import Complexity
-from search_space.errors import LimitExceededError
+from convscout.search_space.complexity import Complexity
+from convscout.search_space.errors import LimitExceededError
 
 _TEXTS = {
     "max_params": "{:,} params",

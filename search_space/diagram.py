@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec
+from convscout.search_space.classifier import Classifier
 
 LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 

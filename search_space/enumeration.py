@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from search_space.space import SearchSpace
+from convscout.search_space.space import SearchSpace
 
 
 def every(space: SearchSpace) -> Iterator[dict[str, object]]:

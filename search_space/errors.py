@@ -3,9 +3,16 @@
 ConvscoutError                 one line of cause, perhaps the next command to type; exit 1
 ├── UserError                  the person can mend it: names field, value, what is allowed; exit 2
 │   ├── ConfigError            one or more settings are wrong (all of them are reported at once)
+│   │   └── DatasetError       a dataset cannot be uploaded, found or changed
+│   │       ├── DatasetNotFoundError   there is none of that name
+│   │       ├── DatasetConflictError   its name is taken, or it is in use
+│   │       ├── UploadTooLargeError    it has more bytes than there is room for
+│   │       ├── NoRoomError            the disk, or what uploads may take of it, is full
+│   │       └── BusyError              others are being read or uploaded; try again in a moment
 │   ├── UnknownNameError       no such family, sampler, dataset … (lists the valid ones)
 │   ├── UnbuildableError       this architecture cannot be built for these images
 │   ├── DataError              the labelled images cannot be used as they are
+│   │   └── IndivisibleError   they are too few, or of too few classes, to be split
 │   ├── StudyNotFoundError     no study of that name under this home
 │   ├── StudyExistsError       that name is taken by a study with other settings
 │   ├── StudyStateError        it cannot be done to the study, or the trial, as it stands now
@@ -28,7 +35,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Self
+
+_NUM_NAMED = 50  # names that an error lists
+
+
+def list_names(names: Collection[str], most: int = 5) -> str:
+    """The first of ``names``, at most ``most`` of them, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(islice(names, most)) + more
 
 
 class ConvscoutError(Exception):
@@ -77,7 +93,37 @@ class UnknownNameError(UserError):
         """The error that lists the ``known`` names of a ``kind`` and suggests the nearest to ``name``."""
         near = difflib.get_close_matches(name, known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        return cls(f"unknown {kind} {name!r}{note}; choose from {', '.join(known)}.{hint}")
+        listed = list_names(known, _NUM_NAMED)
+        return cls(f"unknown {kind} {name!r}{note}; choose from {listed}.{hint}")
+
+
+class DatasetError(ConfigError):
+    """A dataset cannot be uploaded, found or changed."""
+
+    @classmethod
+    def of(cls, field: str, value: object, rule: str) -> Self:
+        """The error about one ``field``."""
+        return cls([Problem(field=field, value=value, rule=rule)])
+
+
+class DatasetNotFoundError(DatasetError, UnknownNameError):
+    """There is no dataset of that name."""
+
+
+class DatasetConflictError(DatasetError):
+    """The name of a dataset is taken, or the dataset is in use."""
+
+
+class UploadTooLargeError(DatasetError):
+    """An upload has more bytes than there is room for."""
+
+
+class NoRoomError(DatasetError):
+    """The disk, or what uploads may take of it, is full."""
+
+
+class BusyError(DatasetError):
+    """Others are being read or uploaded; it is worth trying again in a moment."""
 
 
 class UnbuildableError(UserError):
@@ -86,6 +132,10 @@ class UnbuildableError(UserError):
 
 class DataError(UserError):
     """The labelled images cannot be used as they are."""
+
+
+class IndivisibleError(DataError):
+    """The labelled images are too few, or of too few classes, to be split."""
 
 
 class StudyNotFoundError(UserError):

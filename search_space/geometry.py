@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from search_space.architecture import ImageSpec
-from search_space.errors import UnbuildableError
+from convscout.search_space.architecture import ImageSpec
+from convscout.search_space.errors import UnbuildableError
 
 SMALLEST_MAP = 4  # halving a map below this side leaves a 3 × 3 filter mostly padding
 
@@ -63,7 +63,7 @@ def divisible(channels: float, divisor: int) -> int:
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
-def fitted_strides(side: int, strides: Sequence[int], keep: str) -> tuple[int, ...]:
+def fit_strides(side: int, strides: Sequence[int], keep: str) -> tuple[int, ...]:
     """``strides`` of 1 and 2, of which only as many halve as leave maps ``SMALLEST_MAP`` wide.
 
     ``keep`` names those that go on halving: the "early" ones, the "late" ones, or some "spread" over all.

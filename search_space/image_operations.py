@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from search_space.transfer import to_device
+from convscout.search_space.transfer import to_device
 
 Operation = Callable[[Tensor, Tensor], Tensor]
 
@@ -82,7 +82,7 @@ def shears(slopes: Tensor) -> Tensor:
     return matrices
 
 
-def _enhanced(images: Tensor, plain: Tensor, magnitudes: Tensor) -> Tensor:
+def _enhance(images: Tensor, plain: Tensor, magnitudes: Tensor) -> Tensor:
     """``images`` further away from ``plain``, or closer to it."""
     factor = (1 + ENHANCEMENT * magnitudes).to(images.dtype).view(-1, 1, 1, 1)
     return plain + factor * (images - plain)
@@ -144,13 +144,13 @@ def brightness(images: Tensor, magnitudes: Tensor) -> Tensor:
 @operation("contrast")
 def contrast(images: Tensor, magnitudes: Tensor) -> Tensor:
     """Further away from the image's own mean, or closer to it."""
-    return _enhanced(images, images.mean((1, 2, 3), keepdim=True), magnitudes)
+    return _enhance(images, images.mean((1, 2, 3), keepdim=True), magnitudes)
 
 
 @operation("saturation")
 def saturation(images: Tensor, magnitudes: Tensor) -> Tensor:
     """Further away from grey, or closer to it."""
-    return _enhanced(images, images.mean(1, keepdim=True), magnitudes)
+    return _enhance(images, images.mean(1, keepdim=True), magnitudes)
 
 
 @operation("sharpness")
@@ -162,7 +162,7 @@ def sharpness(images: Tensor, magnitudes: Tensor) -> Tensor:
     blurred = F.conv2d(
         F.pad(images, (1, 1, 1, 1), mode="replicate"), kernel.expand(channels, 1, 3, 3), groups=channels
     )
-    return _enhanced(images, blurred, magnitudes)
+    return _enhance(images, blurred, magnitudes)
 
 
 @operation("posterize")

@@ -158,11 +158,11 @@ class _Number(Knob):
 
     def narrowed(self, override: Override) -> Knob:
         if not isinstance(override, Mapping):
-            return _pinned(self, override)
+            return _pin(self, override)
         if "choices" in override:
             if len(override) > 1:
                 raise ValueError("must have choices alone, or low, high and log")
-            return _chosen(self, override)
+            return _choose(self, override)
         unknown = set(override) - {"low", "high", "log"}
         if unknown:
             raise ValueError(
@@ -260,10 +260,10 @@ class Choice(Knob):
 
     def narrowed(self, override: Override) -> Knob:
         if not isinstance(override, Mapping):
-            return _pinned(self, override)
+            return _pin(self, override)
         if set(override) != {"choices"}:
             raise ValueError("must be a value, or a table with choices")
-        return _chosen(self, override)
+        return _choose(self, override)
 
     def count(self) -> float:
         return len(self.choices)
@@ -272,13 +272,13 @@ class Choice(Knob):
         return value in self.choices
 
 
-def _pinned(knob: Knob, value: Scalar) -> Fixed:
+def _pin(knob: Knob, value: Scalar) -> Fixed:
     if rule := knob.broken_rule(value):
         raise ValueError(rule)
     return Fixed(default=value, help=knob.help, when=knob.when, origin=knob)
 
 
-def _chosen(knob: Knob, override: Mapping[str, Any]) -> Choice:
+def _choose(knob: Knob, override: Mapping[str, Any]) -> Choice:
     choices = override["choices"]
     if not isinstance(choices, list | tuple) or not choices:
         raise ValueError("choices must be a list with at least one value")

@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from search_space.architecture import ArchitectureConfig, ImageSpec
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec
 
 WARM_UP = 2  # passes that are not counted: the first ones allocate and choose kernels
 LEAST_PASSES = 5

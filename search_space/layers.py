@@ -11,10 +11,10 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from search_space.configurable import Configurable
-from search_space.initialization import INITS
-from search_space.initialization import initialize as initialize
-from search_space.knobs import choice, real
+from convscout.search_space.configurable import Configurable
+from convscout.search_space.initialization import INITS
+from convscout.search_space.initialization import initialize as initialize
+from convscout.search_space.knobs import choice, real
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": partial(nn.ReLU, inplace=True),

@@ -6,9 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, log_softmax
 
-LOSSES = ("cross_entropy", "focal")
-CLASS_WEIGHTS = ("none", "balanced")
-
 
 def focal_loss(
     logits: Tensor, targets: Tensor, *, gamma: float, label_smoothing: float, weights: Tensor | None

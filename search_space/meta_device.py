@@ -55,7 +55,7 @@ class MetaAutocast(TorchFunctionMode):
         self, func: Any, types: Any, args: Arguments = (), kwargs: Keywords | None = None
     ) -> Any:
         if func in _LOWERED:
-            args = tuple(self._lowered(value) for value in args)
+            args = tuple(self._lower(value) for value in args)
         elif func in _WIDENED:
             args = (args[0].float(), *args[1:])
         return func(*args, **(kwargs or {}))
@@ -64,7 +64,7 @@ class MetaAutocast(TorchFunctionMode):
         self._copies.clear()
         super().__exit__(*error)  # type: ignore[no-untyped-call]  # as above
 
-    def _lowered(self, value: Any) -> Any:
+    def _lower(self, value: Any) -> Any:
         if not isinstance(value, Tensor):
             return value
         if not isinstance(value, torch.nn.Parameter):
@@ -228,7 +228,7 @@ def _mean(maps: Tensor, dims: Sequence[int], keepdim: bool = False, **_: Any) ->
     return torch.empty(shape, dtype=maps.dtype, device="meta")
 
 
-def _concatenated(tensors: Sequence[Tensor], dim: int = 0) -> Any:
+def _concatenate(tensors: Sequence[Tensor], dim: int = 0) -> Any:
     first = tensors[0]
     if any(each.dtype is not first.dtype or each.ndim != first.ndim for each in tensors):
         return NotImplemented
@@ -247,7 +247,7 @@ _RULES: dict[Any, Callable[..., Any]] = dict.fromkeys(_POINTWISE, _pointwise) | 
     aten.div.Scalar: _quotient,
     aten.addmm.default: _linear,
     aten.mean.dim: _mean,
-    aten.cat.default: _concatenated,
+    aten.cat.default: _concatenate,
     aten.native_batch_norm.default: _batch_norm,
     aten.native_batch_norm_backward.default: _batch_norm_backward,
     aten.native_layer_norm.default: _layer_norm,

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from search_space.space import Candidate, SearchSpace
+from convscout.search_space.space import Candidate, SearchSpace
 
 MOST_CHANGES = 20  # from a candidate that is known to one that is not
 
@@ -15,8 +15,13 @@ MOST_CHANGES = 20  # from a candidate that is known to one that is not
 def unknown_neighbour(
     space: SearchSpace, candidate: Candidate, rng: random.Random, is_known: Callable[[Candidate], bool]
 ) -> Candidate | None:
-    """The first that is not known on a walk from neighbour to neighbour, or None when that is a long one."""
+    """The first that is not known on a walk from neighbour to neighbour, or None when that is a long one.
+
+    None as well where every knob is fixed, so that nobody has a neighbour.
+    """
     for _ in range(MOST_CHANGES):
+        if not space.parameters(candidate):
+            return None
         candidate = neighbour(space, candidate, rng)
         if not is_known(candidate):
             return candidate

@@ -5,15 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from convscout.search_space.configurable import Configurable
+from convscout.search_space.registry import Registry
 
-from search_space.architecture import Classifier
-from search_space.configurable import Configurable
-from search_space.registry import Registry
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +21,23 @@ class OptimizerConfig(Configurable, ABC):
 
     ``learning_rate`` is the peak that the schedule scales. ``weight_decay`` spares biases and norms.
     ``searched`` is False for an optimizer that takes part only when a study names it.
+
+        from dataclasses import dataclass
+        from convscout.search_space.knobs import real
+        from convscout.search_space.optimizer import OptimizerConfig, optimizers
+        from torch.optim import SGD
+
+        @optimizers.register("plain_sgd")
+        @dataclass(frozen=True, kw_only=True)
+        class PlainSGD(OptimizerConfig):
+            learning_rate: float = real(0.1, low=0.01, high=0.5, log=True, help="peak learning rate")
+            weight_decay: float = real(5e-4, low=1e-5, high=5e-3, log=True, help="decay of matrices")
+
+            def create(self, groups):
+                return SGD(groups, lr=self.learning_rate)
+
+            def state_size(self, parameter):
+                return 0
     """
 
     searched: ClassVar[bool] = True
@@ -46,44 +62,14 @@ class OptimizerConfig(Configurable, ABC):
 
         The learning rate of each group is ``learning_rate`` times its ``lr_scale``, which ``model`` decides.
         """
-        groups: dict[tuple[float, float], list[Tensor]] = {}
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                decay = self.weight_decay if parameter.ndim > 1 else 0.0
-                scale = model.learning_rate_scale(name) if isinstance(model, Classifier) else 1.0
-                groups.setdefault((decay, scale), []).append(parameter)
-        optimizer = self.create(
-            [
-                {"params": group, "weight_decay": decay, "lr": scale * self.learning_rate, "lr_scale": scale}
-                for (decay, scale), group in groups.items()
-            ]
-        )
-        _make_recordable(optimizer)
-        return optimizer
+        # torch is imported where an optimizer is built, so that a recipe can be read without it
+        from convscout.search_space.parameter_groups import build_optimizer
 
-
-def set_learning_rate(optimizer: Optimizer, rate: float) -> None:
-    """Let the next step of what ``OptimizerConfig.build`` gave be of ``rate``, times each group's ``lr_scale``."""
-    for group in optimizer.param_groups:
-        scaled = rate * group["lr_scale"]
-        if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(scaled)
-        else:
-            group["lr"] = scaled
-
-
-def _make_recordable(optimizer: Optimizer) -> None:
-    """On a GPU, let a CUDA graph record steps: their kernels then read the learning rate anew at each replay."""
-    for group in optimizer.param_groups:
-        device = group["params"][0].device
-        if device.type == "cuda":
-            group["lr"] = torch.tensor(group["lr"], device=device)
-            if "capturable" in group:
-                group["capturable"] = True
+        return build_optimizer(self, model)
 
 
 optimizers: Registry[type[OptimizerConfig]] = Registry(
-    "optimizer", package="search_space.optimizers", group="convscout.optimizers"
+    "optimizer", package="convscout.search_space.optimizers", group="convscout.optimizers"
 )
 
 

@@ -7,20 +7,21 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from typing import Any, ClassVar, Self
 
-from search_space.architecture import ImageSpec
-from search_space.augmentation import AugmentationConfig, InTurn, augmentations
-from search_space.augmentations.none import NoAugmentation
-from search_space.averaging import AVERAGINGS
-from search_space.configurable import Configurable
-from search_space.errors import ConfigError, Problem
-from search_space.knobs import Choice, Knob, Override, Suggester, choice, real
-from search_space.losses import CLASS_WEIGHTS, LOSSES
-from search_space.optimizer import OptimizerConfig, optimizers
-from search_space.registry import Registry
-from search_space.schedules import RISING, SCHEDULES, factor_at
-from search_space.size import SpaceSize, either, together
+from convscout.search_space.architecture import ImageSpec
+from convscout.search_space.augmentation import AugmentationConfig, InTurn, augmentations
+from convscout.search_space.augmentations.none import NoAugmentation
+from convscout.search_space.averaging import AVERAGINGS
+from convscout.search_space.configurable import Configurable
+from convscout.search_space.errors import ConfigError, Problem
+from convscout.search_space.knobs import Choice, Knob, Override, Suggester, choice, real
+from convscout.search_space.optimizer import OptimizerConfig, optimizers
+from convscout.search_space.registry import Registry
+from convscout.search_space.schedules import RISING, SCHEDULES, factor_at
+from convscout.search_space.size import SpaceSize, either, together
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+LOSSES = ("cross_entropy", "focal")  # those of ``losses.py``
+CLASS_WEIGHTS = ("none", "balanced")
 WARMED_UP = tuple(name for name in SCHEDULES if name not in RISING)
 REGISTRIES: dict[str, Registry[type[Any]]] = {
     "optimizer": optimizers,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar, cast
 
-from search_space.errors import UnknownNameError
+from convscout.search_space.errors import UnknownNameError
 
 T = TypeVar("T")
 E = TypeVar("E")  # the decorated object keeps its own, narrower type

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeAlias
 
-from search_space.complexity import Complexity
-from search_space.errors import ConfigError, UnbuildableError
-from search_space.knobs import Integer, Real
-from search_space.space import Candidate, SearchSpace
+from convscout.search_space.complexity import Complexity
+from convscout.search_space.errors import ConfigError, UnbuildableError
+from convscout.search_space.knobs import Integer, Real
+from convscout.search_space.space import Candidate, SearchSpace
 
 FEW_VALUES = 8  # of a knob, whose steps change a network much
 HALVINGS = 7  # of the line from the smallest network to the candidate
@@ -20,7 +20,7 @@ Cost: TypeAlias = Callable[[Candidate], Complexity]
 Number: TypeAlias = Integer | Real
 
 
-def scaled(
+def scale(
     space: SearchSpace, candidate: Candidate, cost: Cost, fits: Callable[[Complexity], bool]
 ) -> Candidate:
     """The largest network that ``fits`` on the line from the smallest of its kind in ``space`` to ``candidate``.

@@ -9,7 +9,7 @@ from functools import reduce
 from operator import add, mul
 from typing import Any
 
-from search_space.knobs import Knob, Scalar
+from convscout.search_space.knobs import Knob, Scalar
 
 OTHER = object()  # stands for all the values of a field that no condition names
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
-from search_space.architecture import ArchitectureConfig, ImageSpec, families
-from search_space.configurable import Configurable
-from search_space.errors import ConfigError, Problem
-from search_space.knobs import Knob, Override, Suggester
-from search_space.recipe import REGISTRIES, TrainingRecipe, part_knobs, sampled_names
-from search_space.size import SpaceSize, either
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.augmentation import augmentations
+from convscout.search_space.configurable import Configurable
+from convscout.search_space.errors import ConfigError, Problem
+from convscout.search_space.knobs import Knob, Override, Suggester
+from convscout.search_space.recipe import REGISTRIES, TrainingRecipe, part_knobs, sampled_names
+from convscout.search_space.size import SpaceSize, either
 
 Candidate = tuple[ArchitectureConfig, TrainingRecipe]
 
@@ -37,13 +38,20 @@ class SearchSpace:
             rule = "names must be different from each other"
             raise ConfigError([Problem(field="families", value=list(names), rule=rule)])
         object.__setattr__(self, "families", names)
-        problems = self._misnamed()
+        problems = self._find_misnamed()
         try:
             self.knobs()
         except ConfigError as error:
             problems += error.problems
         if problems:
             raise ConfigError(problems)
+
+    @classmethod
+    def for_any_image(cls, families: tuple[str, ...], overrides: Mapping[str, Override]) -> Self:
+        """The space for images that allow every augmentation. Raises ``ConfigError`` with every bad override."""
+        symmetries = tuple({need for _, policy in augmentations.items() for need in policy.needs})
+        image = ImageSpec(in_channels=3, image_size=32, num_classes=10, symmetries=symmetries)
+        return cls(image=image, families=families, overrides=overrides)
 
     def suggest(self, suggester: Suggester) -> Candidate:
         """Sample one candidate. Knobs are conditional on the family, optimizer and policy chosen."""
@@ -105,7 +113,7 @@ class SearchSpace:
             configs += [REGISTRIES[part].get(name) for name in sampled_names(knob)]
         return configs
 
-    def _misnamed(self) -> list[Problem]:
+    def _find_misnamed(self) -> list[Problem]:
         parts = part_knobs(self.image, self.overrides)
         known = {f"recipe.{key}" for key in parts}
         known |= {f"{config.name}.{key}" for config in self._configs(parts) for key in config.knobs()}

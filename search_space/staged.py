@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from search_space.architecture import Classifier
+from convscout.search_space.classifier import Classifier
 
 
 class StagedNet(Classifier):

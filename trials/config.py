@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from search_space.architecture import ArchitectureConfig, architecture_from_dict
-from search_space.recipe import REGISTRIES, TrainingRecipe
+from convscout.search_space.architecture import ArchitectureConfig, architecture_from_dict
+from convscout.search_space.recipe import REGISTRIES, TrainingRecipe
+from convscout.trials.end_reason import EndReason
 
 
 class TrialState(StrEnum):
@@ -20,10 +21,46 @@ class TrialState(StrEnum):
     FAILED = "failed"  # error, divergence or lost worker; never best
     REJECTED = "rejected"  # over a limit; never trained
 
+    @classmethod
+    def after(cls, reason: EndReason) -> TrialState:
+        """The state that a trial is in once it ended for ``reason``."""
+        return _AFTER[reason]
+
     @property
-    def judged(self) -> bool:
+    def scored(self) -> bool:
         """Whether the trial has a validation score to compare and to ensemble."""
         return self in (TrialState.COMPLETED, TrialState.STOPPED)
+
+
+_REASONS = {
+    TrialState.COMPLETED: (EndReason.COMPLETED, EndReason.SHORTENED),
+    TrialState.STOPPED: (
+        EndReason.PRUNED,
+        EndReason.FORECAST,
+        EndReason.BY_HAND,
+        EndReason.OUT_OF_TIME,
+        EndReason.BUDGET_SPENT,
+        EndReason.TARGET_REACHED,
+        EndReason.CONVERGED,
+    ),
+    TrialState.FAILED: (
+        EndReason.DIVERGED,
+        EndReason.OUT_OF_MEMORY,
+        EndReason.ERROR,
+        EndReason.WORKER_LOST,
+        EndReason.DATA_CHANGED,
+    ),
+    TrialState.REJECTED: (
+        EndReason.LIMIT_EXCEEDED,
+        EndReason.TOO_SLOW,
+        EndReason.TOO_LONG,
+        EndReason.NO_ROOM,
+        EndReason.DUPLICATE,
+        EndReason.UNBUILDABLE,
+        EndReason.UNCOMMITTED,
+    ),
+}
+_AFTER = {reason: state for state, reasons in _REASONS.items() for reason in reasons}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +69,7 @@ class TrialConfig:
 
     ``number`` is the trial's number in the ledger, ``attempt`` counts from 1 and rises each time the
     trial is taken up again, ``dataset`` is the fingerprint of the data it must see, ``objective`` the
-    quality (``trials/qualities.py``) by which its best epoch is chosen.
+    quality (``trials/evaluation/qualities.py``) by which its best epoch is chosen.
     """
 
     number: int
@@ -70,13 +107,21 @@ class TrialConfig:
 
     def flat(self) -> dict[str, Any]:
         """Every setting under a prefixed name (``resnet.width``, ``sgd.momentum``), for tables and MLflow."""
-        recipe = self.recipe.to_dict()
-        parts = {name: recipe.pop(name) for name in REGISTRIES}
-        flat = {"family": self.architecture.name, "seed": self.seed}
-        flat |= {f"recipe.{name}": part["name"] for name, part in parts.items()}
-        for part in (self.architecture.to_dict(), recipe, *parts.values()):
-            flat |= {f"{part['name']}.{key}": value for key, value in part.items() if key != "name"}
-        return flat
+        return flatten(self.to_dict())
+
+
+def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``TrialConfig.flat`` gives, of one as ``to_dict`` wrote it, which is read without building it.
+
+    What an earlier version did not write is left out.
+    """
+    recipe = dict(config["recipe"])
+    parts = {name: recipe.pop(name) for name in REGISTRIES if name in recipe}
+    flat = {"family": config["architecture"]["name"], "seed": config["seed"]}
+    flat |= {f"recipe.{name}": part["name"] for name, part in parts.items()}
+    for part in (config["architecture"], recipe, *parts.values()):
+        flat |= {f"{part['name']}.{key}": value for key, value in part.items() if key != "name"}
+    return flat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +130,10 @@ class Measurement:
 
     ``epoch`` counts from 1. Losses are means an image: ``val_loss`` the cross entropy in nats,
     ``train_loss`` whatever the recipe makes small. The other ``val_`` values are those of
-    ``trials/metrics.py``. ``elapsed_s`` is training and validation time since
+    ``trials/evaluation/metrics.py``. ``elapsed_s`` is training and validation time since
     the trial began, over all its attempts; ``images_per_s`` is the training rate of this epoch, and
     ``precision`` the number format and memory layout it was computed in ("bfloat16 channels-last").
+    ``eager_reason`` says why its steps could not be recorded as a CUDA graph, empty where they were or need not be.
     ``share`` is the part of the training images that it saw: less than 1 where the time ended within it.
     ``last`` says that the time ended the trial's schedule with this epoch.
     """
@@ -105,6 +151,12 @@ class Measurement:
     precision: str
     share: float = 1.0
     last: bool = False
+    eager_reason: str = ""
+
+    @property
+    def computed_in(self) -> str:
+        """Precision and ``eager_reason``, for a person."""
+        return f"{self.precision}, eager: {self.eager_reason}" if self.eager_reason else self.precision
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -125,12 +177,18 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialResult:
-    """How a trial ended, as its worker tells it, or RUNNING when it could not go on for no fault of its own.
+    """How a trial ended, as its worker tells it.
 
-    ``error`` is one line, empty if it was COMPLETED.
+    ``code`` is None when it could not go on for no fault of its own; it is then still RUNNING. ``error`` is one line,
+    empty if it was COMPLETED.
     """
 
     number: int
     attempt: int
-    state: TrialState
+    code: EndReason | None
     error: str = ""
+
+    @property
+    def state(self) -> TrialState:
+        """What became of the trial."""
+        return TrialState.RUNNING if self.code is None else TrialState.after(self.code)

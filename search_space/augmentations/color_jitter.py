@@ -13,10 +13,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from search_space.augmentation import AugmentationConfig, augmentations
-from search_space.image_operations import brightness, contrast, saturation
-from search_space.knobs import real
-from search_space.transfer import to_device
+from convscout.search_space.augmentation import AugmentationConfig, augmentations
+from convscout.search_space.image_operations import brightness, contrast, saturation
+from convscout.search_space.knobs import real
+from convscout.search_space.transfer import to_device
 
 
 @augmentations.register("color_jitter")

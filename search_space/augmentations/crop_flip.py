@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from search_space.augmentation import augmentations
-from search_space.augmentations.crop import Crop, take
+from convscout.search_space.augmentation import augmentations
+from convscout.search_space.augmentations.crop import Crop, take
 
 
 @augmentations.register("crop_flip")

@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from search_space.augmentation import AugmentationConfig, augmentations
-from search_space.augmentations.mixup import beta_shares, neighbours
-from search_space.knobs import real
-from search_space.regions import random_boxes
-from search_space.transfer import to_device
+from convscout.search_space.augmentation import AugmentationConfig, augmentations
+from convscout.search_space.augmentations.mixup import beta_shares, neighbours
+from convscout.search_space.knobs import real
+from convscout.search_space.regions import random_boxes
+from convscout.search_space.transfer import to_device
 
 
 @augmentations.register("cutmix")

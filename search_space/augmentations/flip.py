@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from search_space.augmentation import AugmentationConfig, augmentations
-from search_space.transfer import to_device
+from convscout.search_space.augmentation import AugmentationConfig, augmentations
+from convscout.search_space.transfer import to_device
 
 
 @augmentations.register("flip")

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from search_space.augmentation import AugmentationConfig, augmentations
-from search_space.knobs import real
-from search_space.transfer import to_device
+from convscout.search_space.augmentation import AugmentationConfig, augmentations
+from convscout.search_space.knobs import real
+from convscout.search_space.transfer import to_device
 
 
 @augmentations.register("mixup")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
-from torch import Tensor
+from convscout.search_space.augmentation import AugmentationConfig, augmentations
 
-from search_space.augmentation import AugmentationConfig, augmentations
+if TYPE_CHECKING:  # a recipe without a distortion has this one, and is read without torch
+    import torch
+    from torch import Tensor
 
 
 @augmentations.register("none")

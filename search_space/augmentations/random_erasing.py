@@ -9,10 +9,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from search_space.augmentation import AugmentationConfig, augmentations
-from search_space.knobs import real
-from search_space.regions import random_boxes
-from search_space.transfer import to_device
+from convscout.search_space.augmentation import AugmentationConfig, augmentations
+from convscout.search_space.knobs import real
+from convscout.search_space.regions import random_boxes
+from convscout.search_space.transfer import to_device
 
 SMALLEST_AREA = 0.02
 FLATTEST = 0.3  # height ÷ width

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from search_space.augmentation import AugmentationConfig, augmentations
-from search_space.image_operations import OPERATIONS, apply_drawn
-from search_space.knobs import real
+from convscout.search_space.augmentation import AugmentationConfig, augmentations
+from convscout.search_space.image_operations import OPERATIONS, apply_drawn
+from convscout.search_space.knobs import real
 
 
 @augmentations.register("trivial_augment")

@@ -17,11 +17,11 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from search_space.architecture import ArchitectureConfig, ImageSpec, families
-from search_space.geometry import require_side, stem_reduction
-from search_space.knobs import choice, integer
-from search_space.layers import POOLS, ConvKnobs, ConvNormAct, initialize
-from search_space.staged import StagedNet
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.geometry import require_side, stem_reduction
+from convscout.search_space.knobs import choice, integer
+from convscout.search_space.layers import POOLS, ConvKnobs, ConvNormAct, initialize
+from convscout.search_space.staged import StagedNet
 
 GRID = 6  # side of the largest map that the hidden layers see
 SMALLEST_MAP = 2
@@ -127,7 +127,7 @@ def make_stage(in_channels: int, plan: ConvPlan, config: AlexNetConfig, *, index
     return stage
 
 
-class HiddenHead(nn.Sequential):
+class AlexNetHead(nn.Sequential):
     """Two hidden layers and one of logits: (N, C, H, W) → (N, num_classes)."""
 
     def __init__(self, in_channels: int, grid: int, num_classes: int, config: AlexNetConfig) -> None:
@@ -160,6 +160,6 @@ class AlexNet(StagedNet):
         for index, plan in enumerate(plans):
             stages.append(make_stage(channels, plan, config, index=index))
             channels = plan.filters
-        head = HiddenHead(channels, min(GRID, side), image.num_classes, config)
+        head = AlexNetHead(channels, min(GRID, side), image.num_classes, config)
         super().__init__(nn.Identity(), stages, head)
         initialize(self, config.init)

@@ -16,11 +16,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from search_space.architecture import ArchitectureConfig, ImageSpec, families
-from search_space.geometry import SMALLEST_MAP, require_side, stage_widths
-from search_space.knobs import choice, integer, real
-from search_space.layers import ACTIVATIONS, StochasticDepth, initialize
-from search_space.staged import StagedNet
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.geometry import SMALLEST_MAP, require_side, stage_widths
+from convscout.search_space.knobs import choice, integer, real
+from convscout.search_space.layers import ACTIVATIONS, StochasticDepth, initialize
+from convscout.search_space.staged import StagedNet
 
 NORM_EPS = 1e-6
 
@@ -109,7 +109,7 @@ class MapNorm(nn.LayerNorm):
         return super().forward(maps.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # (N, H, W, C) and back
 
 
-class Block(nn.Module):
+class ConvNeXtBlock(nn.Module):
     """x + scale · (one filter a map, norm and two layers a pixel): (N, C, H, W) → (N, C, H, W)."""
 
     def __init__(self, channels: int, drop_path: float, config: ConvNeXtConfig) -> None:
@@ -177,7 +177,7 @@ class ConvNeXt(StagedNet):
                 stage.append(make_transition(channels, width, stride))
             for _ in range(depth):
                 rate = config.drop_path * index / max(1, sum(depths) - 1)
-                stage.append(Block(width, rate, config))
+                stage.append(ConvNeXtBlock(width, rate, config))
                 index += 1
             stages.append(stage)
             channels = width

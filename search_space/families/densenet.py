@@ -14,12 +14,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from search_space.architecture import ArchitectureConfig, ImageSpec, families
-from search_space.families.resnet import stem_stride_knob
-from search_space.geometry import require_side, stage_strides, stem_reduction
-from search_space.knobs import choice, integer, real
-from search_space.layers import NormAct, PoolHead, PreActKnobs, bare_conv, initialize
-from search_space.staged import StagedNet
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.families.resnet import stem_stride_knob
+from convscout.search_space.geometry import require_side, stage_strides, stem_reduction
+from convscout.search_space.knobs import choice, integer, real
+from convscout.search_space.layers import NormAct, PoolHead, PreActKnobs, bare_conv, initialize
+from convscout.search_space.staged import StagedNet
 
 BOTTLENECK = 4  # a bottleneck has this many times the growth rate of filters (section 3)
 
@@ -77,7 +77,7 @@ def stage_depths(config: DenseNetConfig) -> tuple[int, ...]:
 # blocks
 
 
-class Stem(nn.Sequential):
+class DenseNetStem(nn.Sequential):
     """The image to ``width`` maps, shrunk by ``reduction``: (N, C, H, W) → (N, width, H', W').
 
     Maps are activated only to be pooled; the first layer does it otherwise.
@@ -138,7 +138,7 @@ class DenseNet(StagedNet):
         depths = stage_depths(config)
         strides = stage_strides(-(-image.image_size // reduction), len(depths))
         channels = config.width
-        stem = Stem(image.in_channels, channels, reduction, config)
+        stem = DenseNetStem(image.in_channels, channels, reduction, config)
         blocks = nn.Sequential()
         for index, (depth, stride) in enumerate(zip(depths, strides, strict=True)):
             if index:

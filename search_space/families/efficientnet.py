@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from search_space.architecture import ArchitectureConfig, ImageSpec, families
-from search_space.families.mobilenet_v2 import MobileKnobs, MobileNet, StageRow, scaled_width
-from search_space.geometry import require_side
-from search_space.knobs import choice, real
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.families.mobilenet_v2 import MobileKnobs, MobileNet, StageRow, scaled_width
+from convscout.search_space.geometry import require_side
+from convscout.search_space.knobs import choice, real
 
 HEAD_EXPANSION = 4  # maps before the head ÷ maps of the last stage
 STAGES = (

@@ -30,13 +30,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec, families
-from search_space.families.resnet import Stem
-from search_space.families.vgg import stage_pools
-from search_space.geometry import require_side, stage_widths, stem_reduction
-from search_space.knobs import choice, integer, real
-from search_space.layers import POOLINGS, ConvKnobs, ConvNormAct, PoolHead, initialize, pool_layer
-from search_space.staged import StagedNet
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.classifier import Classifier
+from convscout.search_space.families.resnet import Stem
+from convscout.search_space.families.vgg import stage_pools
+from convscout.search_space.geometry import require_side, stage_widths, stem_reduction
+from convscout.search_space.knobs import choice, integer, real
+from convscout.search_space.layers import POOLINGS, ConvKnobs, ConvNormAct, PoolHead, initialize, pool_layer
+from convscout.search_space.staged import StagedNet
 
 GLOBAL_SHARE = 0.5  # of batches that see one column, where drop-path is mixed; as in the paper's experiments
 

@@ -18,11 +18,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from search_space.architecture import ArchitectureConfig, ImageSpec, families
-from search_space.geometry import divisible, early_halvings, require_side, stage_strides
-from search_space.knobs import choice, integer
-from search_space.layers import ConvNormAct, PoolHead, SqueezeExcitationKnobs, initialize
-from search_space.staged import StagedNet
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.geometry import divisible, early_halvings, require_side, stage_strides
+from convscout.search_space.knobs import choice, integer
+from convscout.search_space.layers import ConvNormAct, PoolHead, SqueezeExcitationKnobs, initialize
+from convscout.search_space.staged import StagedNet
 
 AUXILIARY_GRID = 4
 AUXILIARY_DROPOUT = 0.7
@@ -174,7 +174,7 @@ def make_block(in_channels: int, filters: Filters, config: GoogLeNetConfig) -> C
     )
 
 
-class AuxiliaryHead(nn.Sequential):
+class GoogLeNetAuxiliaryHead(nn.Sequential):
     """Section 5: (N, in_channels, H, W) → (N, num_classes)."""
 
     def __init__(self, in_channels: int, num_classes: int, config: GoogLeNetConfig) -> None:
@@ -243,6 +243,6 @@ class GoogLeNet(InceptionNet):
                 channels = block.out_channels
                 stages.extend(config.squeeze_excitation_layers(channels))
                 if config.auxiliary and stage == 1 and index in auxiliary_places(len(blocks)):
-                    auxiliary[len(stages) - 1] = AuxiliaryHead(channels, image.num_classes, config)
+                    auxiliary[len(stages) - 1] = GoogLeNetAuxiliaryHead(channels, image.num_classes, config)
         head = PoolHead(channels, image.num_classes, config)
         super().__init__(stem, stages, head, auxiliary, config.init)

@@ -18,11 +18,11 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from search_space.architecture import ArchitectureConfig, ImageSpec, families
-from search_space.families.googlenet import Chain, Concatenation, InceptionKnobs, InceptionNet, Step
-from search_space.geometry import early_halvings, require_side, stage_strides
-from search_space.knobs import integer
-from search_space.layers import PoolHead
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.families.googlenet import Chain, Concatenation, InceptionKnobs, InceptionNet, Step
+from convscout.search_space.geometry import early_halvings, require_side, stage_strides
+from convscout.search_space.knobs import integer
+from convscout.search_space.layers import PoolHead
 
 UNPADDED_FROM = 192  # pixels; smaller images would lose too much at each unpadded filter
 LONGEST_FILTER = 7
@@ -185,7 +185,7 @@ def make_expanded_block(in_channels: int, config: InceptionV3Config) -> Concaten
     )
 
 
-class AuxiliaryHead(nn.Sequential):
+class InceptionV3AuxiliaryHead(nn.Sequential):
     """Figure 8: (N, in_channels, H, W) → (N, num_classes)."""
 
     def __init__(self, in_channels: int, num_classes: int, config: InceptionV3Config) -> None:
@@ -224,7 +224,7 @@ class InceptionV3(InceptionNet):
                 channels = block.out_channels
                 stages.extend(config.squeeze_excitation_layers(channels))
             if config.auxiliary and index == 1:
-                auxiliary[len(stages) - 1] = AuxiliaryHead(channels, image.num_classes, config)
+                auxiliary[len(stages) - 1] = InceptionV3AuxiliaryHead(channels, image.num_classes, config)
         head = PoolHead(channels, image.num_classes, config)
         super().__init__(stem, stages, head, auxiliary, config.init)
 

@@ -15,11 +15,12 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec, families
-from search_space.errors import UnbuildableError
-from search_space.geometry import require_side, stem_reduction
-from search_space.knobs import choice, integer, real
-from search_space.layers import POOLINGS, ConvKnobs, ConvNormAct, initialize, pool_layer
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.classifier import Classifier
+from convscout.search_space.errors import UnbuildableError
+from convscout.search_space.geometry import require_side, stem_reduction
+from convscout.search_space.knobs import choice, integer, real
+from convscout.search_space.layers import POOLINGS, ConvKnobs, ConvNormAct, initialize, pool_layer
 
 F6_SHARE = 84 / 120  # units of layer F6 for each unit of layer C5
 GRID = 5  # side of the largest map that C5 sees
@@ -62,7 +63,7 @@ class LeNetConfig(ConvKnobs, ArchitectureConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StagePlan:
+class StageGeometry:
     """The spatial settings of one stage, and the ``side`` of the map it puts out."""
 
     stride: int
@@ -71,9 +72,9 @@ class StagePlan:
     side: int
 
 
-def plan_stages(config: LeNetConfig, image: ImageSpec) -> list[StagePlan]:
+def plan_stages(config: LeNetConfig, image: ImageSpec) -> list[StageGeometry]:
     """One plan a stage. Raises ``UnbuildableError`` where a map would vanish."""
-    kernel, side, plans = config.kernel_size, image.image_size, list[StagePlan]()
+    kernel, side, plans = config.kernel_size, image.image_size, list[StageGeometry]()
     for number in range(1, config.depth + 1):
         stride = stem_reduction(side) if number == 1 else 1
         padding = 0 if config.padding == "valid" and stride == 1 else kernel // 2
@@ -85,7 +86,7 @@ def plan_stages(config: LeNetConfig, image: ImageSpec) -> list[StagePlan]:
             )
         pool = min(2, side)
         side //= pool
-        plans.append(StagePlan(stride=stride, padding=padding, pool=pool, side=side))
+        plans.append(StageGeometry(stride=stride, padding=padding, pool=pool, side=side))
     return plans
 
 
@@ -97,7 +98,9 @@ def stage_filters(config: LeNetConfig) -> list[int]:
 # blocks
 
 
-def make_stage(config: LeNetConfig, plan: StagePlan, in_channels: int, out_channels: int) -> nn.Sequential:
+def make_stage(
+    config: LeNetConfig, plan: StageGeometry, in_channels: int, out_channels: int
+) -> nn.Sequential:
     """Convolution, pooling and dropout: (N, in_channels, H, W) → (N, out_channels, side, side)."""
     conv = ConvNormAct(
         in_channels,

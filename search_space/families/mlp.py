@@ -16,10 +16,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec, families
-from search_space.geometry import require_side
-from search_space.knobs import choice, integer, real
-from search_space.layers import ACTIVATIONS, NORM_PLACEMENTS, initialize
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.classifier import Classifier
+from convscout.search_space.geometry import require_side
+from convscout.search_space.knobs import choice, integer, real
+from convscout.search_space.layers import ACTIVATIONS, NORM_PLACEMENTS, initialize
 
 _PAPER = dict(activation="tanh", norm_placement="none", head_dropout=0.0)
 

@@ -15,12 +15,18 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
-from search_space.architecture import ArchitectureConfig, ImageSpec, families
-from search_space.geometry import divisible, fitted_strides, require_side
-from search_space.initialization import silence
-from search_space.knobs import choice, integer, real
-from search_space.layers import ConvNormAct, PoolHead, SqueezeExcitationKnobs, StochasticDepth, initialize
-from search_space.staged import StagedNet
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.geometry import divisible, fit_strides, require_side
+from convscout.search_space.initialization import silence
+from convscout.search_space.knobs import choice, integer, real
+from convscout.search_space.layers import (
+    ConvNormAct,
+    PoolHead,
+    SqueezeExcitationKnobs,
+    StochasticDepth,
+    initialize,
+)
+from convscout.search_space.staged import StagedNet
 
 CHANNEL_MULTIPLE = 8
 STEM_WIDTH = 32
@@ -183,7 +189,7 @@ class MobileNet(StagedNet):
         drop_path: float = 0.0,
     ) -> None:
         stem_width = scaled_width(STEM_WIDTH, knobs)
-        stem_stride, *strides = fitted_strides(
+        stem_stride, *strides = fit_strides(
             image.image_size, (2, *(row.stride for row in rows)), knobs.halving
         )
         plans = plan_blocks(knobs, rows, stem_width, strides)

@@ -16,11 +16,11 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from search_space.architecture import ArchitectureConfig, ImageSpec, families
-from search_space.geometry import SMALLEST_MAP, require_side, stage_strides, stem_reduction
-from search_space.knobs import choice, integer, real
-from search_space.layers import POOLS, ConvKnobs, ConvNormAct, PoolHead, initialize
-from search_space.staged import StagedNet
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.geometry import SMALLEST_MAP, require_side, stage_strides, stem_reduction
+from convscout.search_space.knobs import choice, integer, real
+from convscout.search_space.layers import POOLS, ConvKnobs, ConvNormAct, PoolHead, initialize
+from convscout.search_space.staged import StagedNet
 
 LAST_KERNEL = 3  # side of the filters of the last stage
 LARGE_KERNEL = 11  # of a stem with a stride of 4

@@ -13,10 +13,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from search_space.architecture import Classifier, ImageSpec, families
-from search_space.families.resnet import AddedConv, ResidualBlock, ResNet, ResNetConfig, variant
-from search_space.geometry import require_side
-from search_space.layers import NormAct, PreActKnobs, bare_conv
+from convscout.search_space.architecture import ImageSpec, families
+from convscout.search_space.classifier import Classifier
+from convscout.search_space.families.resnet import AddedConv, ResidualBlock, ResNet, ResNetConfig, variant
+from convscout.search_space.geometry import require_side
+from convscout.search_space.layers import NormAct, PreActKnobs, bare_conv
 
 
 @families.register("preact_resnet")

@@ -22,12 +22,12 @@ from urllib.parse import urlsplit
 import torch
 from torch import nn
 
-from search_space.architecture import ArchitectureConfig, ImageSpec, families
-from search_space.errors import UnbuildableError
-from search_space.geometry import require_side
-from search_space.knobs import choice, integer, real
-from search_space.layers import first_conv, initialize
-from search_space.staged import StagedNet
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.errors import UnbuildableError
+from convscout.search_space.geometry import require_side
+from convscout.search_space.knobs import choice, integer, real
+from convscout.search_space.layers import first_conv, initialize
+from convscout.search_space.staged import StagedNet
 
 BACKBONES = (
     "resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large", "efficientnet_b0",
@@ -78,22 +78,18 @@ def enlargement(config: PretrainedConfig, image_size: int) -> int:
 
 def weights_file(backbone: str) -> tuple[str, Path]:
     """Where the weights of ``backbone`` are published, and where they must lie."""
-    from torchvision.models import get_model_weights  # its import takes seconds
-
-    url: str = get_model_weights(backbone).DEFAULT.url
+    url: str = _torchvision_models().get_model_weights(backbone).DEFAULT.url
     return url, Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
 
 
 def pretrained_backbone(backbone: str) -> nn.Module:
     """The network with its weights. On the meta device, where nothing holds values, they need only exist."""
-    from torchvision.models import get_model  # its import takes seconds
-
     url, path = weights_file(backbone)
     remedy = f"fetch {url} and put it at {path}, or leave pretrained out of families"
     if not path.is_file():
         raise UnbuildableError(f"pretrained needs the weights of {backbone}, which are not here; {remedy}")
     with torch.device("meta"):  # drawing weights that are replaced at once takes longer than all the rest
-        network: nn.Module = get_model(backbone, weights=None)
+        network: nn.Module = _torchvision_models().get_model(backbone, weights=None)
     if not torch.empty(0).is_meta:
         try:
             weights = torch.load(path, map_location="cpu", weights_only=True)
@@ -163,3 +159,9 @@ class Pretrained(StagedNet):
         """1 for the head, and ``rate_decay`` times less with each stage before it."""
         part, stage, *_ = parameter.split(".")
         return 1.0 if part == "head" else self.rate_decay ** (len(self.stages) - int(stage))
+
+
+def _torchvision_models() -> Any:  # it has no types
+    from torchvision import models  # takes seconds to import
+
+    return models

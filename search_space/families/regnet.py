@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from search_space.architecture import ArchitectureConfig, ImageSpec, families
-from search_space.geometry import divisible, fitted_strides, require_side
-from search_space.initialization import silence
-from search_space.knobs import choice, integer, real
-from search_space.layers import ConvNormAct, PoolHead, SqueezeExcitationKnobs, initialize
-from search_space.staged import StagedNet
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.geometry import divisible, fit_strides, require_side
+from convscout.search_space.initialization import silence
+from convscout.search_space.knobs import choice, integer, real
+from convscout.search_space.layers import ConvNormAct, PoolHead, SqueezeExcitationKnobs, initialize
+from convscout.search_space.staged import StagedNet
 
 WIDTH_MULTIPLE = 8
 
@@ -109,7 +109,7 @@ def plan_stages(config: RegNetConfig) -> list[StagePlan]:
 # blocks
 
 
-class Block(nn.Module):
+class RegNetBlock(nn.Module):
     """act(x + 1 × 1, grouped 3 × 3 and 1 × 1 convolution of x), the first and last of which keep the width.
 
     Maps (N, in_channels, H, W) to (N, width, ceil(H / stride), ceil(W / stride)).
@@ -151,13 +151,13 @@ class RegNet(StagedNet):
 
     def __init__(self, config: RegNetConfig, image: ImageSpec) -> None:
         plans, channels = plan_stages(config), config.stem_width
-        stem_stride, *strides = fitted_strides(image.image_size, (2,) * (1 + len(plans)), config.halving)
+        stem_stride, *strides = fit_strides(image.image_size, (2,) * (1 + len(plans)), config.halving)
         stem = ConvNormAct(image.in_channels, channels, config, stride=stem_stride)
         stages = nn.Sequential()
         for plan, stride in zip(plans, strides, strict=True):
             stage = nn.Sequential()
             for index in range(plan.depth):
-                stage.append(Block(channels, plan, 1 if index else stride, config))
+                stage.append(RegNetBlock(channels, plan, 1 if index else stride, config))
                 channels = plan.width
             stages.append(stage)
         super().__init__(stem, stages, PoolHead(channels, image.num_classes, config))

@@ -24,11 +24,12 @@ from typing import Any, ClassVar, Protocol
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec, families
-from search_space.geometry import require_side, stage_strides, stage_widths, stem_reduction
-from search_space.initialization import silence
-from search_space.knobs import choice, integer
-from search_space.layers import (
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.classifier import Classifier
+from convscout.search_space.geometry import require_side, stage_strides, stage_widths, stem_reduction
+from convscout.search_space.initialization import silence
+from convscout.search_space.knobs import choice, integer
+from convscout.search_space.layers import (
     ConvKnobs,
     ConvNormAct,
     PoolHead,
@@ -36,7 +37,7 @@ from search_space.layers import (
     Subsample,
     initialize,
 )
-from search_space.staged import StagedNet
+from convscout.search_space.staged import StagedNet
 
 _SE = {"squeeze_excitation": True, "se_reduction": 16}
 

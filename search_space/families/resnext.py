@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from search_space.architecture import families
-from search_space.families.resnet import ResNetConfig, stem_stride_knob, variant
-from search_space.knobs import choice, integer
+from convscout.search_space.architecture import families
+from convscout.search_space.families.resnet import ResNetConfig, stem_stride_knob, variant
+from convscout.search_space.knobs import choice, integer
 
 
 def _variant(cardinality: int, group_width: int, *depths: int) -> dict[str, Any]:

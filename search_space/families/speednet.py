@@ -22,13 +22,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from search_space.architecture import ArchitectureConfig, ImageSpec, families
-from search_space.families.vgg import stage_pools
-from search_space.geometry import require_side, stem_reduction
-from search_space.initialization import INITS, silence
-from search_space.knobs import choice, integer, real
-from search_space.layers import ConvKnobs, ConvNormAct, first_conv, initialize
-from search_space.staged import StagedNet
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.families.vgg import stage_pools
+from convscout.search_space.geometry import require_side, stem_reduction
+from convscout.search_space.initialization import INITS, silence
+from convscout.search_space.knobs import choice, integer, real
+from convscout.search_space.layers import ConvKnobs, ConvNormAct, first_conv, initialize
+from convscout.search_space.staged import StagedNet
 
 WHITENING_EPS = 5e-4  # added to variances, so that directions without contrast are not blown up to noise
 RESNET9 = dict(
@@ -155,7 +155,7 @@ class Refinement(nn.Module):
             silence(self.branch)
 
 
-class Scale(nn.Module):
+class ConstantScale(nn.Module):
     """A constant factor on anything."""
 
     def __init__(self, factor: float) -> None:
@@ -176,7 +176,7 @@ class ScaledHead(nn.Sequential):
             nn.Flatten(),  # (N, C)
             nn.Dropout(config.head_dropout),
             nn.Linear(in_channels, num_classes, bias=False),
-            Scale(config.logit_scale),
+            ConstantScale(config.logit_scale),
         )
 
 

@@ -16,12 +16,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from search_space.architecture import ArchitectureConfig, ImageSpec, families
-from search_space.families.nin import HEADS
-from search_space.geometry import early_halvings, require_side, stage_strides
-from search_space.knobs import choice, integer, real
-from search_space.layers import ConvKnobs, ConvNormAct, initialize
-from search_space.staged import StagedNet
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.families.nin import HEADS
+from convscout.search_space.geometry import early_halvings, require_side, stage_strides
+from convscout.search_space.knobs import choice, integer, real
+from convscout.search_space.layers import ConvKnobs, ConvNormAct, initialize
+from convscout.search_space.staged import StagedNet
 
 POOLINGS = {"early": (1 / 4, 1 / 2), "late": (3 / 8, 7 / 8)}  # shares of the modules that come before each
 

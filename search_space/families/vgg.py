@@ -15,12 +15,12 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from search_space.architecture import ArchitectureConfig, ImageSpec, families
-from search_space.errors import Problem
-from search_space.geometry import require_side, stage_widths, stem_reduction
-from search_space.knobs import choice, integer
-from search_space.layers import POOLINGS, ConvKnobs, ConvNormAct, PoolHead, initialize, pool_layer
-from search_space.staged import StagedNet
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.errors import Problem
+from convscout.search_space.geometry import require_side, stage_widths, stem_reduction
+from convscout.search_space.knobs import choice, integer
+from convscout.search_space.layers import POOLINGS, ConvKnobs, ConvNormAct, PoolHead, initialize, pool_layer
+from convscout.search_space.staged import StagedNet
 
 FC_GRID = 7  # side of the largest map that the fully connected head sees
 SMALLEST_MAP = 2
@@ -112,7 +112,7 @@ class Stage(nn.Sequential):
         super().__init__(*convs, pool_layer(config.pool, out_channels, pool), config.dropout_layer())
 
 
-class HiddenHead(nn.Sequential):
+class VGGHead(nn.Sequential):
     """The paper's two hidden layers: (N, C, H, W) → (N, num_classes)."""
 
     def __init__(self, in_channels: int, grid: int, num_classes: int, config: VGGConfig) -> None:
@@ -161,4 +161,4 @@ def make_head(in_channels: int, side: int, num_classes: int, config: VGGConfig) 
     """The head that ``config.head`` names, for maps of ``side`` pixels."""
     if config.head == "pool":
         return PoolHead(in_channels, num_classes, config)
-    return HiddenHead(in_channels, min(FC_GRID, side), num_classes, config)
+    return VGGHead(in_channels, min(FC_GRID, side), num_classes, config)

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from search_space.architecture import Classifier, ImageSpec, families
-from search_space.families.preact_resnet import PreActResNet, PreActResNetConfig
-from search_space.families.resnet import ResNet, variant
-from search_space.geometry import require_side
-from search_space.knobs import choice, integer
+from convscout.search_space.architecture import ImageSpec, families
+from convscout.search_space.classifier import Classifier
+from convscout.search_space.families.preact_resnet import PreActResNet, PreActResNetConfig
+from convscout.search_space.families.resnet import ResNet, variant
+from convscout.search_space.geometry import require_side
+from convscout.search_space.knobs import choice, integer
 
 
 def _wrn(depth: int, widen: int) -> dict[str, Any]:

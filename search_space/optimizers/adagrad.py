@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from search_space.knobs import real
-from search_space.optimizer import OptimizerConfig, optimizers
+from convscout.search_space.knobs import real
+from convscout.search_space.optimizer import OptimizerConfig, optimizers
 
 
 @optimizers.register("adagrad")

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.optim import AdamW, Optimizer
 from torch.optim._muon import _zeropower_via_newtonschulz as orthogonalize_in_bfloat16
 
-from search_space.knobs import real
-from search_space.optimizer import OptimizerConfig, optimizers
+from convscout.search_space.knobs import real
+from convscout.search_space.optimizer import OptimizerConfig, optimizers
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of its quintic, from the post of Jordan et al.
 ITERATIONS, SMALLEST_NORM = 5, 1e-7

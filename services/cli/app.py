@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli import (
+from convscout.services.cli import (
     checking,
     data,
     distil,

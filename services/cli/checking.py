@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
-from services.cli.output import print_json, print_line
-from services.home import Home
+from convscout.services.cli import local
+from convscout.services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
+from convscout.services.config.home import Home
 
 PANEL = "Look at studies"
 
@@ -31,30 +31,5 @@ def check(
 
     Example: convscout check quickstart --repair
     """
-    from services.check import check as find
-    from services.display import display
-    from services.repair import repair as mend
-
-    at = Home.at(home, storage)
-    mended = []
-    if repair:
-        with display(quiet=json) as listener:
-            mended = mend(at, name, listener)
-    found = find(at, name)
-    if json:
-        parts = {
-            "findings": [each.to_dict() for each in found],
-            "mended": [each.to_dict() for each in mended],
-        }
-        print_json({"study": name, **parts})
-    else:
-        for each in mended:
-            print_line(f"mended: {each.where}: {each.what}")
-        for each in found:
-            print_line(str(each))
-        if not found:
-            print_line(f"study {name} is as it should be")
-        elif not repair and any(each.remedy for each in found):
-            print_line(f"mend it: convscout check {name} --repair")
-    if found:
+    if not local.checking.check(Home.at(home, storage).study(name), repair=repair, json=json):
         raise typer.Exit(1)

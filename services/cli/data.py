@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from search_space.errors import ConfigError, Problem
-from services.cli.data_report import DataArgument, SheetOption, print_report
-from services.cli.options import HomeOption, JsonOption
-from services.cli.output import print_json, print_table
-from services.cli.remote import data as remote
-from services.cli.remote.data import UploadName, UploadPath
-from services.cli.remote.routing import served_by
-from services.documentation import summary_of
-from services.home import Home
+from convscout.search_space.errors import ConfigError, Problem
+from convscout.services.cli import local
+from convscout.services.cli.data_report import DataArgument, SheetOption
+from convscout.services.cli.options import HomeOption, JsonOption
+from convscout.services.cli.remote import data as remote
+from convscout.services.cli.remote.data import UploadName, UploadPath
+from convscout.services.cli.remote.dispatch import run_on_server
+from convscout.services.config.home import Home
 
 PANEL = "Look at what there is"
 group = typer.Typer(pretty_exceptions_enable=False)
@@ -28,28 +26,18 @@ def add_to(app: typer.Typer) -> None:
 
 
 @group.callback(invoke_without_command=True)
-@served_by(remote.datasets)
+@run_on_server(remote.datasets)
 def datasets(context: typer.Context, json: JsonOption = False) -> None:
     """List the datasets there are, or check one.
 
     Example: convscout datasets check folder:flowers
     """
-    if context.invoked_subcommand is not None:
-        return
-    from trials.sources import sources
-
-    found = [
-        (name, f"{name}:{source.location}" if source.location else name) for name, source in sources.items()
-    ]
-    about = {name: summary_of(source).partition(": ")[2] for name, source in sources.items()}
-    if json:
-        print_json([{"name": name, "spelled": spelled, "about": about[name]} for name, spelled in found])
-    else:
-        print_table(["--data", "about"], [[spelled, about[name]] for name, spelled in found])
+    if context.invoked_subcommand is None:
+        local.data.datasets(json=json)
 
 
 @group.command("upload")
-@served_by(remote.upload)
+@run_on_server(remote.upload)
 def upload(path: UploadPath, name: UploadName = None, json: JsonOption = False) -> None:
     """Bring a zip of image folders, or an npz file, to a service; all of it is looked at when it comes.
 
@@ -62,7 +50,7 @@ def upload(path: UploadPath, name: UploadName = None, json: JsonOption = False) 
 
 
 @group.command("check")
-@served_by(remote.check)
+@run_on_server(remote.check)
 def check(
     data: DataArgument,
     data_dir: Annotated[
@@ -80,19 +68,12 @@ def check(
 
     Example: convscout datasets check digits --sheet digits.png
     """
-    from services.display import display
-    from services.runner import load_images
-    from trials.contact_sheet import contact_sheet
-    from trials.data_check import check as check_splits
-
-    at = Home.at(home)
-    settings = {"data_dir": data_dir, "image_size": image_size, "max_bad_images": max_bad_images}
-    with display(quiet=json) as listener:
-        splits = load_images(data, at, listener, **settings)
-    picture = (sheet or at.root / f"{_file_name(splits.name)}-contact-sheet.png").absolute()
-    contact_sheet(splits, picture)
-    print_report(check_splits(splits).to_dict(), picture, json=json)
-
-
-def _file_name(data: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", data.replace(":", "/").rpartition("/")[2]) or "data"
+    local.data.check(
+        Home.at(home),
+        data,
+        data_dir=data_dir,
+        image_size=image_size,
+        max_bad_images=max_bad_images,
+        sheet=sheet,
+        json=json,
+    )

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from services.cli.output import print_json, print_line, print_table
+from convscout.services.cli.output import print_json, print_line, print_table
 
 DataArgument: TypeAlias = Annotated[
     str, typer.Argument(metavar="DATA", help="A dataset, folder:PATH or npz:FILE.")
@@ -19,17 +19,19 @@ SheetOption: TypeAlias = Annotated[
 
 
 def print_report(report: Mapping[str, Any], sheet: Path | None, *, json: bool) -> None:
-    """Print a ``trials.data_check.DataReport``, in plain JSON types, and where its contact ``sheet`` lies."""
+    """Print a ``DataReport`` of ``trials/data/data_check.py`` as plain JSON types, and where its ``sheet`` lies."""
     if json:
         print_json({**report, **({"contact_sheet": str(sheet)} if sheet else {})})
         return
     _print_counts(report)
     for pair, duplicates in report["shared"].items():
-        print_line(f"in both {pair}: {_counted(duplicates)}")
-    print_line(f"same pixels, different classes: {_counted(report['conflicting'])}")
+        print_line(f"in both {pair}: {_count(duplicates)}")
+    print_line(f"same pixels, different classes: {_count(report['conflicting'])}")
     print_line(f"bad files: {len(report['bad_files'])}")
     for bad in report["bad_files"]:
         print_line(f"  {bad['path']}: {bad['reason']}")
+    for note in report["notes"]:
+        print_line(f"note: {note}")
     if sheet:
         print_line(f"contact sheet: {sheet}")
 
@@ -47,7 +49,7 @@ def _print_counts(report: Mapping[str, Any]) -> None:
     print_line(f"balance: {balance:.2f} (smallest class over largest; 1 when all are as large)")
 
 
-def _counted(duplicates: Mapping[str, Any]) -> str:
+def _count(duplicates: Mapping[str, Any]) -> str:
     examples = "; ".join(
         " = ".join(f"{place['split']}[{place['index']}] {place['class_name']}" for place in group)
         for group in duplicates["examples"][:2]

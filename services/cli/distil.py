@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption, parsed
-from services.cli.output import print_json, print_line, print_table
-from services.home import Home
-from services.rules import Duration, Whole
-
-if TYPE_CHECKING:
-    from services.distilling import Distilled
+from convscout.services.cli import local
+from convscout.services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption, parsed
+from convscout.services.config.home import Home
+from convscout.services.config.setting_types import Duration, Whole
 
 PANEL = "Use the result"
 
@@ -60,38 +57,15 @@ def distil(
     wanted_epochs = None if epochs is None else parsed("epochs", Whole(1, 100_000), epochs)
     wanted_seeds = parsed("seeds", Whole(1, 100), seeds)
     time_s = math.inf if time is None else parsed("time", Duration(1, 365 * 86_400), time)
-    from services.display import display
-    from services.distilling import Wanted
-    from services.distilling import distil as distilled
-
-    wanted = Wanted(
+    local.distil.distil(
+        Home.at(home, storage).study(name),
         family=student,
         params=wanted_params,
         epochs=wanted_epochs,
         seeds=wanted_seeds,
         twins=twins,
         time_s=time_s,
+        formats=formats.split(",") if formats else (),
+        to=to,
+        json=json,
     )
-    with display(quiet=json) as listener:
-        found = distilled(
-            Home.at(home, storage), name, wanted, listener, to, formats.split(",") if formats else ()
-        )
-    if json:
-        print_json(found.to_dict())
-    else:
-        tell_distilled(found)
-
-
-def tell_distilled(found: Distilled) -> None:
-    """What a distillation came to, for a person."""
-    from services.judging import gain_text
-
-    like = "" if found.trial is None else f", as trial {found.trial}"
-    print_line(f"student: {found.family}, {found.params:,} parameters, {found.epochs} epochs{like}")
-    rows = [[row.name, *row.cells] for row in found.rows]
-    columns = ["", "test accuracy", "95 % interval", "log loss", "ECE"]
-    print_table(columns, rows, right=columns[1:])
-    for gain in found.gains:
-        print_line(f"the student against its twin: {gain_text(gain)}")
-    print_line(f"export: {found.export}")
-    print_line(f"predict: convscout predict {found.export} IMAGE.png")

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from services.cli.formats import chosen_formats, complete_format
-from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
-from services.cli.output import print_json, print_line, print_table
-from services.home import Home
-
-if TYPE_CHECKING:
-    from services.ensembles.ensemble import Ensemble
-    from services.ensembles.front import EnsembleCost, FrontPoint
+from convscout.services.cli import local
+from convscout.services.cli.formats import choose_formats, complete_format
+from convscout.services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
+from convscout.services.config.home import Home
+from convscout.services.config.study_config import merge, strategies
 
 PANEL = "Use the result"
 
@@ -28,8 +25,6 @@ class CostName(StrEnum):
 
 
 def _strategies(incomplete: str) -> list[str]:
-    from services.ensembles.selection import strategies
-
     return [name for name in strategies() if name.startswith(incomplete)]
 
 
@@ -77,61 +72,17 @@ def ensemble(
 
     Example: convscout ensemble quickstart --max-params 300k --to small
     """
-    from services import runner
-    from services.display import display
-
     at = Home.at(home, storage)
-    changes = {
-        "ensemble_strategy": strategy,
-        "ensemble_size": size,
-        "ensemble_max_params": max_params,
-        "ensemble_max_bytes": max_bytes,
-        "ensemble_max_latency": max_latency,
-    }
-    given = {field: value for field, value in changes.items() if value is not None}
-    with display(quiet=json) as listener:
-        if front:
-            points, path, kind = runner.ensemble_front(at, name, given, cost, listener)
-        else:
-            found = runner.ensemble(at, name, given, to, listener, chosen_formats(formats))
-    if front:
-        _tell_front(name, points, path, kind, json)
-        return
-    if json:
-        print_json({"study": name, "export": str(to) if to else None, **found.to_dict()})
-        return
-    _tell(found)
-    if to:
-        print_line(f"export: {to}")
-        print_line(f"predict: convscout predict {to} IMAGE.png")
-    else:
-        print_line(f"export it: add --to DIR; see what is to be had: convscout ensemble {name} --front")
-
-
-def _tell(found: Ensemble) -> None:
-    rows = [[each.name, f"{each.weight:.0%}", f"{each.temperature:.2f}"] for each in found.members]
-    print_table(["trial", "weight", "temperature"], rows, right=("weight", "temperature"))
-    print_line(f"selected by {found.strategy}" + (f": {found.reason}" if found.reason else ""))
-    print_line(
-        f"validation accuracy {found.score.accuracy:.2%}, the best single network {found.single.accuracy:.2%}; "
-        f"log loss {found.score.nll:.4f} and {found.single.nll:.4f}"
+    changes = merge(
+        {
+            "ensemble_strategy": strategy,
+            "ensemble_size": size,
+            "ensemble_max_params": max_params,
+            "ensemble_max_bytes": max_bytes,
+            "ensemble_max_latency": max_latency,
+        }
     )
-
-
-def _tell_front(name: str, points: list[FrontPoint], path: Path, cost: EnsembleCost, json: bool) -> None:
-    if json:
-        told: list[dict[str, Any]] = [{"cost": each.cost, **each.ensemble.to_dict()} for each in points]
-        print_json({"study": name, "cost": cost.label, "plot": str(path), "front": told})
-        return
-    rows = [
-        [
-            cost.text(each.cost),
-            f"{each.ensemble.score.accuracy:.2%}",
-            f"{each.ensemble.score.nll:.4f}",
-            ", ".join(member.name for member in each.ensemble.members),
-        ]
-        for each in points
-    ]
-    columns = [cost.label, "validation accuracy", "log loss", "trials"]
-    print_table(columns, rows, right=columns[:3])
-    print_line(f"plot: {path}")
+    if front:
+        local.ensemble.front(at.study(name), changes, cost=cost, json=json)
+    else:
+        local.ensemble.ensemble(at.study(name), changes, to=to, formats=choose_formats(formats), json=json)

@@ -9,14 +9,15 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from typer import TyperException
 
-from search_space.errors import ConvscoutError
-from services.cli.app import app
-from services.cli.swift_end import run_and_end
-from services.home import Home
+from convscout.search_space.errors import ConvscoutError
+from convscout.services.cli.app import app
+from convscout.services.cli.swift_end import run_and_end
+from convscout.services.config.home import Home
 
 INTERRUPTED = 130
 USAGE = 2
@@ -27,34 +28,47 @@ def run() -> None:
     run_and_end(main)
 
 
+@dataclass(frozen=True)
+class End:
+    """How a command ended: its exit ``code``, and for a person what went wrong and what to type next, if anything."""
+
+    code: int
+    cause: str = ""
+    next_command: str = ""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0, 2 for what the person can mend, 130 on Ctrl-C, 1 for the rest."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    end = perform(list(sys.argv[1:] if arguments is None else arguments))
+    tell(end)
+    sys.exit(end.code)
+
+
+def perform(given: Sequence[str]) -> End:
+    """Run a command, whichever way it ends."""
     try:
-        code = app(given or ["--help"], prog_name="convscout", standalone_mode=False)
+        code = app(list(given) or ["--help"], prog_name="convscout", standalone_mode=False)
         sys.stdout.flush()  # so that a closed pipe is met here and not at exit
     except TyperException as error:
-        _complain(error.format_message(), f"convscout {_command(given)}--help")
-        code = USAGE
+        return End(USAGE, error.format_message(), f"convscout {_command(given)}--help")
     except ConvscoutError as error:
-        _complain(str(error), _with_place(error.next_command, given))
-        code = error.exit_code
+        return End(error.exit_code, str(error), _with_place(error.next_command, given))
     except KeyboardInterrupt:
-        code = INTERRUPTED
+        return End(INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 1
+        return End(1)
     except Exception as error:
-        _complain(*_unexpected(error, given))
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+        return End(1, *_describe_unexpected(error, given))
+    return End(code if isinstance(code, int) else 0)
 
 
-def _complain(cause: str, next_command: str) -> None:
-    for line in cause.splitlines() or [""]:
+def tell(end: End) -> None:
+    """Say what went wrong, a line each, and what to type next."""
+    for line in end.cause.splitlines():
         print(f"error: {line}", file=sys.stderr)
-    if next_command:
-        print(f"next: {next_command}", file=sys.stderr)
+    if end.next_command:
+        print(f"next: {end.next_command}", file=sys.stderr)
 
 
 def _command(given: Sequence[str]) -> str:
@@ -65,7 +79,7 @@ def _command(given: Sequence[str]) -> str:
     return f"{first} " if first in known else ""
 
 
-def _unexpected(error: Exception, given: Sequence[str]) -> tuple[str, str]:
+def _describe_unexpected(error: Exception, given: Sequence[str]) -> tuple[str, str]:
     """One line of cause and where the whole story is; the person gets no traceback."""
     cause = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}".rstrip(": ")
     try:
@@ -77,11 +91,11 @@ def _unexpected(error: Exception, given: Sequence[str]) -> tuple[str, str]:
 
 
 def _write_log(home: Home, given: Sequence[str]) -> Path:
+    from convscout.services.config.storage_url import hide_passwords  # SQLAlchemy takes a while to import
+
     folder = home.root / "logs"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"error-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    from services.storage_url import hide_passwords
-
     path.write_text(
         hide_passwords(f"convscout {' '.join(given)}\n\n{traceback.format_exc()}"), encoding="utf-8"
     )

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from search_space.errors import ConfigError, DataError, Problem
-from services.cli.options import HomeOption, JsonOption, complete_list, complete_study
-from services.cli.output import print_json, print_line
-from services.home import Home
-
-if TYPE_CHECKING:
-    from services.explaining.explain import Written
+from convscout.search_space.errors import ConfigError, Problem
+from convscout.services.cli import local
+from convscout.services.cli.options import HomeOption, JsonOption, complete_list, complete_study
+from convscout.services.config.home import Home
+from convscout.services.plugins import methods as registry
 
 PANEL = "Use the result"
 
 
 def _methods(incomplete: str) -> list[str]:
-    from services.explaining.method import methods
-
-    return complete_list(methods.names(), incomplete)
+    return complete_list(registry.names(), incomplete)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -78,44 +74,20 @@ def explain(
     """
     count = _count(members)
     _check_asked(images, filters, units, data)
-    from services.display import display
-    from services.explaining.explain import Wanted
-    from services.explaining.explain import explain as draw
-    from services.exporters.bundle import load_bundle
-    from services.predict import files_of
-    from services.study import Ledger
-
-    at = Home.at(home)
-    if study is not None:
-        Ledger.require(at, study)
-    ensemble = load_bundle(directory)
-    wanted = Wanted(
-        methods=tuple(methods.split(",")) if methods else (),
+    local.explain.explain(
+        Home.at(home),
+        directory,
+        images or (),
+        output=output,
+        methods=methods.split(",") if methods else (),
         class_name=class_name,
         members=count,
         filters=filters,
         units=units,
+        data=data,
+        study=study,
+        json=json,
     )
-    with display(quiet=json) as listener:
-        splits = None
-        if units and data is not None:
-            from services.runner import load_images
-
-            splits = load_images(data, at, listener, image_size=ensemble.image.image_size)
-            if splits.image.in_channels != ensemble.image.in_channels:
-                raise DataError(
-                    f"{data} has images of other colours than this ensemble wants; convert them first"
-                )
-        found = draw(ensemble, files_of(images or ()), wanted, output, listener, splits)
-    logged = _log(at, study, output) if study is not None else ""
-    if json:
-        print_json({"output": str(output), **found.to_dict(), **({"mlflow": logged} if logged else {})})
-        return
-    _tell(found, output, logged)
-    if found.unreadable:
-        named = "; ".join(f"{path} {why}" for path, why in list(found.unreadable.items())[:3])
-        total = len(found.unreadable) + len(found.explanations)
-        raise DataError(f"{len(found.unreadable)} of {total} files could not be read as images: {named}")
 
 
 def _count(members: str) -> int | None:
@@ -138,31 +110,3 @@ def _check_asked(images: list[str] | None, filters: bool, units: int, data: str 
         problems.append(Problem(field="units", value=units, rule=rule))
     if problems:
         raise ConfigError(problems)
-
-
-def _log(home: Home, study: str, output: Path) -> str:
-    """Into MLflow; returns what came of it, as explanations are whole without."""
-    from services.tracking.explanations import FOLDER, log_explanations
-    from services.tracking.store import TRACKING_ERRORS, TrackingStore
-
-    try:
-        if log_explanations(TrackingStore.at(home), study, output):
-            return f"in MLflow with study {study}, under {FOLDER}"
-    except TRACKING_ERRORS as error:
-        first_line = next(iter(str(error).splitlines()), "")
-        return f"not in MLflow, which does not answer: {type(error).__name__}: {first_line}"
-    return f"not in MLflow, which has no run of study {study}; make it with: convscout sync {study}"
-
-
-def _tell(found: Written, output: Path, logged: str) -> None:
-    for each in found.explanations:
-        top = ", ".join(f"{name} {probability:.1%}" for name, probability in each.top.items())
-        print_line(f"{each.path}: {top}")
-        for file in each.files.values():
-            print_line(f"  {output / file}")
-    for file in found.files:
-        print_line(f"{output / file}")
-    for what, why in found.skipped.items():
-        print_line(f"left out: {what}: {why}")
-    if logged:
-        print_line(logged)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from services.cli.formats import ExportTo, Formats, Int8, chosen_formats
-from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
-from services.cli.output import print_json, print_line, print_table
-from services.cli.remote import export as remote
-from services.cli.remote.routing import served_by
-from services.home import Home
+from convscout.services.cli import local
+from convscout.services.cli.formats import ExportTo, Formats, Int8, choose_formats
+from convscout.services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
+from convscout.services.cli.remote import export as remote
+from convscout.services.cli.remote.dispatch import run_on_server
+from convscout.services.config.home import Home
 
 PANEL = "Use the result"
 
@@ -24,7 +23,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("verify", rich_help_panel=PANEL)(verify)
 
 
-@served_by(remote.export)
+@run_on_server(remote.export)
 def export(
     name: NameArgument,
     to: ExportTo = None,
@@ -38,20 +37,8 @@ def export(
 
     Example: convscout export quickstart --to model --formats onnx,standalone,docker
     """
-    from services import runner
-    from services.display import display
-    from services.exporting import recorded
-
-    at = Home.at(home, storage)
-    with display(quiet=json) as listener:
-        directory = runner.export(at, name, to, listener, chosen_formats(formats, int8))
-    told = recorded(directory)
-    if json:
-        print_json({"study": name, "export": str(directory), "formats": told})
-    else:
-        _print_formats(told)
-        print_line(f"export: {directory}")
-        print_line(f"predict: convscout predict {directory} IMAGE.png")
+    chosen = choose_formats(formats, int8)
+    local.export.export(Home.at(home, storage).study(name), to=to, formats=chosen, json=json)
 
 
 def verify(
@@ -67,45 +54,4 @@ def verify(
 
     Example: convscout verify model --data digits
     """
-    from services.display import display
-    from services.runner import load_images
-    from services.verifying import image_shape, verify_export
-
-    images = None
-    if data is not None:
-        size, _, _ = image_shape(directory)
-        with display(quiet=json) as listener:
-            images = load_images(data, Home.at(home), listener, image_size=size).validation.images
-    found = verify_export(directory, images)
-    if json:
-        print_json(
-            {"directory": str(directory), "formats": {name: each.to_dict() for name, each in found.items()}}
-        )
-        return
-    _print_formats({name: each.to_dict() for name, each in found.items()})
-    print_line(f"{directory} is as it was written")
-
-
-def _print_formats(told: Mapping[str, Mapping[str, Any]]) -> None:
-    """A row for each format, of what ``parity.json`` says of it."""
-    rows = [
-        [name, f"{each['num_images']}", f"{each['max_difference']:.1e}", f"{each['num_changed']}"]
-        for name, each in told.items()
-        if "num_images" in each
-    ]
-    columns = ["format", "images", "largest difference", "other answers"]
-    print_table(columns, rows, right=columns[1:])
-    for name, each in told.items():
-        if "size_ratio" in each:
-            print_line(f"{name}: {_compared(each)}")
-
-
-def _compared(told: Mapping[str, Any]) -> str:
-    """What a quantised format gains and loses."""
-    gains = f"{told['size_ratio']:.0%} of the size and {told['latency_ratio']:.0%} of the time of onnx"
-    if "accuracy" not in told:
-        return gains
-    return (
-        f"{gains}, {told['accuracy']:.4f} instead of {told['float32_accuracy']:.4f} right of "
-        f"{told['num_judged']} validation images"
-    )
+    local.export.verify(directory, data=data, home=home, json=json)

@@ -8,8 +8,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from services import exporters
-from services.cli.options import complete_list
+from convscout.services.cli.options import complete_list
+from convscout.services.export import formats as exporters
 
 # a format is named as its file is; to import them all takes longer than to print the help
 FORMATS = tuple(module.name for module in pkgutil.iter_modules(exporters.__path__))
@@ -39,7 +39,7 @@ Int8: TypeAlias = Annotated[
 ]
 
 
-def chosen_formats(formats: str | None, int8: bool = False) -> tuple[str, ...]:
+def choose_formats(formats: str | None, int8: bool = False) -> tuple[str, ...]:
     """Those that are named in ``formats``, and ``int8`` if it is wanted; the default ones where none is."""
     named = tuple(formats.split(",")) if formats else ()
     if int8 and "int8" not in named:

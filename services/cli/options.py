@@ -9,20 +9,29 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Optional, TypeAlias
 
-import psutil
 import typer
 
-from search_space.errors import ConfigError, Problem
-from services.config import SETTINGS, Setting, merge
-from services.config_file import load_toml
-from services.home import Home
-from services.rules import Bytes, Duration, Flag, GpuShare, OneOf, Rule, Share, SomeOf, Whole
-from services.units import number_or_text
+from convscout.search_space.errors import ConfigError, Problem
+from convscout.services.config.home import Home
+from convscout.services.config.setting_types import (
+    Bytes,
+    Duration,
+    Flag,
+    GpuShare,
+    OneOf,
+    SettingType,
+    Share,
+    SomeOf,
+    Whole,
+)
+from convscout.services.config.study_config import SETTINGS, Setting, merge
+from convscout.services.config.toml import load_toml
+from convscout.services.config.units import number_or_text
 
 
 def complete_study(context: typer.Context, incomplete: str) -> list[str]:
     """Names of studies that begin with ``incomplete``, for the shell."""
-    from services.study import Ledger
+    from convscout.services.ledger.ledger import Ledger  # it imports torch and Optuna, which take seconds
 
     home = Home.at(context.params.get("home"), context.params.get("storage"))
     return [name for name in Ledger.names(home) if name.startswith(incomplete)]
@@ -67,11 +76,6 @@ _ConfigOption: TypeAlias = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="TOML file of settings; options here win over it."),
 ]
-
-
-def started_s() -> float:
-    """When this process began, in seconds since 1970: ``--time`` counts the imports too."""
-    return psutil.Process().create_time()
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
@@ -141,7 +145,7 @@ def complete_list(names: Iterable[str], incomplete: str) -> list[str]:
     return [f"{head}{comma}{name}" for name in names if name.startswith(last)]
 
 
-def parsed(field: str, rule: Rule, value: str) -> Any:
+def parsed(field: str, rule: SettingType, value: str) -> Any:
     """``value`` as ``rule`` reads it; raises ``ConfigError``, which calls it ``field``, for one that it forbids."""
     try:
         return rule.parse(value)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 import typer
@@ -17,6 +19,11 @@ from rich.table import Table
 def print_json(value: Any) -> None:
     """``value`` as JSON on stdout; what JSON has no number for (NaN, infinity) becomes null."""
     typer.echo(json.dumps(_finite(value), indent=2, allow_nan=False, ensure_ascii=False))
+
+
+def predict_hint(export: Path) -> str:
+    """The line that says what to type to ask the model in ``export``."""
+    return f"predict: convscout predict {shlex.quote(str(export))} IMAGE.png"
 
 
 UNCUT = 10_000  # columns of a table that nobody's window cuts

@@ -7,8 +7,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from search_space.errors import UserError
-from search_space.knobs import Scalar, read_scalar
+from convscout.search_space.errors import UserError
+from convscout.search_space.knobs import Scalar, read_scalar
 
 SetOption: TypeAlias = Annotated[
     list[str] | None,

@@ -7,17 +7,15 @@ from typing import Annotated
 
 import typer
 
-from search_space.errors import UserError
-from services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
-from services.cli.output import print_json, print_line
-from services.home import Home
+from convscout.services.cli import local
+from convscout.services.cli.options import HomeOption, JsonOption, NameArgument, StorageOption
+from convscout.services.config.home import Home
+from convscout.services.plugins import study_plots
 
 PANEL = "Look at studies"
 
 
 def _kinds(incomplete: str) -> list[str]:
-    from services.plotting.registry import study_plots
-
     return [name for name in study_plots.names() if name.startswith(incomplete)]
 
 
@@ -44,23 +42,4 @@ def plot(
 
     Example: convscout plot quickstart --kind timeline --kind pareto-front
     """
-    from services.plotting.writing import write_plots, write_table
-    from services.study import Ledger
-
-    at = Home.at(home, storage)
-    records, target = Ledger.open(at, name).trials(), (output or at.study(name) / "plots").absolute()
-    try:
-        written = write_plots(name, records, target, kind or ())
-        if not kind:
-            written.append(write_table(records, target))
-    except OSError as error:
-        raise UserError(
-            f"--output: {target} cannot be written ({error.strerror}); choose another one"
-        ) from None
-    if json:
-        print_json({"study": name, "files": [str(path) for path in written]})
-        return
-    for path in written:
-        print_line(str(path))
-    if not written:
-        print_line(f"study {name} has too few trials for that yet")
+    local.plots.plot(Home.at(home, storage).study(name), kind or (), output, json=json)

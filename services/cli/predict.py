@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from services.cli.answers import CsvOption, Form, Model, Output, Paths, Top, tell
-from services.cli.options import JsonOption
-from services.cli.remote import predict as remote
-from services.cli.remote.routing import served_by
+from convscout.services.cli import local
+from convscout.services.cli.answers import CsvOption, Model, Output, Paths, Top
+from convscout.services.cli.options import JsonOption
+from convscout.services.cli.remote import predict as remote
+from convscout.services.cli.remote.dispatch import run_on_server
 
 PANEL = "Use the result"
 
@@ -19,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("predict", rich_help_panel=PANEL)(predict)
 
 
-@served_by(remote.predict)
+@run_on_server(remote.predict)
 def predict(
     directory: Model,
     paths: Paths,
@@ -37,11 +38,4 @@ def predict(
 
     Example: convscout predict runs/studies/quickstart/export photos --top 3 --output answers.csv
     """
-    from services.predict import files_of, load_model, predictions
-
-    form = Form(json=json, csv=csv, output=output)
-    form.writer()  # so that what is wrong with it is told before anything is read
-    model, files = load_model(directory), files_of(paths)
-    top = min(top, len(model.class_names))
-    answers = predictions(model, files, top=top, batch_size=batch_size)
-    tell(answers, files, form, top=top, class_names=model.class_names, many=batch_size)
+    local.predict.predict(directory, paths, top=top, batch_size=batch_size, json=json, csv=csv, output=output)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from services.cli.options import HomeOption, JsonOption, NameArgument, OutputDirectory, StorageOption
-from services.cli.output import print_json, print_line
-from services.cli.remote import report as remote
-from services.cli.remote.routing import served_by
-from services.home import Home
+from convscout.services.cli import local
+from convscout.services.cli.options import (
+    HomeOption,
+    JsonOption,
+    NameArgument,
+    OutputDirectory,
+    StorageOption,
+)
+from convscout.services.cli.remote import report as remote
+from convscout.services.cli.remote.dispatch import run_on_server
+from convscout.services.config.home import Home
 
 PANEL = "Look at studies"
 
@@ -18,7 +24,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("report", rich_help_panel=PANEL)(report)
 
 
-@served_by(remote.report)
+@run_on_server(remote.report)
 def report(
     name: NameArgument,
     output: OutputDirectory = None,
@@ -33,13 +39,4 @@ def report(
 
     Example: convscout report quickstart --output report
     """
-    from services.display import display
-    from services.story.story import write_story
-
-    with display(quiet=json) as listener:
-        written = write_story(Home.at(home, storage), name, output, listener)
-    if json:
-        print_json({"study": name, "files": [str(path) for path in written]})
-        return
-    for path in written[:2]:
-        print_line(str(path))
+    local.report.report(Home.at(home, storage).study(name), output, json=json)

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from services.cli.options import parsed
-from services.cli.output import print_line
-from services.rules import Bytes
+from convscout.services.cli import local
+from convscout.services.cli.options import parsed
+from convscout.services.config.setting_types import Bytes
 
 PANEL = "Use the result"
 
@@ -62,20 +62,15 @@ def serve_model(
 
     Example: convscout serve-model runs/studies/quickstart/export --port 8080
     """
-    from services.http.server import listening, read_token, run
-    from services.predict import load_model
-    from services.serving.app import make_app
-    from services.serving.limits import FORM_BYTES, Batching, Limits
-
-    picture_bytes = parsed("max-bytes", Bytes(1, 10**9), max_bytes)
-    limits = Limits(
-        picture_bytes=picture_bytes,
-        request_bytes=max(Limits.request_bytes, picture_bytes + FORM_BYTES),
-        pictures=max_pictures,
+    local.serve_model.serve_model(
+        directory,
+        host=host,
+        port=port,
+        token_file=token_file,
+        max_batch=max_batch,
+        max_wait_s=max_wait / 1000,
+        max_bytes=parsed("max-bytes", Bytes(1, 10**9), max_bytes),
+        max_pictures=max_pictures,
         queue=queue,
         timeout_s=timeout,
     )
-    token, model = read_token(token_file), load_model(directory)
-    with listening(host, port, token) as (listener, address):
-        app = make_app(model, limits, Batching(most=max_batch, wait_s=max_wait / 1000), token)
-        run(app, listener, lambda: print_line(f"listening at {address}  (Ctrl-C ends it)"))

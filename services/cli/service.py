@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from services.cli.options import HomeOption, JsonOption, StorageOption
-from services.cli.output import print_json, print_line
-from services.home import Home
+from convscout.services.cli import local
+from convscout.services.cli.options import HomeOption, JsonOption, StorageOption
+from convscout.services.config.home import Home
 
 PANEL = "Around it"
 
@@ -28,9 +28,7 @@ def ui(
 
     Example: convscout ui --port 5001
     """
-    from services.ui import open_ui
-
-    open_ui(Home.at(home), port=port)
+    local.service.ui(Home.at(home), port=port)
 
 
 def doctor(
@@ -43,17 +41,7 @@ def doctor(
 
     Example: convscout doctor
     """
-    from services.doctor import Status, examine
-
-    findings = examine(Home.at(home, storage), port=port)
-    if json:
-        print_json([finding.to_dict() for finding in findings])
-    else:
-        for finding in findings:
-            print_line(f"{finding.status:<4}  {finding.subject}: {finding.text}")
-            if finding.mend:
-                print_line(f"      → {finding.mend}")
-    if any(finding.status is Status.FAIL for finding in findings):
+    if not local.service.doctor(Home.at(home, storage), port=port, json=json):
         raise typer.Exit(1)
 
 
@@ -65,11 +53,4 @@ def migrate(home: HomeOption = None, storage: StorageOption = None) -> None:
 
     Example: convscout migrate --home runs
     """
-    from services.storage import open_storage, shown
-
-    at = Home.at(home, storage)
-    if not at.has_ledger:
-        print_line(f"there is no ledger under {at.root} yet")
-        return
-    open_storage(at, confirmed=True)
-    print_line(f"the ledger {shown(at)} has the present schema")
+    local.service.migrate(Home.at(home, storage))

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from services.client.client import Client, StudyEvent
+from convscout.services.client.client import Client, StudyEvent
 
 __all__ = ["Client", "StudyEvent"]

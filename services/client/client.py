@@ -14,24 +14,24 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from search_space.errors import ConvscoutError, UserError
-from services.atomic_file import writing_bytes
-from services.client.connection import PATIENCE_S, Busy, Connection, Patience
-from services.client.credentials import base_url, find_token, refuse_plain
-from services.client.event_stream import StudyEvent, stream
-from services.control.dataset_views import DatasetView
-from services.control.kinds import JobState
-from services.control.views import (
-    Curve,
+from convscout.search_space.errors import ConvscoutError, UserError
+from convscout.services.client.connection import PATIENCE_S, Busy, Connection, Patience
+from convscout.services.client.credentials import base_url, find_token, refuse_plain
+from convscout.services.client.event_stream import StudyEvent, stream
+from convscout.services.config.home import Home
+from convscout.services.schemas.datasets import DatasetView
+from convscout.services.schemas.jobs import JobState
+from convscout.services.schemas.studies import (
     ExportView,
     Importance,
     JobView,
+    LearningCurve,
     StudyDetail,
     StudySummary,
     TrialDetail,
     TrialSummary,
 )
-from services.home import Home
+from convscout.services.system.files import writing_bytes
 
 __all__ = ["Client", "StudyEvent"]
 
@@ -53,8 +53,8 @@ class Client:
     machine alone, unless ``insecure`` says otherwise.
 
     Whatever may be done twice, or is recognised by the service when it is sent again, is tried for ``patience_s``
-    seconds when the connection fails or the service is busy. Methods raise ``search_space.errors.ConvscoutError`` and
-    its kinds, with what the service said.
+    seconds when the connection fails or the service is busy. Methods raise
+    ``convscout.search_space.errors.ConvscoutError`` and its kinds, with what the service said.
     """
 
     def __init__(
@@ -194,15 +194,15 @@ class Client:
 
     def leaderboard(self, name: str, limit: int = 20) -> list[TrialSummary]:
         """The best trials, the best first; running ones take part."""
-        return self._listed(TrialSummary, f"{_study(name)}/leaderboard", limit=limit)
+        return self._list(TrialSummary, f"{_study(name)}/leaderboard", limit=limit)
 
-    def curves(self, name: str, limit: int = 60) -> list[Curve]:
+    def curves(self, name: str, limit: int = 60) -> list[LearningCurve]:
         """How the best trials learnt, and those that were stopped latest."""
-        return self._listed(Curve, f"{_study(name)}/curves", limit=limit)
+        return self._list(LearningCurve, f"{_study(name)}/curves", limit=limit)
 
     def importances(self, name: str) -> list[Importance]:
         """How much each knob mattered, the most important first."""
-        return self._listed(Importance, f"{_study(name)}/importances")
+        return self._list(Importance, f"{_study(name)}/importances")
 
     def enqueue(self, name: str, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Let a trial made by hand be the next: ``{"family": "lenet", "lenet.width": 8}``; returns its parameters."""
@@ -244,7 +244,7 @@ class Client:
 
     def exports(self, name: str) -> list[ExportView]:
         """The exports that there are; ``study`` is the one that the study made at its end."""
-        return self._listed(ExportView, f"{_study(name)}/exports")
+        return self._list(ExportView, f"{_study(name)}/exports")
 
     def download(
         self, name: str, path: str | os.PathLike[str], export: str = "study", progress: Progress | None = None
@@ -308,7 +308,7 @@ class Client:
 
     def datasets(self) -> list[DatasetView]:
         """What studies can be started on."""
-        return self._listed(DatasetView, "/datasets")
+        return self._list(DatasetView, "/datasets")
 
     def dataset(self, name: str) -> DatasetView:
         """What is known of a dataset without reading its images."""
@@ -377,11 +377,11 @@ class Client:
                 return
             wanted["cursor"] = page["next"]
 
-    def _listed(self, kind: type[View], path: str, **parameters: Any) -> list[View]:
+    def _list(self, kind: type[View], path: str, **parameters: Any) -> list[View]:
         return [_view(kind, each) for each in _members(self._get(path, **parameters))["items"]]
 
     def _download(self, path: str, to: Path, progress: Progress | None) -> None:
-        with self._connection.streamed(path) as response, writing_bytes(to) as file:
+        with self._connection.stream(path) as response, writing_bytes(to) as file:
             told = response.headers.get("Content-Length")
             total, done = int(told) if told else None, 0
             for chunk in response.iter_bytes(_CHUNK):

@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 
 import httpx
 
-from search_space.errors import ConvscoutError
-from services.client.credentials import is_loopback
-from services.client.problems import error_of
+from convscout.search_space.errors import ConvscoutError
+from convscout.services.client.problems import error_of
+from convscout.services.system.loopback import is_loopback
 
 Body: TypeAlias = Callable[[], Iterator[bytes]]
 """Makes the content of a request, as often as it is sent."""
@@ -70,7 +70,7 @@ class Connection:
             base_url=url,
             headers={"Authorization": f"Bearer {token}"} if token else {},
             timeout=httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_S),
-            trust_env=not is_loopback(url),  # a proxy would only see the token
+            trust_env=not is_loopback(url.host),  # a proxy would only see the token
         )
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ class Connection:
                 raise error_of(response)
 
     @contextmanager
-    def streamed(
+    def stream(
         self, path: str, *, read_s: float = _TIMEOUT_S, headers: Mapping[str, str] | None = None, **parts: Any
     ) -> Iterator[httpx.Response]:
         """The answer to a GET while it comes, which may be silent for ``read_s`` seconds; tried once.

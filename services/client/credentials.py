@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from pathlib import Path
 
 import httpx
 
-from search_space.errors import ConfigError, Problem
-from services.home import Home
+from convscout.search_space.errors import ConfigError, Problem
+from convscout.services.config.home import Home
+from convscout.services.system.locks import is_free
+from convscout.services.system.loopback import is_loopback
+from convscout.services.system.private_files import TOKEN_VARIABLE, read_token
 
 
 def base_url(url: str) -> httpx.URL:
@@ -25,17 +27,9 @@ def base_url(url: str) -> httpx.URL:
     return parsed
 
 
-def is_loopback(url: httpx.URL) -> bool:
-    """Whether nothing that is sent there leaves this machine."""
-    try:
-        return ipaddress.ip_address(url.host).is_loopback
-    except ValueError:
-        return url.host == "localhost"
-
-
 def refuse_plain(url: httpx.URL, *, insecure: bool) -> None:
     """Raise ``ConfigError`` where others on the way could read a token, unless that is wanted."""
-    if url.scheme == "http" and not is_loopback(url) and not insecure:
+    if url.scheme == "http" and not is_loopback(url.host) and not insecure:
         rule = (
             "must begin with https://, as whoever is on the way could read the token; --insecure (in Python "
             "insecure=True) sends it nevertheless"
@@ -51,20 +45,16 @@ def find_token(url: httpx.URL, token: str | None, token_file: Path | None, home:
     """
     if token:
         return token
-    from services.http.server import TOKEN_VARIABLE, read_token  # uvicorn is in no hurry
-
     if token_file or os.environ.get(TOKEN_VARIABLE):
         return read_token(token_file)
     kept = home.root / "service" / "token"
-    if is_loopback(url) and kept.exists() and _port_of_service(home) == _port(url):
+    if is_loopback(url.host) and kept.exists() and _port_of_service(home) == _port(url):
         return read_token(kept)
     return ""
 
 
 def _port_of_service(home: Home) -> int | None:
     """Where the service of ``home`` listens, as it has noted in its lock; None where none runs."""
-    from services.locked_file import is_free
-
     lock = home.root / "service" / "service.lock"
     if not lock.exists() or is_free(lock):
         return None

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 from httpx_sse import EventSource, SSEError
 
-from search_space.errors import ConvscoutError
-from services.client.connection import Busy, Connection, Patience
+from convscout.search_space.errors import ConvscoutError
+from convscout.services.client.connection import Busy, Connection, Patience
 
 STATUS = "status"
 _SILENCE_S = 60.0  # the service says something, if only that it lives, every quarter of a minute
@@ -19,7 +19,7 @@ _SILENCE_S = 60.0  # the service says something, if only that it lives, every qu
 
 @dataclass(frozen=True, kw_only=True)
 class StudyEvent:
-    """``kind`` is the type of a line in the study's journal, or ``status``; ``facts`` is what it says.
+    """``kind`` is the type of a line in the study's event log, or ``status``; ``facts`` is what it says.
 
     ``id`` is where to go on after it: the argument ``after`` of ``Client.events``.
     """
@@ -40,7 +40,7 @@ def stream(connection: Connection, path: str, after: str | None, *, follow: bool
         headers = {} if last is None else {"Last-Event-ID": last}
         parameters = {"follow": str(follow).lower()}
         try:
-            with connection.streamed(path, read_s=_SILENCE_S, headers=headers, params=parameters) as response:
+            with connection.stream(path, read_s=_SILENCE_S, headers=headers, params=parameters) as response:
                 for event in _read(response):
                     patience.refresh()
                     last = event.id or last

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
-from services.plotting.view import StudyView
+from convscout.services.plotting.view import StudyView
 
 _MORE = 1.05  # times the judged trials: so many more do not change what mattered
 
 
-class Importances:
+class ImportanceCache:
     """Those of one study. With thousands of trials they take seconds, for which all who ask at once wait together."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Importances:
         They are of the first ``view`` with as many judged trials, or a few percent fewer.
         """
         with self._one_at_a_time:
-            judged = len(view.judged)
-            if not self._judged <= judged <= self._judged * _MORE:
-                self._of, self._judged = view.importances, judged
+            scored = len(view.scored)
+            if not self._judged <= scored <= self._judged * _MORE:
+                self._of, self._judged = view.importances, scored
             return self._of

@@ -22,11 +22,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.control.kinds import JobKind, JobState
-from services.home import Home
-from services.http.server import TOKEN_VARIABLE
-from services.locked_file import is_free
-from trials.checkpoint import atomic_write
+from convscout.services.config.home import Home
+from convscout.services.schemas.jobs import JobKind, JobState
+from convscout.services.system.locks import is_free
+from convscout.services.system.private_files import TOKEN_VARIABLE
+from convscout.trials.checkpoints.durable_files import put_file
 
 START_S = 60.0
 """How long a process may take until it holds its lock; one that has not by then has been killed."""
@@ -51,7 +51,7 @@ class Job:
     cores: int | None = None
     gpus: int | None = None
     held: bool = False
-    _exit_code: int | None = field(default=None, init=False)  # which never changes once there is one
+    _ended: dict[str, Any] | None = field(default=None, init=False)  # which never changes once there is one
 
     @property
     def state(self) -> JobState:
@@ -61,21 +61,30 @@ class Job:
         started = self.started_at
         if started is None:
             return JobState.QUEUED
+        held = self.pid is not None  # read first: its process may take the lock between two looks
         lock = self.path / "lock"
         if lock.exists() and not is_free(lock):
             return JobState.RUNNING
         if (self.path / "exit.json").exists():  # it ended between two looks
             return self.state
-        held = self.pid is not None  # once; to open the file and to lock it are two steps
         return JobState.LOST if held or time.time() - started > START_S else JobState.RUNNING
 
     @property
     def exit_code(self) -> int | None:
         """What its process ended with, None while it has not."""
-        if self._exit_code is None:
+        return int(ended["code"]) if (ended := self._end_note()) else None
+
+    @property
+    def error(self) -> str:
+        """What went wrong, of one that ended with an error; empty of one whose process was killed."""
+        ended = self._end_note()
+        return str(ended.get("error", "")) if ended else ""
+
+    def _end_note(self) -> dict[str, Any] | None:
+        if self._ended is None:
             with suppress(FileNotFoundError):
-                self._exit_code = int(json.loads((self.path / "exit.json").read_text())["code"])
-        return self._exit_code
+                self._ended = json.loads((self.path / "exit.json").read_text())
+        return self._ended
 
     @property
     def started_at(self) -> float | None:
@@ -112,12 +121,6 @@ class Job:
         return self.path / "log"
 
     @property
-    def errors(self) -> list[str]:
-        """What it said went wrong, a line each."""
-        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        return [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-
-    @property
     def output(self) -> Any:
         """Its answer, of a job that is done."""
         return json.loads((self.path / "output.json").read_text())
@@ -134,8 +137,9 @@ class Job:
                     '"$@" &',
                     "sh",
                     sys.executable,
+                    "-P",  # a person's files here may have the names of modules
                     "-m",
-                    "services.control.launch",
+                    "convscout.services.cli.job",
                     str(self.path),
                 ],
                 check=True,
@@ -161,9 +165,10 @@ class Job:
         """Take it out of the queue, where it waits."""
         self.end(CANCELLED)
 
-    def end(self, code: int) -> None:
-        """Note what its process ended with."""
-        atomic_write(self.path / "exit.json", json.dumps({"code": code, "at": time.time()}).encode())
+    def end(self, code: int, error: str = "") -> None:
+        """Note what its process ended with, and what went wrong, if anything did."""
+        note = {"code": code, "at": time.time(), "error": error}
+        put_file(self.path / "exit.json", json.dumps(note).encode())
 
     def change(self, *, priority: int | None = None, held: bool | None = None) -> None:
         """Let it have another priority, or be held no longer, or from now on."""
@@ -173,8 +178,8 @@ class Job:
 
     def save(self) -> None:
         """Write what it is."""
-        values = {name: value for name, value in asdict(self).items() if name not in ("path", "_exit_code")}
-        atomic_write(self.path / "job.json", json.dumps(values).encode())
+        values = {name: value for name, value in asdict(self).items() if name not in ("path", "_ended")}
+        put_file(self.path / "job.json", json.dumps(values).encode())
 
 
 class Jobs:
@@ -239,5 +244,14 @@ class Jobs:
 def read_job(path: Path) -> Job:
     """The job whose directory is ``path``."""
     values = json.loads((path / "job.json").read_text())
-    values |= {"kind": JobKind(values["kind"]), "arguments": tuple(values["arguments"])}
+    words = _rebase(values["arguments"], str(path.parents[2]))
+    values |= {"kind": JobKind(values["kind"]), "arguments": words}
     return Job(**values, path=path)
+
+
+def _rebase(arguments: Sequence[str], home: str) -> tuple[str, ...]:
+    """``arguments`` for the home in which the job lies now, which may have been moved or copied since."""
+    if "--home" not in arguments[:-1]:
+        return tuple(arguments)
+    old = arguments[arguments.index("--home") + 1]
+    return tuple(home + word[len(old) :] if f"{word}/".startswith(f"{old}/") else word for word in arguments)

@@ -14,7 +14,7 @@ from typing import Any
 
 import tomlkit
 
-from search_space.errors import (
+from convscout.search_space.errors import (
     ConfigError,
     ConvscoutError,
     Problem,
@@ -23,28 +23,30 @@ from search_space.errors import (
     StudyStateError,
     UnknownNameError,
 )
-from services import deletion, steering
-from services.config import SETTINGS, StudyConfig, merge
-from services.config_file import to_toml
-from services.control.datasets import Datasets
-from services.control.jobs import Job
-from services.control.kinds import JobKind, JobState
-from services.control.reader import StudySnapshot
-from services.control.readers import Readers
-from services.control.results import Results
-from services.control.settings import ServiceSettings
-from services.control.store import ServiceStore
-from services.control.studies import StudyState, requested
-from services.control.supervisor import Supervisor
-from services.control.trials import detail
-from services.control.views import StudyDetail, StudySummary, TrialDetail
-from services.extension import check_spelling, extended
-from services.home import Home
-from services.lease import holder, lease, refuse_elsewhere
-from services.rules import AUTO
-from services.study import Ledger
-from services.study_status import StudyStatus
-from services.tracking.links import run_links
+from convscout.services.config.changes import check_spelling, extend
+from convscout.services.config.home import Home
+from convscout.services.config.setting_types import AUTO
+from convscout.services.config.study_config import SETTINGS, StudyConfig, merge
+from convscout.services.config.toml import to_toml
+from convscout.services.control.datasets.catalog import Datasets
+from convscout.services.control.jobs import Job
+from convscout.services.control.results import Results
+from convscout.services.control.scheduler import Supervisor
+from convscout.services.control.settings import ServiceSettings
+from convscout.services.control.store import ServiceStore
+from convscout.services.control.study_reader import Readers, StudySnapshot
+from convscout.services.control.study_state import StudyState, requested
+from convscout.services.control.trials import detail
+from convscout.services.events.events import ignore
+from convscout.services.executors.placement import check_environment, device_of
+from convscout.services.ledger.lease import holder, lease, refuse_elsewhere
+from convscout.services.ledger.ledger import Ledger
+from convscout.services.schemas.jobs import JobKind, JobState
+from convscout.services.schemas.studies import StudyDetail, StudySummary, TrialDetail
+from convscout.services.schemas.study_status import StudyStatus
+from convscout.services.studies import commands as steering
+from convscout.services.studies import deletion, session
+from convscout.services.tracking.run_links import run_links
 
 LOWEST, HIGHEST = -100, 100
 RESERVED = ("ray_address",)
@@ -95,7 +97,7 @@ class ControlPlane:
         """Paths in MLflow's pages by trial number, that of the study's own run under None; as of a few seconds ago."""
         known = self._links.get(name)
         if known is None or time.monotonic() - known[0] > _LINKS_S:
-            known = self._links[name] = (time.monotonic(), run_links(self.home, name))
+            known = self._links[name] = (time.monotonic(), run_links(self.home.study(name)))
         return known[1]
 
     def state(self, name: str) -> StudyState:
@@ -137,9 +139,9 @@ class ControlPlane:
         named = merge(settings)
         refuse_reserved(named)
         config = self.datasets.config_of(named)
-        config.check_environment()
+        check_environment(config)
         with self.supervisor.lock:
-            self._refuse_existing(config.name)
+            self._refuse_name(config)
             if config.workers is None and self.settings.cores and config.device != "cuda":
                 config = replace(config, workers=max(1, self.settings.cores // (config.threads or 1)))
             self._search(config, priority)
@@ -148,23 +150,23 @@ class ControlPlane:
     def pause(self, name: str) -> StudySummary:
         """Let a study rest once each of its trials has ended its epoch, or leave it out of the queue."""
         with self.supervisor.lock:
-            state = self._allowed(name, "pause")
+            state = self._require_allowed(name, "pause")
             if state.status is StudyStatus.QUEUED:
                 assert state.job is not None
                 state.job.change(held=True)
             else:
-                steering.ask_to_pause(self.home, name)
+                steering.ask_to_pause(self.home.study(name))
         return self.state(name).summary()
 
     def stop(self, name: str) -> StudySummary:
         """End a study's run now; every finished epoch is kept. Also takes it out of the queue."""
         with self.supervisor.lock:
-            state = self._allowed(name, "stop")
+            state = self._require_allowed(name, "stop")
             job = state.job
             if state.status is StudyStatus.QUEUED:
                 assert job is not None
                 job.cancel()
-            elif found := holder(self.home, name) if state.ledger else None:
+            elif found := holder(self.home.study(name)) if state.ledger else None:
                 refuse_elsewhere(found, name)
                 _end(found.pid, job)
             elif job:
@@ -174,21 +176,21 @@ class ControlPlane:
     def resume(self, name: str, changes: Mapping[str, Any] | None = None) -> StudySummary:
         """Let a study that does not run wait for its turn again, with ``changes`` of its settings."""
         with self.supervisor.lock:
-            state = self._allowed(name, "resume" if not changes else "extend")
-            named = self._checked(state, changes or {})
+            state = self._require_allowed(name, "resume" if not changes else "extend")
+            named = self._check(state, changes or {})
             self._again(state, named)
         return self.state(name).summary()
 
     def extend(self, name: str, changes: Mapping[str, Any]) -> StudySummary:
         """Grant a study more, or another space; one that runs hears of it, any other goes on with it.
 
-        ``changes`` are spelled as ``services/extension.py`` has it: ``+10m`` adds to what was granted.
+        ``changes`` are spelled as ``services/config/changes.py`` has it: ``+10m`` adds to what was granted.
         """
         with self.supervisor.lock:
-            state = self._allowed(name, "extend")
-            named = self._checked(state, changes)
+            state = self._require_allowed(name, "extend")
+            named = self._check(state, changes)
             if state.status.live:
-                steering.change(self.home, name, named)
+                steering.change(self.home.study(name), named)
             else:
                 self._again(state, named)
         return self.state(name).summary()
@@ -198,14 +200,16 @@ class ControlPlane:
         with self.supervisor.lock:
             state = self.state(name)
             if changes:
-                self._allowed(name, "extend")
-                named = self._checked(state, changes)
+                self._require_allowed(name, "extend")
+                named = self._check(state, changes)
                 if state.status.live:
-                    steering.change(self.home, name, named)
+                    steering.change(self.home.study(name), named)
                 else:
-                    with lease(self.home, name) as fence:
-                        ledger = Ledger.open(self.home, name, fence)
-                        ledger.extend(extended(ledger.config, named))
+                    with lease(self.home.study(name)) as fence:
+                        ledger = Ledger.open(self.home.study(name), fence)
+                        config = extend(ledger.config, named, ledger.used)
+                        _refuse_other_data(ledger.config, config)
+                        ledger.extend(config)
             if priority is not None and state.job:
                 state.job.change(priority=priority)
         return self.state(name).summary()
@@ -215,14 +219,14 @@ class ControlPlane:
     def delete(self, name: str) -> StudySummary:
         """Delete a study that does not run; for a while it can be restored, unless it never began."""
         with self.supervisor.lock:
-            state = self._allowed(name, "delete")
+            state = self._require_allowed(name, "delete")
             summary = state.summary()
             if state.ledger is None:
                 for job in self.supervisor.jobs.of(name):
                     self.supervisor.jobs.remove(job)
                 self._readers.forget(name)
                 return summary
-            until = deletion.delete(self.home, name, self.settings.undo_s)
+            until = deletion.delete(self.home.study(name), self.settings.undo_s)
         return _restorable(summary, until)
 
     def deleted(self) -> list[StudySummary]:
@@ -237,18 +241,16 @@ class ControlPlane:
 
     def restore(self, name: str) -> StudySummary:
         """Bring back a study that was deleted. Raises ``StudyNotFoundError`` when it is too late."""
-        deletion.restore(self.home, name)
+        deletion.restore(self.home.study(name))
         return self.state(name).summary()
 
     # trials
 
     def enqueue(self, name: str, settings: Mapping[str, Any]) -> dict[str, object]:
         """Let a trial made by hand be the next of a study; returns its parameters."""
-        self._allowed(name, "enqueue")
-        from services import runner  # with all that a search needs, which takes seconds to import
-
-        space = runner.space_of(self.home, name, lambda event: None)
-        return steering.enqueue(self.home, name, settings, space)
+        self._require_allowed(name, "enqueue")
+        space = session.space_of(self.home.study(name), ignore)
+        return steering.enqueue(self.home.study(name), settings, space)
 
     def trial(self, name: str, number: int) -> TrialDetail:
         """All that is known of a trial. Raises ``UnknownNameError`` when there is none of that number."""
@@ -271,12 +273,12 @@ class ControlPlane:
     def retry(self, name: str, number: int) -> None:
         """Let a stopped trial go on, or a failed one begin anew, when its study runs."""
         self.state(name)
-        steering.retry(self.home, name, number)
+        steering.retry(self.home.study(name), number)
 
     def stop_trial(self, name: str, number: int) -> None:
         """Let a running trial end with its present epoch."""
         self.state(name)
-        steering.stop_trial(self.home, name, number)
+        steering.stop_trial(self.home.study(name), number)
 
     # within
 
@@ -295,7 +297,7 @@ class ControlPlane:
     def _positions(self) -> dict[str, int]:
         return {job.study: place for place, job in enumerate(self.supervisor.queue(), start=1)}
 
-    def _allowed(self, name: str, action: str) -> StudyState:
+    def _require_allowed(self, name: str, action: str) -> StudyState:
         """The study, if ``action`` can be done to it now. Raises ``StudyStateError``."""
         state = self.state(name)
         if action not in state.actions:
@@ -305,25 +307,25 @@ class ControlPlane:
             )
         return state
 
-    def _refuse_existing(self, name: str) -> None:
-        Ledger.refuse_existing(self.home, name)
-        job = self._latest_job(name)
+    def _refuse_name(self, config: StudyConfig) -> None:
+        Ledger.refuse_name(self.home.study(config.name), config.data)
+        job = self._latest_job(config.name)
         if job and job.state.active:
-            raise StudyExistsError(f"study {name!r} waits already to begin; choose another name")
+            raise StudyExistsError(f"study {config.name!r} waits already to begin; choose another name")
 
-    def _checked(self, state: StudyState, changes: Mapping[str, Any]) -> dict[str, Any]:
+    def _check(self, state: StudyState, changes: Mapping[str, Any]) -> dict[str, Any]:
         """``changes`` by field name. Raises ``ConfigError`` for what may not change, or not so."""
         named = merge(changes)
         refuse_reserved(named)
-        named = self.datasets.settled(named)
+        named = self.datasets.resolve(named)
         check_spelling(named)
         if state.ledger:
-            extended(state.ledger.config, named)
+            extend(state.ledger.config, named)
         return named
 
     def _again(self, state: StudyState, changes: Mapping[str, Any]) -> None:
         """Queue what goes on with a study that does not run, or begins it if it never came so far."""
-        job, name = state.job, state.reader.name
+        job, name = state.job, state.reader.ref.name
         if job and job.held and job.state is JobState.QUEUED:
             if not changes:
                 job.change(held=False)
@@ -333,7 +335,7 @@ class ControlPlane:
             assert job is not None
             self._search(requested(job), job.priority)
             return
-        config = extended(state.ledger.config, changes)
+        config = extend(state.ledger.config, changes)
         words = ["resume", name, *self._where(), "--json"]
         files = {}
         if changes:
@@ -374,6 +376,13 @@ def refuse_reserved(named: Mapping[str, Any]) -> None:
         raise ConfigError(problems)
 
 
+def _refuse_other_data(before: StudyConfig, after: StudyConfig) -> None:
+    """Raise ``ConfigError`` where the images are said to lie elsewhere, but are not read to be compared."""
+    if after.data != before.data:
+        rule = "can only change when the study is resumed, which compares the images with those it began with"
+        raise ConfigError([Problem(field=SETTINGS["data"].path, value=after.data, rule=rule)])
+
+
 def _summary(state: StudyState) -> StudySummary | None:
     """A study as a list shows it, or None when it has been removed since we looked."""
     with suppress(StudyNotFoundError):
@@ -400,8 +409,6 @@ def _end(pid: int, job: Job | None) -> None:
 
 def _demand(config: StudyConfig) -> dict[str, int | None]:
     """What the study takes of the machine, as far as its settings say; None is all of it."""
-    from services.placement import device_of
-
     threads = config.threads or 1
     cores = config.workers * threads if config.workers else None
     if device_of(config, None).type == "cpu":

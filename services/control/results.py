@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import threading
 import zipfile
 from collections import OrderedDict
@@ -11,17 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search_space.errors import ConfigError, Problem, UnknownNameError
-from services.config import SETTINGS
-from services.control.jobs import Job
-from services.control.kinds import JobKind, JobState
-from services.control.supervisor import Supervisor
-from services.control.views import ExportView, JobView
-from services.exported_model import MODEL_FILE, ExportedModel
-from services.exporting import LEFT_OUT, recorded
-from services.home import Home
-from services.predict import load_model
-from services.story.files import MARKDOWN, PAGE, story_directory
+from convscout.search_space.errors import ConfigError, Problem, UnknownNameError
+from convscout.services.config.home import Home
+from convscout.services.config.study_config import SETTINGS
+from convscout.services.control.jobs import Job
+from convscout.services.control.scheduler import Supervisor
+from convscout.services.export.onnx_model import MODEL_FILE, ExportedModel
+from convscout.services.export.writer import LEFT_OUT, recorded
+from convscout.services.inference.predict import load_model
+from convscout.services.report.files import MARKDOWN, PAGE, story_directory
+from convscout.services.schemas.jobs import JobKind, JobState
+from convscout.services.schemas.studies import ExportView, JobView
+from convscout.trials.checkpoints.durable_files import Durability, placing
 
 STUDYS_OWN = "study"
 """What the export is called that a study makes at its end."""
@@ -71,7 +71,7 @@ class Results:
 
     def exports(self, name: str) -> list[ExportView]:
         """The exports of a study, its own first, then those that were asked for, the latest first."""
-        found = [self._home.study(name) / "export", *sorted(self._exports(name).glob("[0-9]*"), reverse=True)]
+        found = [self._home.study(name).export, *sorted(self._exports(name).glob("[0-9]*"), reverse=True)]
         return [_view(path) for path in found if (path / MODEL_FILE).exists()]
 
     def directory(self, name: str, export: str) -> Path:
@@ -87,11 +87,9 @@ class Results:
         path = self._exports(name) / f"{name}-{export}-{_made_at(directory)}.zip"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = path.with_name(f".{path.name}.{os.getpid()}")
-            with zipfile.ZipFile(fresh, "w") as archive:  # weights do not compress
-                for file in sorted(directory.rglob("*")):
+            with placing(path, Durability.ATOMIC) as fresh, zipfile.ZipFile(fresh, "w") as archive:
+                for file in sorted(directory.rglob("*")):  # stored as they are: weights do not compress
                     archive.write(file, Path(name) / file.relative_to(directory))
-            fresh.replace(path)
         return path
 
     def model(self, name: str, export: str) -> ExportedModel:
@@ -109,9 +107,9 @@ class Results:
         """Begin to tell the study as a story."""
         return self._begin(JobKind.REPORT, name, ["report", name])
 
-    def story(self, name: str, *, markdown: bool) -> Path | None:
+    def report_path(self, name: str, *, markdown: bool) -> Path | None:
         """The latest story of a study, as a page or as Markdown, or None."""
-        path = story_directory(self._home, name) / (MARKDOWN if markdown else PAGE)
+        path = story_directory(self._home.study(name)) / (MARKDOWN if markdown else PAGE)
         return path if path.exists() else None
 
     def job(self, id: str) -> Job:
@@ -122,7 +120,7 @@ class Results:
         return job
 
     def _exports(self, name: str) -> Path:
-        return self._home.study(name) / "exports"
+        return self._home.study(name).directory / "exports"
 
     def _begin(self, kind: JobKind, name: str, words: list[str], to: Path | None = None) -> JobView:
         """Have a job begun, unless the same one is being done already."""
@@ -144,7 +142,7 @@ def job_view(job: Job) -> JobView:
         study=job.study,
         state=state,
         created_at=datetime.datetime.fromtimestamp(job.created_at, datetime.UTC),
-        error="\n".join(job.errors) if state is JobState.FAILED else "",
+        error=job.error if state is JobState.FAILED else "",
         result=job.output if state is JobState.DONE else None,
     )
 

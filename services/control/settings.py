@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.deletion import UNDO_S
+from convscout.services.studies.deletion import UNDO_S
 
 
 @dataclass(frozen=True, kw_only=True)

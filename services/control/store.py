@@ -28,11 +28,15 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from search_space.errors import ConvscoutError
-from services.private import private_directory, private_file
-from services.retrying import cause
+from convscout.search_space.errors import ConvscoutError
+from convscout.services.config.sqlite_url import sqlite_url
+from convscout.services.ledger.retries import cause
+from convscout.services.system.private_files import private_directory, private_file
 
 METADATA = MetaData()
+SCHEMA = (
+    1  # in the file itself, as SQLite's user_version; files of earlier versions have 0 and the same tables
+)
 LONGEST_TARGET = 500  # characters of a path that are kept
 _LOCKED_S = 60  # how long SQLite waits for another writer before it calls the database locked
 _ANSWERS_S = 86_400.0
@@ -102,20 +106,20 @@ class AuditRow(NamedTuple):
 class ServiceStore:
     """The database at ``path``, which only this user can read. One process at a time holds its home's lock.
 
-    Raises ``ConvscoutError`` where it cannot be opened.
+    Raises ``ConvscoutError`` where it cannot be opened, or a newer version wrote it.
     """
 
     def __init__(self, path: Path) -> None:
         private_directory(path.parent)
         self.engine = _engine(private_file(path))
         try:
-            METADATA.create_all(self.engine)
+            _prepare(self.engine, path)
             self._revoked = self._recently_revoked()
         except SQLAlchemyError as error:
             raise ConvscoutError(f"{path} cannot be opened: {cause(error)}") from error
 
     def audit(self, *, actor: str, client: str, method: str, route: str, target: str, status: int) -> None:
-        """Add a row, which nothing can change any more."""
+        """Add a row, which nothing can change any more. Raises ``ConvscoutError`` where it cannot be kept."""
         row = {
             "at": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "actor": actor,
@@ -125,8 +129,11 @@ class ServiceStore:
             "target": target[:LONGEST_TARGET],
             "status": status,
         }
-        with self.engine.begin() as connection:
-            connection.execute(insert(_AUDIT), row)
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(insert(_AUDIT), row)
+        except SQLAlchemyError as error:
+            raise ConvscoutError(cause(error)) from error
 
     def audited(self, before: int | None, limit: int) -> Sequence[AuditRow]:
         """The newest ``limit`` rows, newest first; those older than the row numbered ``before``, if one is given."""
@@ -174,9 +181,22 @@ class ServiceStore:
             return set(connection.scalars(select(_REVOKED.c.session)))
 
 
+def _prepare(engine: Engine, path: Path) -> None:
+    """Make the tables, unless they are there. Raises ``ConvscoutError`` for those of a newer version."""
+    with engine.begin() as connection:
+        found = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+        if found > SCHEMA:
+            raise ConvscoutError(
+                f"{path} was written by a newer version of convscout (schema {found}, this one knows {SCHEMA}); "
+                "update convscout, or choose another --home"
+            )
+        METADATA.create_all(connection)
+        connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
+
+
 def _engine(path: Path) -> Engine:
     # a file is opened in no time, and one that is not open is in nobody's way
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _LOCKED_S}, poolclass=NullPool)
+    engine = create_engine(sqlite_url(path), connect_args={"timeout": _LOCKED_S}, poolclass=NullPool)
 
     @event.listens_for(engine, "connect")
     def as_safe_as_it_gets(connection: Any, record: Any) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Any
 
-from services.control.reader import StudySnapshot
-from services.control.views import Curve, EpochView, TrialDetail, TrialSummary
-from services.trial_record import TrialRecord
-from trials.config import TrialState
+from convscout.services.control.study_reader import StudySnapshot
+from convscout.services.ledger.trial_record import TrialRecord
+from convscout.services.schemas.studies import EpochView, LearningCurve, TrialDetail, TrialSummary
+from convscout.trials.config import TrialState
 
 _ACTIONS = {
     TrialState.RUNNING: ["stop"],
@@ -30,14 +30,14 @@ class TrialOrder(StrEnum):
 
 _KEYS: dict[TrialOrder, Callable[[TrialRecord], float | None]] = {
     TrialOrder.NUMBER: lambda record: record.number,
-    TrialOrder.SCORE: lambda record: record.goodness if record.best else None,
+    TrialOrder.SCORE: lambda record: record.utility if record.best else None,
     TrialOrder.PARAMS: lambda record: record.complexity.params if record.complexity else None,
     TrialOrder.TRAINING: lambda record: record.training_s,
     TrialOrder.EPOCHS: lambda record: len(record.measurements),
 }
 
 
-def selected(
+def select(
     records: Sequence[TrialRecord],
     *,
     states: Sequence[str] = (),
@@ -76,16 +76,16 @@ def detail(record: TrialRecord, mlflow: str | None) -> TrialDetail:
     """All that is known of a trial; ``mlflow`` is the path of its run there."""
     return TrialDetail(
         **_summary(record),
-        settings=record.config.flat() if record.config else {},
+        settings=record.settings,
         complexity=record.complexity.to_dict() if record.complexity else None,
         curve=[EpochView(**measured.to_dict()) for measured in record.measurements],
         mlflow=mlflow,
     )
 
 
-def curve(record: TrialRecord) -> Curve:
+def curve(record: TrialRecord) -> LearningCurve:
     """How a trial learnt."""
-    return Curve(
+    return LearningCurve(
         trial=record.number,
         family=record.family,
         state=str(record.state),
@@ -104,7 +104,7 @@ def _summary(record: TrialRecord) -> dict[str, Any]:
         "score_text": "" if record.score is None else record.quality.text(record.score),
         "best_epoch": best.epoch if best else None,
         "epoch": len(record.measurements),
-        "epochs": record.config.recipe.epochs if record.config else None,
+        "epochs": record.planned_epochs if record.plan else None,
         "params": complexity.params if complexity else None,
         "flops": complexity.flops if complexity else None,
         "costs": dict(record.costs),
@@ -112,6 +112,7 @@ def _summary(record: TrialRecord) -> dict[str, Any]:
         "started_at": record.started_at,
         "finished_at": record.finished_at,
         "reason": record.reason,
+        "reason_code": record.reason_code,
         "attempt": record.attempt,
         "actions": list(_ACTIONS.get(record.state, [])),
     }

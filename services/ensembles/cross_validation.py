@@ -9,10 +9,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from services.ensembles.library import TEMPERATURE_IMAGES, Library, selectors
-from services.ensembles.temperature import fitted_temperature, tempered
-from trials.metrics import Probabilities, log_losses
-from trials.qualities import QUALITIES
+from convscout.services.ensembles.library import TEMPERATURE_IMAGES, Library
+from convscout.services.ensembles.temperature import fit_temperature, temper
+from convscout.services.plugins import selectors
+from convscout.trials.evaluation.metrics import Probabilities, log_losses
+from convscout.trials.evaluation.qualities import QUALITIES
 
 FOLDS = 5
 COMPARED = 5_000  # images: they tell strategies apart to half a point, and selecting on more takes longer
@@ -32,7 +33,7 @@ def choose(library: Library) -> tuple[str, str]:
     if len(library.labels) > COMPARED:
         images = np.random.default_rng(0).choice(len(library.labels), COMPARED, replace=False)
         library = library.of_images(np.sort(images))
-    answers = _held_out(library)
+    answers = _hold_out(library)
     ranks = {name: library.rank(answer) for name, answer in answers.items()}
     best = max(ranks, key=lambda name: ranks[name])
     equals = [name for name in ranks if not _is_worse(library, answers[name], answers[best])]
@@ -46,7 +47,7 @@ def choose(library: Library) -> tuple[str, str]:
     return chosen, f"{why} in {FOLDS}-fold cross-validation of the selection: {', '.join(reversed(told))}"
 
 
-def _held_out(library: Library) -> Mapping[str, Probabilities]:
+def _hold_out(library: Library) -> Mapping[str, Probabilities]:
     """What each strategy answers (N, K) to images that it did not select on."""
     names = selectors.names()
     found = {name: np.empty_like(library.candidates[0].probabilities) for name in names}
@@ -56,8 +57,8 @@ def _held_out(library: Library) -> Mapping[str, Probabilities]:
         unseen = library.of_images(fold)
         for name in names:
             weights = selectors.get(name)(seen)
-            temperature = fitted_temperature(seen.answer(weights), seen.labels, most=TEMPERATURE_IMAGES)
-            found[name][fold] = tempered(unseen.answer(weights), temperature)
+            temperature = fit_temperature(seen.answer(weights), seen.labels, most=TEMPERATURE_IMAGES)
+            found[name][fold] = temper(unseen.answer(weights), temperature)
     return found
 
 

@@ -1,28 +1,21 @@
-"""The ensemble of a study: its members, their weights, and what their answers come to together.
-
-Shapes: N images, K classes.
-"""
+"""The ensemble of a study: its members and their weights. Shapes: N images, K classes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-import numpy as np
-from scipy.special import softmax
-
-from trials.metrics import Probabilities, accuracy, nll
-from trials.splits import Labels
-from trials.views import PLAIN
+from convscout.trials.data.splits import Labels
+from convscout.trials.evaluation.metrics import Probabilities, accuracy, nll
+from convscout.trials.evaluation.views import PLAIN
 
 BEST = "best"  # of the networks that a trial keeps, that of its best epoch
-_SMALLEST = np.finfo(np.float32).tiny
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NetworkView:
-    """One of the networks of the trial ``number``, by name, and how it sees an image (``trials/views.py``)."""
+    """One of the networks of the trial ``number``, by name, and how it sees an image (``trials/evaluation/tta.py``)."""
 
     number: int
     network: str = BEST
@@ -87,16 +80,3 @@ class Ensemble:
             "biases": tuple(values.get("biases", ())),
         }
         return cls(**{**values, **parts})
-
-
-def combine(
-    probabilities: Sequence[Probabilities], weights: Sequence[float], biases: Sequence[float] = ()
-) -> Probabilities:
-    """The weighted mean of M answers, each (N, K); of their logarithms where there are ``biases`` (K,) to add."""
-    total = np.zeros_like(probabilities[0])
-    for weight, answer in zip(weights, probabilities, strict=True):
-        total += np.float32(weight) * (np.log(np.maximum(answer, _SMALLEST)) if biases else answer)
-    if not biases:
-        return total
-    found: Probabilities = softmax(total + np.array(biases, np.float32), axis=1)
-    return found

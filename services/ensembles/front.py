@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from services.ensembles.ensemble import Ensemble, combine
-from services.ensembles.library import EnsembleLimits, Library, Member, Rank
-from services.ensembles.selection import select
-from services.ensembles.temperature import tempered
-from services.units import format_count
+from convscout.services.config.units import format_count
+from convscout.services.ensembles.combination import combine
+from convscout.services.ensembles.ensemble import Ensemble
+from convscout.services.ensembles.library import EnsembleLimits, Library, Member, Rank
+from convscout.services.ensembles.selection import select
+from convscout.services.ensembles.temperature import temper
 
 STEPS = 16  # limits that are tried, evenly spaced on a logarithmic scale, beside those of single candidates
 STRATEGY = "greedy"  # the only one for which a limit is part of every step
@@ -87,4 +88,4 @@ def _rank(library: Library, ensemble: Ensemble) -> Rank:
         [member.weight for member in ensemble.members],
         ensemble.biases,
     )
-    return library.rank(tempered(mean, ensemble.temperature))
+    return library.rank(temper(mean, ensemble.temperature))

@@ -1,4 +1,4 @@
-"""Gathering: from the trials of a study to the library that its ensemble is selected from.
+"""LibraryBuilder: from the trials of a study to the library that its ensemble is selected from.
 
 Every trial is a candidate as it was judged while it trained. The best of them are asked once more: their weights
 without the average, the mean of their best epochs, and the best of these networks with several looks at each image.
@@ -13,27 +13,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from search_space.latency import measure_latency
-from services.ensembles.ensemble import BEST
-from services.ensembles.library import EnsembleLimits, Library, Member, shortlist
-from services.ensembles.networks import networks_of
-from services.ensembles.no_model import no_model
-from services.events import Listener, Notice, PhaseStarted
-from services.study import Ledger
-from services.trial_record import TrialRecord
-from trials.batches import Batches
-from trials.calibration import read_precision
-from trials.checkpoint import BestEpoch
-from trials.evaluate import probabilities
-from trials.metrics import accuracy
-from trials.precision import Precision, choose_device, choose_precision
-from trials.splits import DataSplits
-from trials.views import PLAIN, VIEWS, Viewed, best_view
+from convscout.search_space.latency import measure_latency
+from convscout.services.ensembles.ensemble import BEST
+from convscout.services.ensembles.library import EnsembleLimits, Library, Member, shortlist
+from convscout.services.ensembles.networks import networks_of
+from convscout.services.ensembles.no_model import no_model
+from convscout.services.events.events import Listener, Notice, PhaseStarted
+from convscout.services.ledger.ledger import Ledger
+from convscout.services.ledger.trial_record import TrialRecord
+from convscout.trials.checkpoints.trial_directory import BestEpoch, TrialDirectory
+from convscout.trials.compute.precision import Precision, choose_device, choose_precision
+from convscout.trials.data.batches import Batches
+from convscout.trials.data.splits import DataSplits
+from convscout.trials.evaluation.metrics import accuracy
+from convscout.trials.evaluation.probabilities import probabilities
+from convscout.trials.evaluation.tta import VIEWS, Viewed, best_view
+from convscout.trials.evaluation.views import PLAIN
+from convscout.trials.training.calibration import read_precision
 
 VIEWED = 5  # trials whose other networks and views are candidates too
 
 
-class Gathering:
+class LibraryBuilder:
     """The candidates of a study whose images are ``splits``."""
 
     def __init__(self, ledger: Ledger, splits: DataSplits, listener: Listener) -> None:
@@ -43,12 +44,12 @@ class Gathering:
         self._validation: Batches | None = None
         self._device = choose_device("cpu" if ledger.config.device == "cpu" else "auto")
 
-    def judged(self) -> list[TrialRecord]:
+    def scored(self) -> list[TrialRecord]:
         """The trials that have answered the present validation images, best first."""
         found = [
             record
             for record in self._ledger.trials()
-            if record.state.judged and record.best and self._saw_these_images(record)
+            if record.state.scored and record.best and self._saw_these_images(record)
         ]
         return sorted(found, key=_rank, reverse=True)
 
@@ -57,30 +58,30 @@ class Gathering:
 
         Raises ``NoModelError`` when there is no such trial, and ``UserError`` when none is within the limits.
         """
-        judged = self.judged()
-        self._listener(PhaseStarted(phase="ensemble", detail=f"from {len(judged)} trials"))
-        able = [record for record in judged if limits.allow([_unloaded(record)])] or judged
+        scored = self.scored()
+        self._listener(PhaseStarted(phase="ensemble", detail=f"from {len(scored)} trials"))
+        able = [record for record in scored if limits.allow([_unload(record)])] or scored
         timed = timed or limits.latency is not None
         found: list[Member] = []
         for place, index in enumerate(shortlist([record.family for record in able])):
             found += self._candidates(able[index], others=place < VIEWED, timed=timed)
         if not found:
-            raise no_model(self._ledger.config, self._ledger.trials(), lost=bool(judged))
+            raise no_model(self._ledger.config, self._ledger.trials(), lost=bool(scored))
         return Library.of(found, self._splits.validation.labels, limits, self._ledger.config.objective[0])
 
     def _saw_these_images(self, record: TrialRecord) -> bool:
-        return record.config is not None and record.config.dataset == self._splits.fingerprint
+        return record.plan is not None and record.plan["dataset"] == self._splits.fingerprint
 
     def _candidates(self, record: TrialRecord, *, others: bool, timed: bool) -> list[Member]:
         """The trial as it was judged, and what ``others`` it holds; nothing if its best epoch is lost."""
-        directory = self._ledger.directory(record.number)
+        directory = TrialDirectory(self._ledger.ref.trial(record.number))
         kept = directory.load_best()
         if kept is None:
             if not directory.discarded:
                 text = f"trial {record.number} is left out: its best epoch is missing or damaged"
                 self._listener(Notice(text=text))
             return []
-        candidate = replace(_unloaded(record), probabilities=kept.probabilities.numpy())
+        candidate = replace(_unload(record), probabilities=kept.probabilities.numpy())
         if timed:
             assert record.config is not None
             latency_s = measure_latency(record.config.architecture, self._splits.image, torch.device("cpu"))
@@ -103,15 +104,15 @@ class Gathering:
 
     def _views(self, record: TrialRecord, kept: BestEpoch) -> Mapping[str, Tensor]:
         """What other networks and views of the trial answer (N, K), by both their names; kept for the next time."""
-        directory = self._ledger.directory(record.number)
+        directory = TrialDirectory(self._ledger.ref.trial(record.number))
         found = directory.load_views(kept.epoch)
         if found is None:
-            found = self._asked(record, kept)
+            found = self._ask(record, kept)
             directory.save_views(kept.epoch, found)
         return found
 
-    def _asked(self, record: TrialRecord, kept: BestEpoch) -> dict[str, Tensor]:
-        networks = networks_of(kept, self._ledger.directory(record.number).load_past())
+    def _ask(self, record: TrialRecord, kept: BestEpoch) -> dict[str, Tensor]:
+        networks = networks_of(kept, TrialDirectory(self._ledger.ref.trial(record.number)).load_past())
         labels = self._splits.validation.labels
         found = {
             f"{name} {PLAIN}": self._answers(record, weights, PLAIN)
@@ -142,11 +143,11 @@ class Gathering:
         return probabilities(Viewed(model, VIEWS[view]), self._validation, precision)
 
     def _precision(self, record: TrialRecord) -> Precision:
-        file = self._ledger.directory(record.number).path / "precision.json"
+        file = TrialDirectory(self._ledger.ref.trial(record.number)).path / "precision.json"
         return read_precision(file, self._device) or choose_precision("float32", self._device)
 
 
-def _unloaded(record: TrialRecord) -> Member:
+def _unload(record: TrialRecord) -> Member:
     """The trial as a candidate whose answers are not read yet."""
     assert record.complexity is not None
     nothing = np.empty((0, 0), np.float32)
@@ -158,4 +159,4 @@ def _unloaded(record: TrialRecord) -> Member:
 def _rank(record: TrialRecord) -> tuple[float, float, int]:
     """Larger is better: the study's objective, then likelihood, then the earlier trial."""
     assert record.best is not None
-    return record.goodness, -record.best.val_loss, -record.number
+    return record.utility, -record.best.val_loss, -record.number

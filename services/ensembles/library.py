@@ -1,6 +1,13 @@
-"""Library: the trials that an ensemble may be made of, and the registry of the strategies that choose among them.
+"""Library: the trials that an ensemble may be made of.
 
-A strategy is a pure function of the library. Shapes: M candidates, N images, K classes.
+Shapes: M candidates, N images, K classes. A strategy, which chooses among them, is a pure function of the library,
+registered with ``@selectors.register(NAME)``.
+
+    from convscout.services.plugins import selectors
+
+    @selectors.register("best-alone")
+    def best_alone(library):
+        return {0: 1.0}
 """
 
 from __future__ import annotations
@@ -8,19 +15,26 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from search_space.errors import ConvscoutError, UserError
-from search_space.registry import Registry
-from services.ensembles.ensemble import BEST, NetworkView, Score, combine
-from services.ensembles.temperature import fitted_temperature, tempered
-from services.units import format_bytes, format_count
-from trials.metrics import Probabilities, accuracy, balanced_accuracy, calibration_error, macro_f1
-from trials.splits import Labels
-from trials.views import PLAIN
+from convscout.search_space.errors import ConvscoutError, UserError
+from convscout.services.config.study_config import StudyConfig
+from convscout.services.config.units import format_bytes, format_count
+from convscout.services.ensembles.combination import combine
+from convscout.services.ensembles.ensemble import BEST, NetworkView, Score
+from convscout.services.ensembles.temperature import fit_temperature, temper
+from convscout.trials.data.splits import Labels
+from convscout.trials.evaluation.metrics import (
+    Probabilities,
+    accuracy,
+    balanced_accuracy,
+    calibration_error,
+    macro_f1,
+)
+from convscout.trials.evaluation.views import PLAIN
 
 LIBRARY = 64  # candidates that are looked at; more of them cost time and invite overfitting
 FLOOR = 0.5  # of the best accuracy; what knows much less only shifts answers to fit the validation images
@@ -67,6 +81,16 @@ class EnsembleLimits:
     bytes: int | None = None
     latency: float | None = None
 
+    @classmethod
+    def of(cls, config: StudyConfig) -> Self:
+        """What a study asks for."""
+        return cls(
+            size=config.ensemble_size,
+            params=config.ensemble_max_params,
+            bytes=config.ensemble_max_bytes,
+            latency=config.ensemble_max_latency,
+        )
+
     def allow(self, members: Collection[Member]) -> bool:
         """Whether these make an ensemble within all limits, in which no network has two views."""
         networks = {(member.number, member.network) for member in members}
@@ -97,7 +121,7 @@ Rank: TypeAlias = tuple[float, float]
 """Larger is better: by the objective, then by likelihood."""
 
 # Of probabilities and labels, larger being better.
-_GOODNESS: Mapping[str, Callable[[Probabilities, Labels, Score], float]] = {
+_UTILITY: Mapping[str, Callable[[Probabilities, Labels, Score], float]] = {
     "accuracy": lambda answers, labels, score: score.accuracy,
     "balanced_accuracy": lambda answers, labels, score: balanced_accuracy(answers, labels),
     "macro_f1": lambda answers, labels, score: macro_f1(answers, labels),
@@ -139,9 +163,7 @@ class Library:
         accuracies = {index: accuracy(able[index].probabilities, labels) for index in kept}
         floor = FLOOR * max(accuracies.values())
         return cls(
-            candidates=tuple(
-                _calibrated(able[index], labels) for index in kept if accuracies[index] >= floor
-            ),
+            candidates=tuple(_calibrate(able[index], labels) for index in kept if accuracies[index] >= floor),
             labels=labels,
             limits=limits,
             objective=objective,
@@ -204,11 +226,6 @@ class Library:
 Selector: TypeAlias = Callable[[Library], Weights]
 """One strategy."""
 
-selectors: Registry[Selector] = Registry(
-    "selection strategy", package="services.selectors", group="convscout.selectors"
-)
-"""Strategies, one file each; a file registers itself with ``@selectors.register(NAME)``."""
-
 
 def biases_of(weights: Weights) -> tuple[float, ...]:
     """Of the classes (K,), if ``weights`` are those of logarithms."""
@@ -225,12 +242,12 @@ def shortlist(families: Sequence[str], most: int = LIBRARY) -> list[int]:
 
 def _rank(probabilities: Probabilities, labels: Labels, objective: str) -> Rank:
     score = Score.of(probabilities, labels)
-    return _GOODNESS[objective](probabilities, labels, score), -score.nll
+    return _UTILITY[objective](probabilities, labels, score), -score.nll
 
 
-def _calibrated(member: Member, labels: Labels) -> Member:
-    temperature = fitted_temperature(member.probabilities, labels, most=TEMPERATURE_IMAGES)
-    return replace(member, probabilities=tempered(member.probabilities, temperature), temperature=temperature)
+def _calibrate(member: Member, labels: Labels) -> Member:
+    temperature = fit_temperature(member.probabilities, labels, most=TEMPERATURE_IMAGES)
+    return replace(member, probabilities=temper(member.probabilities, temperature), temperature=temperature)
 
 
 def _check(candidate: Member, labels: Labels) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from search_space.errors import CorruptCheckpointError
-from services.ensembles.ensemble import BEST
-from trials.checkpoint import BestEpoch, TrialDirectory
+from convscout.search_space.errors import CorruptCheckpointError
+from convscout.services.ensembles.ensemble import BEST
+from convscout.trials.checkpoints.trial_directory import BestEpoch, TrialDirectory
 
 RAW, SOUP, REFIT = "raw", "soup", "refit"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from search_space.errors import NoModelError
-from services.config import StudyConfig
-from services.reasons import grouped_reasons
-from services.trial_record import TrialRecord
-from trials.config import TrialState
+from convscout.search_space.errors import NoModelError
+from convscout.services.config.study_config import StudyConfig
+from convscout.services.ledger.end_reasons import group_reasons
+from convscout.services.ledger.trial_record import TrialRecord
+from convscout.trials.config import TrialState
 
 _MOST_REASONS = 3
 _OTHERWISE = "search again with other families or limits, or resume it with more trials or time"
@@ -24,12 +24,12 @@ def no_model(config: StudyConfig, records: Sequence[TrialRecord], *, lost: bool 
     if lost:
         cause = "the best epochs of its trials are missing or damaged"
         following = f"convscout check {config.name}"
-    elif any(record.state.judged and record.best for record in trained):
+    elif any(record.state.scored and record.best for record in trained):
         cause, following = "its trials were judged on other images", more or look
     elif trained:  # more of the same would end in the same way: first look
-        cause, following = f"{_trained(trained)}; {_OTHERWISE}", look
+        cause, following = f"{_describe_trained(trained)}; {_OTHERWISE}", look
     elif records:
-        cause, following = f"{_rejected(records)}; {_OTHERWISE}", more or look
+        cause, following = f"{_describe_rejected(records)}; {_OTHERWISE}", more or look
     else:
         cause, following = "no trial was begun", more or look
     return NoModelError(f"no model: {cause}", next_command=following)
@@ -42,14 +42,14 @@ def _more(config: StudyConfig) -> str:
     return f"convscout resume {config.name} --trials +10" if config.trials is not None else ""
 
 
-def _trained(records: Sequence[TrialRecord]) -> str:
+def _describe_trained(records: Sequence[TrialRecord]) -> str:
     if any(record.state is TrialState.RUNNING for record in records):
         return "no trial has ended with a score yet"
     failed = all(record.state is TrialState.FAILED for record in records)
     return f"{_all(records, 'trial')} {'failed' if failed else 'ended without a score'}: {_reasons(records)}"
 
 
-def _rejected(records: Sequence[TrialRecord]) -> str:
+def _describe_rejected(records: Sequence[TrialRecord]) -> str:
     verb = "was" if len(records) == 1 else "were"
     return f"{_all(records, 'candidate')} {verb} rejected: {_reasons(records)}"
 
@@ -60,7 +60,7 @@ def _all(records: Sequence[TrialRecord], noun: str) -> str:
 
 def _reasons(records: Sequence[TrialRecord]) -> str:
     """Why they ended, the most common reasons with how many trials had them."""
-    groups = grouped_reasons(records)
-    told = [f"{group.count} × {group.reason}" for group in groups[:_MOST_REASONS]]
+    groups = group_reasons(records)
+    told = [f"{group.count} × {group.text}" for group in groups[:_MOST_REASONS]]
     others = sum(group.count for group in groups[_MOST_REASONS:])
     return ", ".join([*told, *([f"{others} × other reasons"] if others else [])])

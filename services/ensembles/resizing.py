@@ -21,7 +21,8 @@ class CentreSquare(nn.Module):
         self.size = size
 
     def forward(self, images: Tensor) -> Tensor:
-        rows, columns = _centres(images[0, 0, :, :1]), _centres(images[0, 0, :1, :].T)  # (1, H), (1, W)
+        height, width = images.shape[2:]
+        rows, columns = _centres(images.new_ones(height)), _centres(images.new_ones(width))  # (1, H), (1, W)
         side = torch.minimum(rows[:, -1:], columns[:, -1:]) + 0.5  # (1, 1)
         return self._filter(rows, side) @ images @ self._filter(columns, side).T
 
@@ -34,6 +35,6 @@ class CentreSquare(nn.Module):
         return weights / weights.sum(dim=1, keepdim=True)
 
 
-def _centres(column: Tensor) -> Tensor:
-    """Where the pixels of ``column`` (H, 1) are, 0.5, 1.5, … as (1, H): told by its shape, never by what it holds."""
-    return (torch.ones_like(column).cumsum(dim=0) - 0.5).T
+def _centres(ones: Tensor) -> Tensor:
+    """Where as many pixels as there are ``ones`` (L,) are: 0.5, 1.5, … as (1, L)."""
+    return (ones.cumsum(dim=0) - 0.5).unsqueeze(0)

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from services.ensembles.cross_validation import choose
-from services.ensembles.ensemble import Ensemble, EnsembleMember, Score
-from services.ensembles.library import Library, Weights, biases_of, selectors
-from services.ensembles.temperature import fitted_temperature, tempered
-
-AUTO = "auto"
-
-
-def strategies() -> tuple[str, ...]:
-    """All there are, and ``auto``, which compares them."""
-    return (AUTO, *selectors.names())
+from convscout.services.config.setting_types import AUTO
+from convscout.services.ensembles.cross_validation import choose
+from convscout.services.ensembles.ensemble import Ensemble, EnsembleMember, Score
+from convscout.services.ensembles.library import Library, Weights, biases_of
+from convscout.services.ensembles.temperature import fit_temperature, temper
+from convscout.services.plugins import selectors
 
 
 def select(library: Library, strategy: str) -> Ensemble:
@@ -23,7 +18,7 @@ def select(library: Library, strategy: str) -> Ensemble:
     alone: Weights = {0: 1.0}
     found = library.best([alone, selectors.get(strategy)(library)])
     answer = library.answer(found)
-    temperature = fitted_temperature(answer, library.labels)
+    temperature = fit_temperature(answer, library.labels)
     members = [
         EnsembleMember(
             number=library.candidates[index].number,
@@ -36,7 +31,7 @@ def select(library: Library, strategy: str) -> Ensemble:
     ]
     return Ensemble(
         members=tuple(members),
-        score=Score.of(tempered(answer, temperature), library.labels),
+        score=Score.of(temper(answer, temperature), library.labels),
         single=library.single,
         temperature=temperature,
         strategy=strategy,

@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec
-from search_space.errors import ExportError
-from services.ensembles.ensemble import NetworkView
-from services.ensembles.resizing import CentreSquare
-from trials.mapped_images import Images
-from trials.metrics import Probabilities
-from trials.splits import Normalization
-from trials.threads import spread_over_threads
-from trials.views import VIEWS, Viewed
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec
+from convscout.search_space.classifier import Classifier
+from convscout.search_space.errors import ExportError
+from convscout.services.ensembles.ensemble import NetworkView
+from convscout.services.ensembles.resizing import CentreSquare
+from convscout.trials.compute.threads import spread_over_threads
+from convscout.trials.data.mapped_images import Images
+from convscout.trials.data.splits import Normalization
+from convscout.trials.evaluation.metrics import Probabilities
+from convscout.trials.evaluation.tta import VIEWS, Viewed
 
 _BATCH = 64  # images of all threads together; bounds the memory that large images take
 
@@ -151,4 +152,5 @@ class EnsembleModule(nn.Module):
             found: Probabilities = self(torch.tensor(images[start : start + size])).numpy()
             return found
 
-        return np.concatenate(list(spread_over_threads(answer_from, range(0, len(images), size))))
+        starts = range(0, max(1, len(images)), size)  # of no images too, as their answers have a shape
+        return np.concatenate(list(spread_over_threads(answer_from, starts)))

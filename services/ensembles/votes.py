@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from services.ensembles.library import Library
-from trials.metrics import log_losses
+from convscout.services.ensembles.library import Library
+from convscout.trials.evaluation.metrics import log_losses
 
 
 class Votes:

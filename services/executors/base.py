@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from trials.config import Measurement, TrialConfig, TrialResult
-from trials.run import Dispatch, Progress
+from convscout.trials.config import Measurement, TrialConfig, TrialResult
+from convscout.trials.training.run import Dispatch, Progress
 
 
 class Controller(Protocol):

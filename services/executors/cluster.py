@@ -5,7 +5,6 @@ Nothing here imports ray; ``ray_tune.py`` runs ``look`` on every node.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import platform
 import secrets
@@ -16,15 +15,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from search_space.errors import ConfigError, Problem, UserError
-from services.home import Home
+import torch
 
-if TYPE_CHECKING:
-    from services.config import StudyConfig
-    from services.placement import Machine
-    from trials.machine_speed import MachineSpeed
+from convscout.search_space.errors import ConfigError, Problem, UserError
+from convscout.services.config.home import Home
+from convscout.services.executors.machine_speed import machine_speed
+from convscout.services.system.loopback import is_loopback
+from convscout.trials.training.machine_speed import MachineSpeed
 
 ADDRESS_FIELD = "resources.ray_address"
 _MODE, _TOKEN, _TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
@@ -53,21 +51,6 @@ class NodeReport:
     speed: MachineSpeed
 
 
-def surveyed(config: StudyConfig, home: Path) -> Machine | None:
-    """What the cluster has that runs the trials of ``config``; None where this machine runs them.
-
-    Raises ``ConfigError`` for a cluster that cannot be reached, or that a study in ``home`` cannot be trusted to.
-    """
-    if config.ray_address is None:
-        return None
-    if config.executor != "ray":
-        raise _refused(config.ray_address, f"must be left out with --executor {config.executor}")
-    check_reachable(config.ray_address)  # before ray is imported, which reads whether it is to use a token
-    from services.executors.ray_tune import survey
-
-    return survey(config.ray_address, home)
-
-
 def check_reachable(address: str) -> None:
     """Raise ``ConfigError`` unless something listens at ``address`` and Ray may be trusted with a token there.
 
@@ -79,19 +62,11 @@ def check_reachable(address: str) -> None:
         os.environ[_MODE] = "token"
     host, _, port = address.rpartition(":")
     if not is_loopback(host) and not asks_for_token():
-        raise _refused(address, f"must not be on another machine without token authentication: {_ADVICE}")
+        raise refused(address, f"must not be on another machine without token authentication: {_ADVICE}")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S).close()
     except OSError as error:
-        raise _refused(address, f"must be where a Ray cluster listens, which it does not ({error})") from None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` can only be this machine."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
+        raise refused(address, f"must be where a Ray cluster listens, which it does not ({error})") from None
 
 
 def asks_for_token() -> bool:
@@ -140,16 +115,16 @@ def check_nodes(address: str, directory: Path, reports: dict[str, NodeReport]) -
     for node, report in reports.items():
         written = directory / node
         if report.seen != text or not written.exists() or written.read_text() != text:
-            raise _refused(
+            raise refused(
                 address,
                 f"must be a cluster whose nodes all share the home {directory.parent}, but {report.host} does not "
                 "see or write it; choose a --home on a shared file system, mounted at the same path",
             )
         if remote and not report.authenticated:
-            raise _refused(address, f"must ask for a token, but {report.host} does not: {_ADVICE}")
+            raise refused(address, f"must ask for a token, but {report.host} does not: {_ADVICE}")
         for package, installed in report.versions.items():
             if installed != here[package]:
-                raise _refused(
+                raise refused(
                     address,
                     f"must be a cluster of one {package}, but {report.host} has {installed} and this machine "
                     f"{here[package]}; install the same version",
@@ -163,14 +138,14 @@ def refusal(address: str, error: Exception) -> UserError:
     if "Version mismatch" in text:
         found = [line for line in lines if line.startswith(("Ray:", "Python:"))]
         theirs, ours = ", ".join(found[:2]), ", ".join(found[2:4])
-        return _refused(address, f"must run the same versions as this machine ({ours}), but has {theirs}")
+        return refused(address, f"must run the same versions as this machine ({ours}), but has {theirs}")
     if any(word in text for word in ("AuthToken", "Unauthenticated", "Authentication")):
-        return _refused(address, f"must accept this machine's token, which it does not; {_ADVICE}")
+        return refused(address, f"must accept this machine's token, which it does not; {_ADVICE}")
     if "No module named" in text or "ModuleNotFoundError" in text:
-        return _refused(
+        return refused(
             address, f"must be a cluster with convscout installed on every node ({lines[-1][:200]})"
         )
-    return _refused(
+    return refused(
         address,
         f"must be a cluster that this machine is a node of (`ray start --address={address} --num-cpus=0` makes "
         f"it one), but {type(error).__name__}: {lines[0][:200] if lines else 'it does not answer'}",
@@ -196,7 +171,8 @@ def _chain(error: BaseException | None) -> Iterator[str]:
         error = error.__cause__ or error.__context__
 
 
-def _refused(address: str, rule: str) -> ConfigError:
+def refused(address: str, rule: str) -> ConfigError:
+    """The error that says what the address of a cluster must be."""
     return ConfigError([Problem(field=ADDRESS_FIELD, value=address, rule=rule)])
 
 
@@ -212,14 +188,10 @@ def _versions() -> dict[str, str]:
 
 
 def _free_bytes() -> int:
-    import torch  # a node without a GPU need not wait for it
-
     if not torch.cuda.is_available():
         return 0
     return min(torch.cuda.mem_get_info(gpu)[0] for gpu in range(torch.cuda.device_count()))
 
 
 def _speed(home: Path, gpus: bool) -> MachineSpeed:
-    from services.machine_speed import machine_speed  # torch, which is not needed to connect
-
     return machine_speed(Home(home), "cuda" if gpus else "cpu", kept=False)

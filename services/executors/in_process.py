@@ -9,11 +9,11 @@ from contextlib import closing, suppress
 
 import torch
 
-from search_space.errors import StudyInterrupted
-from services.executors.base import Controller, goes_on
-from trials.batches import TrainingData
-from trials.run import Dispatch, Progress, TrialRun
-from trials.threads import computing_threads
+from convscout.search_space.errors import StudyInterrupted
+from convscout.services.executors.base import Controller, goes_on
+from convscout.trials.compute.threads import computing_threads
+from convscout.trials.data.batches import TrainingData
+from convscout.trials.training.run import Dispatch, Progress, TrialRun
 
 POLL_S = 0.05  # how often the controller is asked whether to stop while other threads train
 
@@ -27,7 +27,7 @@ class InProcessExecutor:
 
     More than one worker is for GPUs, without ``--deterministic``: torch's generators are one for all threads,
     so dropout would draw numbers in an order that depends on the clock, and a resumed trial would not end in
-    the same bits. ``services/placement.py`` sees to it. What breaks a GPU's context breaks it for all trials
+    the same bits. ``services/executors/placement.py`` sees to it. What breaks a GPU's context breaks it for all trials
     of the process; Ray's workers have one each.
     """
 

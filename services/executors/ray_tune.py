@@ -31,14 +31,14 @@ from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from services.executors import WORKER_ENVIRONMENT
-from services.executors.base import Controller, goes_on
-from services.executors.cluster import check_nodes, look, refusal, slowest, weakest, witness
-from services.placement import Machine
-from services.uncollected import uncollected
-from trials.batches import TrainingData
-from trials.config import Measurement, TrialConfig, TrialResult
-from trials.run import Dispatch, TrialRun
+from convscout.services.executors import WORKER_ENVIRONMENT
+from convscout.services.executors.base import Controller, goes_on
+from convscout.services.executors.cluster import check_nodes, look, refusal, slowest, weakest, witness
+from convscout.services.executors.placement import Machine
+from convscout.services.system.gc_pause import pause_gc
+from convscout.trials.config import Measurement, TrialConfig, TrialResult
+from convscout.trials.data.batches import TrainingData
+from convscout.trials.training.run import Dispatch, TrialRun
 
 T = TypeVar("T")
 
@@ -81,18 +81,18 @@ class RayExecutor:
     def run(self, controller: Controller) -> None:
         guarded = _Guarded(controller)
         with (
-            self._connected(),
+            self._connect(),
             tempfile.TemporaryDirectory(prefix="convscout-ray-", dir=self._scratch) as scratch,
         ):
             self._tuner(guarded, scratch).fit()
         if guarded.error:
             raise guarded.error
 
-    def _connected(self) -> AbstractContextManager[None]:
+    def _connect(self) -> AbstractContextManager[None]:
         if self._address is not None:
-            return _connected_to(self._address)
+            return _connect_to(self._address)
         size = self._data.train.memory_bytes + self._data.validation.memory_bytes
-        return _connected(
+        return _connect(
             address="local",  # anything else would join the cluster that RAY_ADDRESS or an earlier `ray start` names
             num_cpus=self.workers,
             num_gpus=self._gpus,
@@ -130,7 +130,7 @@ def survey(address: str, home: Path) -> Machine:
     Raises ``ConfigError`` for one that does not answer, has other versions, lies beyond this machine and asks for no
     token, or whose nodes do not share ``home``.
     """
-    with _connected_to(address), witness(home) as directory:
+    with _connect_to(address), witness(home) as directory:
         nodes = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}  # type: ignore[no-untyped-call]
         try:
             answers = ray.get([_look(directory, node) for node in nodes.values()], timeout=_LOOK_S)
@@ -155,7 +155,7 @@ def _look(directory: Path, node: Mapping[str, Any]) -> Any:
 
 
 @contextmanager
-def _connected(**options: Any) -> Iterator[None]:
+def _connect(**options: Any) -> Iterator[None]:
     """Within, Ray can be used. On leaving, what was started for it ends; a cluster that was only joined goes on."""
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -166,23 +166,23 @@ def _connected(**options: Any) -> Iterator[None]:
     finally:
         # Ray ends, without a word, a process in which a thread frees a reference to one of its objects once its client
         # has ended and before Python has learnt of it; the collector frees them in whichever thread it runs.
-        with uncollected():
+        with pause_gc():
             ray.shutdown()
 
 
 @contextmanager
-def _connected_to(address: str) -> Iterator[None]:
+def _connect_to(address: str) -> Iterator[None]:
     with ExitStack() as stack:
         try:
-            with _muted():
-                stack.enter_context(_connected(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}))
+            with _mute():
+                stack.enter_context(_connect(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}))
         except Exception as error:  # Ray has no type of its own for most of what can be wrong here
             raise refusal(address, error) from error
         yield
 
 
 @contextmanager
-def _muted() -> Iterator[None]:
+def _mute() -> Iterator[None]:
     """Let nothing onto the standard error, where Ray's C++ library repeats itself until it gives up."""
     kept = os.dup(2)
     try:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from services.explaining.method import Heat
-from trials.splits import Pixels
+from convscout.services.explaining.method import Heat
+from convscout.trials.data.splits import Pixels
 
 _PANEL = 2.6  # inches
 _TILE = 0.95
@@ -30,7 +30,7 @@ class Panel:
         self.signed = signed
         self.coarse = coarse
 
-    def scaled(self) -> Heat:
+    def scale(self) -> Heat:
         """In [0, 1], or in [-1, 1] where it is signed."""
         top = float(np.percentile(np.abs(self.heat), _HIGH)) or float(np.abs(self.heat).max())
         return np.clip(self.heat / top, -1 if self.signed else 0, 1) if top else self.heat
@@ -114,7 +114,7 @@ def _lay_over(axes: Axes, pixels: Pixels, panel: Panel) -> None:
     grey = pixels.mean(axis=2) / 255  # (H, W)
     axes.axis("off")
     axes.imshow(0.35 + 0.5 * grey, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    heat = panel.scaled()
+    heat = panel.scale()
     axes.imshow(
         heat,
         cmap="bwr" if panel.signed else "inferno",

@@ -15,16 +15,24 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from search_space.errors import DataError, UnknownNameError
-from services.directories import refuse_foreign, replacing
-from services.ensembles.trained import TrainedEnsemble
-from services.events import Listener, Loading
-from services.explaining.drawing import Panel, explanation, filters_sheet, units_sheet
-from services.explaining.layers import Excitations, excitations, first_filters
-from services.explaining.method import Method, methods
-from services.explaining.networks import ExplainedNetwork, Part, networks, normalised, weightiest
-from services.predict import read_picture
-from trials.splits import DataSplits, Pixels
+from convscout.search_space.errors import DataError, UnknownNameError
+from convscout.services.ensembles.trained import TrainedEnsemble
+from convscout.services.events.events import Listener, Loading
+from convscout.services.explaining.drawing import Panel, explanation, filters_sheet, units_sheet
+from convscout.services.explaining.layers import Excitations, excitations, first_filters
+from convscout.services.explaining.method import Method
+from convscout.services.explaining.networks import (
+    CalibratedNetwork,
+    ExplainedNetwork,
+    networks,
+    normalise,
+    weightiest,
+)
+from convscout.services.export.json_file import read_json
+from convscout.services.inference.images import InputPicture, Pictures, pictures_of
+from convscout.services.plugins import methods
+from convscout.services.system.directories import refuse_foreign, replacing
+from convscout.trials.data.splits import DataSplits, Pixels
 
 EXPLANATIONS_FILE = "explanations.json"
 _DPI = 100
@@ -36,7 +44,7 @@ _BATCH = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class ExplainConfig:
     """What is to be drawn.
 
     ``methods`` are names, none means all there are. ``class_name`` is the class that is explained, the ensemble's
@@ -82,13 +90,13 @@ class Written:
 
 def explain(
     ensemble: TrainedEnsemble,
-    files: Sequence[Path],
-    wanted: Wanted,
+    images: Pictures,
+    wanted: ExplainConfig,
     output: Path,
     listener: Listener,
     data: DataSplits | None = None,
 ) -> Written:
-    """Explain image ``files`` into the directory ``output``; an earlier explanation there is replaced.
+    """Explain the pictures that ``images`` stand for into ``output``; an earlier explanation there is replaced.
 
     ``data`` holds the images for ``wanted.units``. Raises ``UnknownNameError`` for a method or class that there is
     not, ``DataError`` when there is nothing to draw, ``UserError`` when ``output`` holds anything else.
@@ -97,10 +105,10 @@ def explain(
     if wanted.class_name is not None and wanted.class_name not in ensemble.class_names:
         raise UnknownNameError.among("class", wanted.class_name, ensemble.class_names)
     output = output.absolute()
-    refuse_foreign(output, _written(output), "an explanation")
+    refuse_foreign(output, _write(output), "an explanation")
     with replacing(output) as fresh:
         job = _Job(ensemble, wanted, chosen, fresh, listener)
-        job.explain_all(files)
+        job.explain_all(pictures_of(images))
         if wanted.filters:
             job.draw_filters()
         if wanted.units:
@@ -122,7 +130,7 @@ class _Job:
     def __init__(
         self,
         ensemble: TrainedEnsemble,
-        wanted: Wanted,
+        wanted: ExplainConfig,
         chosen: Sequence[Method],
         target: Path,
         listener: Listener,
@@ -135,21 +143,23 @@ class _Job:
         self._listener = listener
         self._networks = networks(ensemble, wanted.members)
 
-    def explain_all(self, files: Sequence[Path]) -> None:
-        """A picture of every network for each of ``files`` that can be read."""
-        for index, file in enumerate(files):
-            self._listener(Loading(description="explaining", done=index, total=len(files)))
+    def explain_all(self, pictures: Sequence[InputPicture]) -> None:
+        """A picture of every network for each of ``pictures`` that can be read."""
+        image = self._ensemble.image
+        for index, picture in enumerate(pictures):
+            self._listener(Loading(description="explaining", done=index, total=len(pictures)))
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", module="PIL")  # a damaged file is named in our own words
-                pixels = read_picture(file, self._ensemble.image.image_size, self._ensemble.image.in_channels)
-            if isinstance(pixels, str):
-                self.written.unreadable[str(file)] = pixels
-            else:
-                self._explain_one(file, f"{index + 1:03d}-{_safe(file.stem)}", pixels)
-        self._listener(Loading(description="explaining", done=len(files), total=len(files)))
+                try:
+                    pixels = picture.read(image.image_size, image.in_channels)
+                except DataError as error:
+                    self.written.unreadable[picture.name] = error.message
+                    continue
+            self._explain_one(Path(picture.name), f"{index + 1:03d}-{_safe(Path(picture.name).stem)}", pixels)
+        self._listener(Loading(description="explaining", done=len(pictures), total=len(pictures)))
 
     def _explain_one(self, file: Path, name: str, pixels: Pixels) -> None:
-        image = normalised(pixels[np.newaxis], self._ensemble)  # (1, C, H, W)
+        image = normalise(pixels[np.newaxis], self._ensemble)  # (1, C, H, W)
         whole = self._networks[0].probabilities(image)[0]  # (K,)
         classes = self._ensemble.class_names
         target = int(whole.argmax())
@@ -180,7 +190,7 @@ class _Job:
     def draw_filters(self) -> None:
         """A sheet of the first layer of each member."""
         for member in weightiest(self._ensemble, self._wanted.members or None):
-            part, title = Part(member.build(self._ensemble.image), 1.0), f"trial {member.name}"
+            part, title = CalibratedNetwork(member.build(self._ensemble.image), 1.0), f"trial {member.name}"
             filters = first_filters(part.network, self._blank)
             if filters is None:
                 self.written.skipped[f"filters of {title}"] = "its first layer does not look at pixels"
@@ -196,11 +206,11 @@ class _Job:
         """A sheet of the last layer of each member: the validation images that excite its most choosy units."""
         images, labels = data.validation.images[:_MOST_IMAGES], data.validation.labels
         for member in weightiest(self._ensemble, self._wanted.members or None):
-            network = Part(member.build(self._ensemble.image), 1.0).network
+            network = CalibratedNetwork(member.build(self._ensemble.image), 1.0).network
             found = []
             for start in range(0, len(images), _BATCH):
                 pixels = np.asarray(images[start : start + _BATCH])
-                found.append(excitations(network, normalised(pixels, self._ensemble)))
+                found.append(excitations(network, normalise(pixels, self._ensemble)))
                 done = min(start + _BATCH, len(images))
                 self._listener(
                     Loading(description=f"looking at trial {member.name}", done=done, total=len(images))
@@ -240,10 +250,10 @@ def choosy(excited: Excitations, count: int) -> list[int]:
     return [int(unit) for unit in order[np.concatenate([np.sort(first), others])][:count]]
 
 
-def _written(directory: Path) -> set[str]:
+def _write(directory: Path) -> set[str]:
     """The files of an earlier explanation in ``directory``, as far as they can be told."""
     try:
-        earlier = json.loads((directory / EXPLANATIONS_FILE).read_text(encoding="utf-8"))
+        earlier = read_json(directory / EXPLANATIONS_FILE)
         named = [name for each in earlier["explanations"] for name in each["files"].values()]
         return {EXPLANATIONS_FILE, *named, *earlier["files"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

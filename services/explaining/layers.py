@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from search_space.architecture import Classifier
+from convscout.search_space.classifier import Classifier
 
 Excitations: TypeAlias = npt.NDArray[np.float32]
 """(N, F): how much each of N images excites each of F units."""

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from search_space.architecture import Classifier
-from services.ensembles.trained import TrainedEnsemble, TrainedMember
-from trials.metrics import Probabilities
-from trials.splits import Pixels
+from convscout.search_space.classifier import Classifier
+from convscout.services.ensembles.trained import TrainedEnsemble, TrainedMember
+from convscout.trials.data.splits import Pixels
+from convscout.trials.evaluation.metrics import Probabilities
 
 
-class Part(nn.Module):
+class CalibratedNetwork(nn.Module):
     """One network: normalised images (N, C, H, W) → calibrated log-probabilities (N, K)."""
 
     def __init__(self, network: Classifier, temperature: float) -> None:
@@ -49,7 +49,7 @@ class ExplainedNetwork(nn.Module):
         self,
         name: str,
         title: str,
-        parts: Sequence[Part],
+        parts: Sequence[CalibratedNetwork],
         weights: Sequence[float],
         *,
         temperature: float = 1.0,
@@ -78,8 +78,8 @@ class ExplainedNetwork(nn.Module):
         if self._biases:
             mean = torch.stack([weight * part(images) for part, weight in weighed]).sum(dim=0)
             return (mean + torch.tensor(self._biases)) / self._temperature
-        said = [part(images) + float(np.log(weight)) for part, weight in weighed]
-        return torch.stack(said).logsumexp(dim=0) / self._temperature
+        answers = [part(images) + float(np.log(weight)) for part, weight in weighed]
+        return torch.stack(answers).logsumexp(dim=0) / self._temperature
 
 
 def log_odds(logits: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ def log_odds(logits: Tensor) -> Tensor:
 
 def networks(ensemble: TrainedEnsemble, members: int | None) -> list[ExplainedNetwork]:
     """The ensemble, then as many of its ``members``, the weightiest first; None means all."""
-    parts = {m.name: Part(m.build(ensemble.image), m.temperature) for m in ensemble.members}
+    parts = {m.name: CalibratedNetwork(m.build(ensemble.image), m.temperature) for m in ensemble.members}
     whole = ExplainedNetwork(
         "ensemble",
         "ensemble",
@@ -112,7 +112,7 @@ def weightiest(ensemble: TrainedEnsemble, count: int | None) -> list[TrainedMemb
     return sorted(ensemble.members, key=lambda member: -member.weight)[:count]
 
 
-def normalised(images: Pixels, ensemble: TrainedEnsemble) -> Tensor:
+def normalise(images: Pixels, ensemble: TrainedEnsemble) -> Tensor:
     """(N, H, W, C) uint8 → (N, C, H, W) float32, as the networks were trained."""
     mean = torch.tensor(ensemble.normalization.mean).view(1, -1, 1, 1)
     std = torch.tensor(ensemble.normalization.std).view(1, -1, 1, 1)

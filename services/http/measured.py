@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -12,9 +12,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.http.metrics import RequestMetrics
-from services.http.problems import Refusal
+from convscout.services.http.metrics import RequestMetrics
+from convscout.services.http.problems import HTTPProblem
 
+_log = logging.getLogger(__name__)
 _NO_GUESSING = (b"x-content-type-options", b"nosniff")
 _GONE = "gone"  # in place of a status, for who left before there was one
 _OTHER = "other"  # one label for every path that there is not: clients must not make up time series
@@ -30,7 +31,7 @@ class Measured:
         self,
         app: ASGIApp,
         metrics: RequestMetrics,
-        answer: Callable[[Scope, Refusal], Response] = lambda scope, refusal: refusal.response(),
+        answer: Callable[[Scope, HTTPProblem], Response] = lambda scope, refusal: refusal.response(),
     ) -> None:
         self._app = app
         self._metrics = metrics
@@ -55,9 +56,9 @@ class Measured:
         except Exception as error:  # whatever it is, the client gets no traceback and the server goes on
             if _has_left(error):
                 return  # nobody is there to be answered
-            print(f"error: {route_of(scope)}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            _log.error("%s: %s: %s", route_of(scope), type(error).__name__, error)
             if not status:
-                refusal = Refusal(
+                refusal = HTTPProblem(
                     HTTPStatus.INTERNAL_SERVER_ERROR, detail="the server failed; its log says how"
                 )
                 await self._answer(scope, refusal)(scope, receive, noting)

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
-import os
-import shlex
 import signal
 import socket
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any
 
 import uvicorn
 import uvloop
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from search_space.errors import ConfigError, Problem, UserError
-from services.private import OTHERS
+from convscout.search_space.errors import ConfigError, Problem, UserError
+from convscout.services.system.loopback import is_loopback
+from convscout.services.system.private_files import TOKEN_VARIABLE
 
-TOKEN_VARIABLE = "CONVSCOUT_TOKEN"
-SHORTEST_TOKEN = 16  # characters
 _GRACE_S = 10  # for what was begun before the end
 _HEAD_BYTES = 65_536
 _SILENCE_S = 15.0  # after which a connection that asks nothing is closed
@@ -43,7 +37,7 @@ def listening(host: str, port: int, token: str) -> Iterator[tuple[socket.socket,
         rule = "must be the name or the address of this machine, such as 127.0.0.1 or 0.0.0.0"
         raise ConfigError([Problem(field="host", value=host, rule=rule)]) from None
     family, kind, protocol, _, address = found[0]
-    if not (token or ipaddress.ip_address(address[0]).is_loopback):
+    if not (token or is_loopback(str(address[0]))):
         rule = f"others can reach it, so it needs a token: give --token-file FILE or set {TOKEN_VARIABLE}"
         raise ConfigError([Problem(field="host", value=host, rule=rule)])
     with socket.socket(family, kind, protocol) as listener:
@@ -60,7 +54,24 @@ def listening(host: str, port: int, token: str) -> Iterator[tuple[socket.socket,
 
 def run(app: ASGIApp, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Serve ``app`` at ``listener`` until SIGTERM or Ctrl-C; ``ready`` is called once it answers."""
+    _log_to_stderr()
     uvloop.run(make_server(app, ready).serve(sockets=[listener]))
+
+
+def _log_to_stderr() -> None:
+    """Let what our modules log be lines of the standard error that begin with its level, as in ``error: …``."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Line())
+    ours = logging.getLogger("convscout")
+    ours.handlers = [handler]  # also where it runs a second time
+    ours.propagate = False  # a library that configures the root would write each line again
+
+
+class _Line(logging.Formatter):
+    """The level in lower case, as commands write theirs, and the message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.levelname.lower()}: {super().format(record)}"
 
 
 def make_server(app: ASGIApp, ready: Callable[[], None]) -> uvicorn.Server:
@@ -79,35 +90,6 @@ def make_server(app: ASGIApp, ready: Callable[[], None]) -> uvicorn.Server:
         timeout_graceful_shutdown=_GRACE_S,
     )
     return _Server(config, ready)
-
-
-def read_token(file: Path | None) -> str:
-    """The token in ``file``, or in the environment, or none.
-
-    Raises ``ConfigError`` for a token that is short or cannot be read, and for a file that others may read.
-    """
-    name = "token-file" if file else TOKEN_VARIABLE
-    token = _read_private(file) if file else os.environ.get(TOKEN_VARIABLE, "")
-    if (file or token) and not (token.isascii() and token.isprintable() and len(token) >= SHORTEST_TOKEN):
-        rule = f"must hold at least {SHORTEST_TOKEN} ASCII characters on one line, such as openssl rand -hex 32 makes"
-        raise ConfigError([Problem(field=name, value=f"{len(token)} characters", rule=rule)])
-    return token
-
-
-def _read_private(path: Path) -> str:
-    """What stands in the token's file, if nobody else on this machine can read it."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            text = file.read().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        rule = f"cannot be read: {reason}"
-        raise ConfigError([Problem(field="token-file", value=str(path), rule=rule)]) from None
-    if mode & OTHERS:
-        rule = f"others on this machine can read it (mode {mode:04o}): run chmod 600 {shlex.quote(str(path))}"
-        raise ConfigError([Problem(field="token-file", value=str(path), rule=rule)])
-    return text
 
 
 class _Server(uvicorn.Server):
@@ -162,7 +144,7 @@ class _Protocol(HttpToolsProtocol):
         super().on_body(body)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, _Gathered(transport, self.loop)))
+        super().connection_made(transport)
         self.loop.call_later(_SILENCE_S, self._look, self.cycle)
 
     def _look(self, before: RequestResponseCycle | None) -> None:
@@ -173,35 +155,6 @@ class _Protocol(HttpToolsProtocol):
             self.transport.close()
         else:
             self.loop.call_later(_SILENCE_S, self._look, self.cycle)
-
-
-class _Gathered:
-    """A transport that sends together what is written in one turn of the ``loop``: the head of an answer and its body.
-
-    Else each of them wakes the client, and costs another call of the kernel.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._parts: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        if not self._parts:
-            self._loop.call_soon(self._send)
-        self._parts.append(data)
-
-    def close(self) -> None:
-        self._send()
-        self._transport.close()
-
-    def _send(self) -> None:
-        parts, self._parts = self._parts, []
-        if parts and not self._transport.is_closing():  # else the client has gone
-            self._transport.writelines(parts)
 
 
 def _url(name: Any) -> str:

@@ -1,6 +1,6 @@
 """A whole study as pictures and a table: in MLflow while it runs, and by ``convscout plot``.
 
-The plots themselves are in ``services/study_plots/``, one file each.
+The plots themselves are in ``services/plotting/study_plots/``, one file each.
 
     registry.py  the registry of plots            writing.py   files, written from a ledger's records
     view.py      what plots see of a study        knobs.py     which knobs were tried, and how much each mattered

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from trials.mapped_images import Images
-from trials.metrics import Probabilities, calibration_error
-from trials.splits import Labels
+from convscout.trials.data.mapped_images import Images
+from convscout.trials.data.splits import Labels
+from convscout.trials.evaluation.metrics import Probabilities, calibration_error
 
 _MOST_NUMBERED_CLASSES = 20  # cells of a larger matrix are too small for a number
 _BINS = 15  # as those of the calibration error

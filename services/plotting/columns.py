@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from services.plotting.style import score_label
-from services.trial_record import TrialRecord
-from trials.qualities import Quality
+from convscout.services.ledger.ranking import pareto_front
+from convscout.services.ledger.trial_record import TrialRecord
+from convscout.services.plotting.style import score_label
+from convscout.trials.evaluation.qualities import Quality
 
 Point = tuple[float, float]
 
@@ -48,10 +48,6 @@ def cost_of(objective: str) -> Column:
 
 def front_of(points: Sequence[Point], x: Column, y: Column) -> list[Point]:
     """Those of ``points`` that none surpasses in ``x`` and ``y``, each once, from left to right."""
-    signs = [1 if column.maximize else -1 for column in (x, y)]
-    found, highest = list[Point](), -math.inf
-    for point in sorted(set(points), key=lambda each: (signs[0] * each[0], signs[1] * each[1]), reverse=True):
-        if signs[1] * point[1] > highest:  # better than all that are as good or better across
-            highest = signs[1] * point[1]
-            found.append(point)
-    return sorted(found)
+    across, up = (1 if column.maximize else -1 for column in (x, y))
+    known = sorted(set(points))
+    return [known[index] for index in pareto_front([(across * point[0], up * point[1]) for point in known])]

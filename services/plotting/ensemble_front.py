@@ -7,10 +7,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from services.ensembles.front import EnsembleCost, FrontPoint
-from services.ensembles.library import Library
-from services.plotting.style import BEST_COLOUR, mark_logarithmic
-from trials.metrics import accuracy
+from convscout.services.ensembles.front import EnsembleCost, FrontPoint
+from convscout.services.ensembles.library import Library
+from convscout.services.plotting.style import BEST_COLOUR, mark_logarithmic
+from convscout.trials.evaluation.metrics import accuracy
 
 _DPI = 100
 

@@ -15,10 +15,10 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from search_space.knobs import Scalar
-from search_space.recipe import REGISTRIES
-from services.trial_record import TrialRecord
-from trials.config import TrialConfig
+from convscout.search_space.knobs import Scalar
+from convscout.search_space.recipe import REGISTRIES
+from convscout.services.ledger.trial_record import TrialRecord
+from convscout.trials.config import TrialConfig
 
 LEAST_TRIALS = 10
 METHOD = "conditional PED-ANOVA"
@@ -29,7 +29,7 @@ _BEST_SHARE, _LEAST_BEST = 0.1, 5  # trials that count as good: fewer than five 
 class ObservedKnob:
     """The ``values`` of one knob by trial number; a trial that the knob meant nothing to has none.
 
-    ``scale`` is that of ``search_space.knobs.Knob``: "linear", "logarithmic" or "categorical".
+    ``scale`` is that of ``convscout.search_space.knobs.Knob``: "linear", "logarithmic" or "categorical".
     """
 
     name: str
@@ -73,8 +73,8 @@ def observed_knobs(records: Sequence[TrialRecord]) -> dict[str, ObservedKnob]:
     return {knob.name: knob for knob in knobs if len(set(knob.values.values())) > 1}
 
 
-def importances(judged: Sequence[TrialRecord], knobs: Mapping[str, ObservedKnob]) -> dict[str, float]:
-    """How much each of ``knobs`` matters to being among the best tenth of ``judged``; the largest first, sum 1.
+def importances(scored: Sequence[TrialRecord], knobs: Mapping[str, ObservedKnob]) -> dict[str, float]:
+    """How much each of ``knobs`` matters to being among the best tenth of ``scored``; the largest first, sum 1.
 
     By conditional PED-ANOVA (Watanabe et al., 2023; for conditional spaces 2026), as Optuna has it, because
     it knows knobs that only some trials have and does not mind that weak trials were stopped early. A knob
@@ -85,11 +85,11 @@ def importances(judged: Sequence[TrialRecord], knobs: Mapping[str, ObservedKnob]
         return {}
     from optuna.importance import PedAnovaImportanceEvaluator  # with scikit-learn, which takes a second
 
-    best_share = max(_BEST_SHARE, _LEAST_BEST / len(judged))
+    best_share = max(_BEST_SHARE, _LEAST_BEST / len(scored))
     evaluator = PedAnovaImportanceEvaluator(target_quantile=best_share)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # knobs that all trials but one have, trials all alike
-        found = evaluator.evaluate(_as_study(judged, knobs))
+        found = evaluator.evaluate(_as_study(scored, knobs))
     total = sum(found.values())
     if total <= 0:
         return {}
@@ -120,7 +120,7 @@ def _as_study(records: Sequence[TrialRecord], knobs: Mapping[str, ObservedKnob])
             optuna.trial.create_trial(
                 params={name: knobs[name].values[record.number] for name in of_trial},
                 distributions={name: distributions[name] for name in of_trial},
-                value=record.goodness,
+                value=record.utility,
             )
         )
     return study

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from services.trial_record import TrialRecord
+from convscout.services.ledger.trial_record import TrialRecord
 
 FACTS = (
     "number",
@@ -26,7 +26,7 @@ FACTS = (
 
 def write_trials(records: Sequence[TrialRecord], path: Path) -> None:
     """Write what is known of each trial, and then every setting under its full name, empty where it has none."""
-    settings = {record.number: record.config.flat() if record.config else {} for record in records}
+    settings = {record.number: record.settings for record in records}
     names = sorted({name for each in settings.values() for name in each if name not in FACTS})
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.DictWriter(file, [*FACTS, *names], extrasaction="ignore", lineterminator="\n")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from services.plotting.registry import study_plots
-from services.plotting.table import write_trials
-from services.plotting.view import StudyView
-from services.trial_record import TrialRecord
+from convscout.services.ledger.trial_record import TrialRecord
+from convscout.services.plotting.table import write_trials
+from convscout.services.plotting.view import StudyView
+from convscout.services.plugins import study_plots
 
 TABLE = "trials.csv"
 _DPI = 100

@@ -12,8 +12,8 @@ from itertools import count
 
 import numpy as np
 
-from services.curves import Counts, Curve, Floats, Rivals
-from services.pruning import pruners
+from convscout.services.plugins import pruners
+from convscout.services.pruners.curves import Counts, Curve, Floats, Rivals
 
 REDUCTION = 3
 COMPETITORS = 4  # fewer say little: of two, the one that is slower to warm up would end

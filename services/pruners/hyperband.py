@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.curves import Counts, Curve, Rivals
-from services.pruners.asha import Asha
-from services.pruning import pruners
+from convscout.services.plugins import pruners
+from convscout.services.pruners.asha import Asha
+from convscout.services.pruners.curves import Counts, Curve, Rivals
 
 _BRACKETS = np.repeat([0, 1, 2], [9, 5, 3])  # the paper's formula for three brackets and a reduction of 3
 _STRIDE = 7  # has no divisor in common with their number, and deals neighbours to different brackets

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from services.pruners.percentile import Percentile
-from services.pruning import Pruner, pruners
+from convscout.services.plugins import pruners
+from convscout.services.pruners.base import Pruner
+from convscout.services.pruners.percentile import Percentile
 
 
 @pruners.register("median")

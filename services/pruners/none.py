@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.curves import Curve, Rivals
-from services.pruning import pruners
+from convscout.services.plugins import pruners
+from convscout.services.pruners.curves import Curve, Rivals
 
 
 @pruners.register("none")

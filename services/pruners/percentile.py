@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.curves import Curve, Rivals
-from services.pruning import pruners
+from convscout.services.plugins import pruners
+from convscout.services.pruners.curves import Curve, Rivals
 
 STARTUP_TRIALS = 5
 WARMUP = 4  # nothing is stopped in the first quarter of its epochs

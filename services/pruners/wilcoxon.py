@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.curves import Curve, Floats, Rivals
-from services.pruning import pruners
+from convscout.services.plugins import pruners
+from convscout.services.pruners.curves import Curve, Floats, Rivals
 
 FEWEST_PAIRS, MOST_PAIRS = 6, 40  # epochs that are compared: so many at least, and the latest of more
 

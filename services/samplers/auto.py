@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
-from search_space.conditions import conditions
-from services.common_knobs import deciding_knobs, some_of
-from services.sampling import Sampling, SamplingTask, samplers
+from convscout.search_space.conditions import conditions
+from convscout.search_space.errors import list_names
+from convscout.services.plugins import samplers
+from convscout.services.samplers.base import Sampling, SamplingTask
+from convscout.services.samplers.shared_knobs import deciding_knobs
 
 # With fewer full trials, local search is nearer to the best network than a model (docs/performance.md).
 TOO_FEW_TO_LEARN = 20
@@ -16,11 +18,11 @@ MANY_TRIALS = 1_000  # enough for generations
 
 @samplers.register("auto")
 def auto(task: SamplingTask) -> Sampling:
-    """What ``chosen`` chooses. A study that begins stores the choice instead (``services/defaults.py``)."""
-    return samplers.get(chosen(task)[0])(task)
+    """What ``chosen`` chooses. A study that begins stores the choice instead (``services/search/auto_config.py``)."""
+    return samplers.get(choose(task)[0])(task)
 
 
-def chosen(task: SamplingTask) -> tuple[str, str]:
+def choose(task: SamplingTask) -> tuple[str, str]:
     """The name of the sampler for ``task``, and why."""
     size, trials = task.space.size(), task.trials
     room = min(task.full_trials, math.inf if trials is None else trials)
@@ -36,7 +38,7 @@ def chosen(task: SamplingTask) -> tuple[str, str]:
             f"there is room for about {max(1, round(room))} full trials, too few to learn a model from",
         )
     if deciding := deciding_knobs(task.space):
-        return "tpe", f"which knobs a candidate has depends on {some_of(deciding)}"
+        return "tpe", f"which knobs a candidate has depends on {list_names(deciding)}"
     if trials is not None and trials <= FEW_TRIALS:
         return "gp", f"few trials, and every candidate has the same {len(conditions(task.space))} knobs"
     return "tpe", f"there may be more than {FEW_TRIALS} trials"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import CmaEsSampler
 
-from services.common_knobs import common_knobs, require_common, told_of_others, unsuitable
-from services.sampling import Sampling, SamplingTask, samplers
+from convscout.services.plugins import samplers
+from convscout.services.samplers.base import Sampling, SamplingTask
+from convscout.services.samplers.shared_knobs import common_knobs, describe_others, require_common, unsuitable
 
 
 @samplers.register("cmaes")
@@ -26,5 +27,5 @@ def cmaes(task: SamplingTask) -> Sampling:
         )
     return Sampling(
         fresh=lambda study, seed: CmaEsSampler(seed=seed, warn_independent_sampling=False),
-        notice=told_of_others(task.space, "cmaes", numeric),
+        notice=describe_others(task.space, "cmaes", numeric),
     )

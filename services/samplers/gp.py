@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from optuna.samplers import GPSampler
 
-from services.common_knobs import common_knobs, require_common, told_of_others
-from services.sampling import Sampling, SamplingTask, samplers
+from convscout.services.plugins import samplers
+from convscout.services.samplers.base import Sampling, SamplingTask
+from convscout.services.samplers.shared_knobs import common_knobs, describe_others, require_common
 
 
 @samplers.register("gp")
@@ -14,5 +15,5 @@ def gp(task: SamplingTask) -> Sampling:
     require_common(task.space, "gp")
     return Sampling(
         fresh=lambda study, seed: GPSampler(seed=seed, warn_independent_sampling=False),
-        notice=told_of_others(task.space, "gp", common_knobs(task.space)),
+        notice=describe_others(task.space, "gp", common_knobs(task.space)),
     )

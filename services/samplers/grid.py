@@ -11,13 +11,14 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from search_space.conditions import conditions
-from search_space.enumeration import every
-from search_space.errors import ExhaustedError
-from search_space.space import SearchSpace
-from services.common_knobs import some_of, unsuitable
-from services.sampling import IndependentSampler, Sampling, SamplingTask, samplers
-from services.units import format_combinations
+from convscout.search_space.conditions import conditions
+from convscout.search_space.enumeration import every
+from convscout.search_space.errors import ExhaustedError, list_names
+from convscout.search_space.space import SearchSpace
+from convscout.services.config.units import format_combinations
+from convscout.services.plugins import samplers
+from convscout.services.samplers.base import IndependentSampler, Sampling, SamplingTask
+from convscout.services.samplers.shared_knobs import unsuitable
 
 LISTED = 10_000  # candidates of a grid that is gone through; from a larger one they are drawn
 
@@ -34,7 +35,7 @@ def grid(task: SamplingTask) -> Sampling:
         return Sampling(fresh=lambda study, seed: RandomSampler(seed=seed), notice=notice)
     candidates = list(every(task.space))
     np.random.default_rng(task.seed).shuffle(candidates)
-    return Sampling(fresh=_Grid(candidates).fresh, notice=_told(len(candidates), task.trials))
+    return Sampling(fresh=_Grid(candidates).fresh, notice=_notice(len(candidates), task.trials))
 
 
 class _Grid:
@@ -80,12 +81,12 @@ def _require_finite(space: SearchSpace) -> None:
     raise unsuitable(
         "grid",
         f"must be tpe or random unless the space is finite; this one has {format_combinations(size.discrete)} "
-        f"combinations times the values of {some_of(continuous)}; narrow each of those {len(continuous)} "
+        f"combinations times the values of {list_names(continuous)}; narrow each of those {len(continuous)} "
         f"under [space], as in {continuous[0]} = {{choices = [{knobs[continuous[0]].default}]}}",
     )
 
 
-def _told(count: int, trials: int | None) -> str:
+def _notice(count: int, trials: int | None) -> str:
     if trials is None or trials >= count:
         return f"the grid has {count:,} candidates"
     return f"the grid has {count:,} candidates, of which {trials:,} are tried"

@@ -18,9 +18,10 @@ from optuna.samplers import RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from services.common_knobs import deciding_knobs, unsuitable
-from services.observations import ObservedStudies
-from services.sampling import IndependentSampler, Sampling, SamplingTask, samplers
+from convscout.services.plugins import samplers
+from convscout.services.samplers.base import IndependentSampler, Sampling, SamplingTask
+from convscout.services.samplers.observations import ObservedStudies
+from convscout.services.samplers.shared_knobs import deciding_knobs, unsuitable
 
 CHANGES = 2  # knobs
 STEP = 0.2  # standard deviation of a numeric knob's change, of its range
@@ -65,9 +66,9 @@ class LocalSampler(IndependentSampler):
         value = self._values.get(param_name)
         if param_name not in self._values or not _allows(param_distribution, value):
             return self._random.sample_independent(study, trial, param_name, param_distribution)
-        return self._moved(value, param_distribution) if param_name in self._changed else value
+        return self._move(value, param_distribution) if param_name in self._changed else value
 
-    def _moved(self, value: Any, distribution: BaseDistribution) -> Any:
+    def _move(self, value: Any, distribution: BaseDistribution) -> Any:
         if isinstance(distribution, CategoricalDistribution):
             others = [choice for choice in distribution.choices if choice != value]
             return others[self._rng.integers(len(others))] if others else value

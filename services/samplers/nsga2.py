@@ -10,9 +10,10 @@ from optuna.samplers import NSGAIISampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from search_space.conditions import ALWAYS, conditions
-from services.common_knobs import unsuitable
-from services.sampling import Sampling, SamplingTask, samplers
+from convscout.search_space.conditions import ALWAYS, conditions
+from convscout.services.plugins import samplers
+from convscout.services.samplers.base import Sampling, SamplingTask
+from convscout.services.samplers.shared_knobs import unsuitable
 
 
 @samplers.register("nsga2")

@@ -15,9 +15,10 @@ from optuna.distributions import (
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from search_space.conditions import conditions
-from services.sampling import IndependentSampler, Sampling, SamplingTask, samplers
-from services.scale import Array, Scale
+from convscout.search_space.conditions import conditions
+from convscout.services.plugins import samplers
+from convscout.services.samplers.base import IndependentSampler, Sampling, SamplingTask
+from convscout.services.samplers.tpe.scale import Array, Scale
 
 
 @samplers.register("qmc")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from optuna.samplers import RandomSampler
 
-from services.sampling import Sampling, SamplingTask, samplers
+from convscout.services.plugins import samplers
+from convscout.services.samplers.base import Sampling, SamplingTask
 
 
 @samplers.register("random")

@@ -7,14 +7,14 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from services.evaluation import EVALUATION_FILE
-from services.plotting.answers import confusion
-from services.plotting.writing import write_plots, write_table
-from services.tracking import plots
-from services.tracking.projection import plots_tag
-from services.tracking.source import Source, ValidationLabels
-from services.trial_record import TrialRecord
-from trials.checkpoint import TrialDirectory
+from convscout.services.config.home import EVALUATION_FILE
+from convscout.services.ledger.trial_record import TrialRecord
+from convscout.services.plotting.answers import confusion
+from convscout.services.plotting.writing import write_plots, write_table
+from convscout.services.tracking import plots
+from convscout.services.tracking.projection import plots_tag
+from convscout.services.tracking.source import TrackedStudy, ValidationLabels
+from convscout.trials.checkpoints.trial_directory import TrialDirectory
 
 
 def write_artifacts(
@@ -35,16 +35,16 @@ def write_artifacts(
         figure.savefig(target / "confusion_matrix.png", dpi=80)
 
 
-def study_tag(source: Source, records: Sequence[TrialRecord]) -> str:
+def study_tag(source: TrackedStudy, records: Sequence[TrialRecord]) -> str:
     """What ``write_study_artifacts`` would show now."""
-    file = source.home.report(source.name) / EVALUATION_FILE
+    file = source.ref.report / EVALUATION_FILE
     return plots_tag(records, file.read_bytes() if file.exists() else b"")
 
 
-def write_study_artifacts(source: Source, records: Sequence[TrialRecord], target: Path) -> None:
+def write_study_artifacts(source: TrackedStudy, records: Sequence[TrialRecord], target: Path) -> None:
     """Write the plots of a study, as far as its trials suffice, its table and its report, if any, to ``target``."""
     write_plots(source.name, records, target / "plots")
     write_table(records, target)
-    report = source.home.report(source.name)
+    report = source.ref.report
     if report.is_dir():
         shutil.copytree(report, target / "report")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.tracking.pages import study_page
+from convscout.services.export.model_card import CARD_FILE
+from convscout.services.tracking.urls import study_page
 
-CARD = "README.md"  # in an export
 _LONGEST = 5000  # characters: the column of a database that is not SQLite takes no more
 _REST = "\n\n… the whole card is `README.md` among the artifacts of this version."
 
@@ -14,10 +14,10 @@ _REST = "\n\n… the whole card is `README.md` among the artifacts of this versi
 def model_description(study: str, export: Path) -> str:
     """The card of ``export`` as Markdown, if it has one, below a link to the study's page."""
     head = f"[Study {study}]({study_page(study)}) in `convscout serve`"
-    file = export / CARD
+    file = export / CARD_FILE
     if not file.exists():
         return head
-    return _shortened(f"{head}\n\n{_without_front_matter(file.read_text(encoding='utf-8'))}")
+    return _shorten(f"{head}\n\n{_without_front_matter(file.read_text(encoding='utf-8'))}")
 
 
 def _without_front_matter(card: str) -> str:
@@ -27,7 +27,7 @@ def _without_front_matter(card: str) -> str:
     return card.partition("\n---\n")[2].lstrip("\n") or card
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     """As many whole lines as there is room for."""
     if len(text) <= _LONGEST:
         return text

@@ -10,12 +10,11 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_RUN_NOTE,
 )
 
-from services.config import StudyConfig
-from services.tracking.pages import VIEW
-from services.tracking.projection import described
-from services.tracking.source import Source
-from services.tracking.tags import STUDY_TAG
-from trials.qualities import QUALITIES
+from convscout.services.config.study_config import StudyConfig
+from convscout.services.tracking.projection import describe, home_and_study
+from convscout.services.tracking.source import TrackedStudy
+from convscout.services.tracking.urls import VIEW
+from convscout.trials.evaluation.qualities import QUALITIES
 
 COLUMNS = (
     "metrics.`score`",
@@ -31,15 +30,15 @@ _VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
 _DATA_TAG = "data"
 
 
-def experiment_tags(source: Source) -> dict[str, str]:
+def experiment_tags(source: TrackedStudy) -> dict[str, str]:
     """The study's description, its data, what its trials are ranked by, and the view of its runs."""
     quality = QUALITIES[source.config.objective[0]]
     return {
         _KIND_TAG: "custom_model_development",  # else the user interface opens for language models
-        MLFLOW_RUN_NOTE: described(source),
+        MLFLOW_RUN_NOTE: describe(source),
         MLFLOW_EXPERIMENT_PRIMARY_METRIC_NAME: "score",
         MLFLOW_EXPERIMENT_PRIMARY_METRIC_GREATER_IS_BETTER: str(quality.maximize),
-        STUDY_TAG: source.name,
+        **home_and_study(source.ref),
         _DATA_TAG: source.config.data,
         _VIEW_TAG: _view(source.config),
     }

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from services.tracking.projector import Projector
+    from convscout.services.tracking.projector import Projector
 
 _PACE_S = 0.5  # words that come closer together are answered in one go
 _LONGEST_BACKOFF_S = 30.0
@@ -32,6 +32,7 @@ class Mirror:
         self._opened: Projector | None = None
         self._changed = threading.Condition()  # guards all that follows
         self._touched: dict[int, None] = {}  # an ordered set
+        self._unknown: set[int] = set()  # trials of earlier searches that MLflow has yet to be asked about
         self._current: int | None = None
         self._study_touched = True
         self._surveyed = False
@@ -71,7 +72,7 @@ class Mirror:
     def pending(self) -> int:
         """How many trials MLflow still lacks in part."""
         with self._changed:
-            return len(self._touched.keys() | ({self._current} - {None}))
+            return len(self._touched.keys() | self._unknown | ({self._current} - {None}))
 
     def close(self, timeout_s: float) -> int:
         """Flush within ``timeout_s`` and stop; returns how many trials are still pending.
@@ -136,11 +137,11 @@ class Mirror:
         """Find what earlier searches left undone. Finished runs are dropped again: they never change."""
         records = self._projector.read_ledger()
         with self._changed:
-            self._touched = dict.fromkeys(record.number for record in records) | self._touched
-        current = [record.number for record in records if self._projector.is_current(record)]
+            self._unknown = {record.number for record in records}
+        behind = [record.number for record in records if not self._projector.is_current(record)]
         with self._changed:
-            for number in current:
-                self._touched.pop(number, None)
+            self._touched = dict.fromkeys(behind) | self._touched  # what has changed meanwhile stays
+            self._unknown = set()
         self._surveyed = True
 
     def _take(self) -> int | None:

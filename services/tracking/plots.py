@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from trials.config import Measurement
+from convscout.trials.config import Measurement
 
 
 def learning_curve(measurements: Sequence[Measurement], title: str) -> Figure:

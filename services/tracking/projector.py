@@ -7,17 +7,17 @@ from contextlib import contextmanager
 
 from mlflow.exceptions import MlflowException
 
-from search_space.errors import ConvscoutError
-from services.tracking.mirror import one_line
-from services.tracking.projection import is_projected
-from services.tracking.source import Source, ValidationLabels
-from services.tracking.store import TrackingStore
-from services.tracking.study_runs import StudyRuns
-from services.trial_record import TrialRecord
-from trials.config import TrialState
+from convscout.search_space.errors import ConvscoutError
+from convscout.services.ledger.trial_record import TrialRecord
+from convscout.services.tracking.mirror import one_line
+from convscout.services.tracking.projection import is_projected
+from convscout.services.tracking.runs import StudyRuns
+from convscout.services.tracking.source import TrackedStudy, ValidationLabels
+from convscout.services.tracking.store import TrackingStore
+from convscout.trials.config import TrialState
 
 
-def sync(source: Source, store: TrackingStore, validation: ValidationLabels | None = None) -> int:
+def sync(source: TrackedStudy, store: TrackingStore, validation: ValidationLabels | None = None) -> int:
     """Bring all of MLflow up to date with a study that is not running; returns how many runs were behind.
 
     Raises ``ConvscoutError`` when the store does not answer.
@@ -41,7 +41,7 @@ class Projector:
     """Brings MLflow up to date, trial by trial; looks at MLflow afresh after any error."""
 
     def __init__(
-        self, source: Source, store: TrackingStore, validation: ValidationLabels | None = None
+        self, source: TrackedStudy, store: TrackingStore, validation: ValidationLabels | None = None
     ) -> None:
         self._source = source
         self._store = store
@@ -58,7 +58,7 @@ class Projector:
 
     def is_current(self, record: TrialRecord) -> bool:
         """Whether MLflow has the trial in its final form."""
-        with self._opened() as runs:
+        with self._open() as runs:
             return runs.is_current(record)
 
     def update_trial(self, number: int) -> bool:
@@ -66,23 +66,23 @@ class Projector:
         record = self._source.trial(number)
         if not is_projected(record):
             return False
-        with self._opened() as runs:
+        with self._open() as runs:
             runs.update_trial(record)
         self._remember(record)
         return record.number in self._finished
 
     def update_study(self, *, active: bool) -> None:
         """Bring the study's own run up to date; ``active`` says whether a search is under way."""
-        with self._opened() as runs:
+        with self._open() as runs:
             runs.update_study(self._finished, active=active)
 
     def update_plots(self) -> None:
         """Bring the study's plots and its table up to date."""
-        with self._opened() as runs:
+        with self._open() as runs:
             runs.update_plots()
 
     @contextmanager
-    def _opened(self) -> Iterator[StudyRuns]:
+    def _open(self) -> Iterator[StudyRuns]:
         if self._runs is None:
             self._runs = StudyRuns(self._source, self._store, self._validation)
         try:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from services.tracking.audit import disagreements
-from services.tracking.projector import sync
-from services.tracking.source import Source, ValidationLabels
-from services.tracking.store import TrackingStore
-from services.tracking.study_runs import find_runs
+from convscout.services.tracking.audit import differences, disagreements
+from convscout.services.tracking.projector import sync
+from convscout.services.tracking.runs import StudyRuns, find_runs
+from convscout.services.tracking.source import TrackedStudy, ValidationLabels
+from convscout.services.tracking.store import TrackingStore
 
 
-def rebuild(source: Source, store: TrackingStore, validation: ValidationLabels | None) -> None:
+def rebuild(
+    source: TrackedStudy, store: TrackingStore, validation: ValidationLabels | None
+) -> tuple[int, list[str]]:
     """Bring MLflow up to date, then make the runs anew that still differ from the ledger, and drop foreign ones.
 
-    Raises ``ConvscoutError`` when the store does not answer.
+    Returns how many runs of trials were behind or made anew, and how MLflow differs nevertheless. Raises
+    ``ConvscoutError`` when the store does not answer.
     """
-    sync(source, store, validation)
-    wrong = {found.trial for found in disagreements(source, store)} - {None}
+    behind = sync(source, store, validation)
+    left = disagreements(source, store)
+    wrong = {found.trial for found in left} - {None}
     if not wrong:
-        return
+        return behind, [found.text for found in left]
     client = store.client()
-    runs = find_runs(client, store.experiment_id(client, source.name), source.name)
+    runs = find_runs(client, StudyRuns(source, store, validation).experiment_id, source.name)
     for number in wrong & runs.keys():
         for run in runs[number]:
             client.delete_run(run.info.run_id)
-    sync(source, store, validation)
+    return behind + sync(source, store, validation), differences(source, store)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.places import ROOT
+from tests.support.soaking import repetitions
+
 PART_OF_RESULT = {
     "trial_throughput": "images_per_s",
     "profile_epoch": "shares",
@@ -25,6 +27,7 @@ PART_OF_RESULT = {
     "serving": "ratio",
     "orthogonalization": "update_ms",
 }
+LONG = ("trial_throughput", "packing", "trial_overhead")
 ON_DIGITS = {
     "time_to_accuracy": ("--threads", "1"),
     "same_accuracy": ("--threads", "1"),
@@ -35,8 +38,11 @@ ON_DIGITS = {
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", PART_OF_RESULT)
+@pytest.mark.parametrize(
+    "name", repetitions([name for name in PART_OF_RESULT if name not in LONG], list(PART_OF_RESULT))
+)
 def test_quick_run_writes_its_results(name: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", f"benchmarks.{name}", "--quick"]
     if name in ON_DIGITS:

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.deep_ensemble import equal_epochs
-from services import runner
-from services.home import Home
-from tests.services.studies import quiet, tiny_config
-
-ROOT = Path(__file__).parents[2]
+from convscout.services.config.home import Home
+from convscout.services.studies import run
+from tests.support.places import ROOT
+from tests.support.studies import quiet, tiny_config
 
 
 def test_all_seeds_together_take_as_long_as_the_study() -> None:
@@ -26,7 +25,7 @@ def test_all_seeds_together_take_as_long_as_the_study() -> None:
 
 @pytest.mark.slow
 def test_it_is_compared_with_the_ensemble_of_the_study(tmp_path: Path) -> None:
-    outcome = runner.search(tiny_config(trials=2), Home(tmp_path), quiet, time.time())
+    outcome = run.search(tiny_config(trials=2), Home(tmp_path), quiet, time.time())
     command = ["benchmarks.deep_ensemble", "tiny", "--home", str(tmp_path), "--seeds", "2", "--epochs", "2"]
     environment = {**os.environ, "CONVSCOUT_BENCHMARKS": str(tmp_path), "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-m", *command], cwd=ROOT, env=environment, check=True, timeout=100)

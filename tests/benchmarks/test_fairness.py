@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks.fairness import Study, compare, replay
 from benchmarks.replay import Row, Table
-from services.fairness import Fair
-from services.pruning import pruners
+from convscout.services.plugins import pruners
+from convscout.services.pruners.fair import Fair
 
 EPOCHS = 12
 
@@ -25,15 +25,15 @@ STUDY = Study([*FAST, SLOW])
 def test_without_a_pruner_everything_is_trained_and_nothing_lost(workers: int) -> None:
     trained = replay(STUDY, pruners.get("none")(), workers)
     assert trained == [EPOCHS] * len(STUDY.rows)
-    assert STUDY.judged(trained) == [EPOCHS * len(STUDY.rows), 1, 0, 1, 0]
+    assert STUDY.scores(trained) == [EPOCHS * len(STUDY.rows), 1, 0, 1, 0]
 
 
 def test_fairness_keeps_a_slow_winner_that_plain_asha_stops() -> None:
     plain = replay(STUDY, Fair(pruners.get("asha")(), by_family=False), 1)
     fair = replay(STUDY, Fair(pruners.get("asha")()), 1)
     assert (plain[-1], fair[-1]) == (2, EPOCHS)
-    assert STUDY.judged(plain)[1:] == pytest.approx([0, 0.9 - 0.55, 0.5, (0.9 - 0.2) / 2])
-    assert STUDY.judged(fair)[1:3] == [1, 0]
+    assert STUDY.scores(plain)[1:] == pytest.approx([0, 0.9 - 0.55, 0.5, (0.9 - 0.2) / 2])
+    assert STUDY.scores(fair)[1:3] == [1, 0]
 
 
 def test_the_difference_is_of_the_same_studies() -> None:

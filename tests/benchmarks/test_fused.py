@@ -7,8 +7,8 @@ import torch
 
 from benchmarks.fused import Networks
 from benchmarks.workloads import architecture
-from search_space.architecture import ImageSpec
-from trials.precision import Precision
+from convscout.search_space.architecture import ImageSpec
+from convscout.trials.compute.precision import Precision
 
 COUNT, BATCH, STEPS = 3, 8, 3
 

@@ -15,12 +15,12 @@ from benchmarks import memory
 from benchmarks.gpu_checks import PARTS
 from benchmarks.graphs import compare_all, farthest, searched, trained
 from benchmarks.workloads import synthetic
-from search_space.recipe import TrainingRecipe
-from tests.trials.rerun import Rerun
-from trials.batches import Batches
-from trials.precision import Precision
+from convscout.search_space.recipe import TrainingRecipe
+from convscout.trials.compute.precision import Precision
+from convscout.trials.data.batches import Batches
+from tests.support.places import ROOT
+from tests.support.rerun import Rerun
 
-ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 LACKING = """
 import sys
@@ -87,7 +87,7 @@ def test_families_that_replay_are_the_same(capsys: pytest.CaptureFixture[str]) -
 
 def test_training_of_another_family_differs() -> None:
     data = synthetic(150)
-    recipe = TrainingRecipe.proven_for(data.image, epochs=1, precision="bfloat16", overrides={})
+    recipe = TrainingRecipe.proven_for(data.image, epochs=1, precision="auto", overrides={})
     one, other = (trained(family, data, recipe, CPU, None) for family in ("lenet", "mlp"))
     assert farthest(one, other) > 1e-2
 

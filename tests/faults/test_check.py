@@ -13,22 +13,23 @@ import pytest
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from mlflow.tracking.client import MlflowClient
 
-from search_space.errors import StudyLockedError
-from services import check as checking
-from services import runner
-from services.audits.finding import Finding
-from services.check import check
-from services.cli import main
-from services.events import EpochEnded, Event
-from services.finish import stored_outcome
-from services.home import Home
-from services.lease import lease
-from services.repair import repair
-from services.study import Ledger
-from services.tracking.store import TrackingStore
-from services.tracking.tags import TRIAL_TAG
-from tests.services.studies import blank_pictures, bundle_alone, essences, quiet, tiny_config
-from trials.config import TrialState
+from convscout.search_space.errors import StudyLockedError
+from convscout.services.cli import main
+from convscout.services.config.home import Home
+from convscout.services.events.events import EpochEnded, Event
+from convscout.services.ledger.lease import lease
+from convscout.services.ledger.ledger import Ledger
+from convscout.services.studies import check as checking
+from convscout.services.studies import run as study_run
+from convscout.services.studies.audits.finding import Finding
+from convscout.services.studies.check import check
+from convscout.services.studies.outcome import load_outcome
+from convscout.services.studies.repair import repair
+from convscout.services.tracking.store import TrackingStore
+from convscout.services.tracking.tags import TRIAL_TAG
+from convscout.trials.checkpoints.trial_directory import TrialDirectory
+from convscout.trials.config import TrialState
+from tests.support.studies import blank_pictures, bundle_alone, essences, quiet, tiny_config
 
 NAME = "tiny"
 OPTIONS = {"trials": 4, "epochs": 3, "pruner": "median"}
@@ -39,7 +40,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a study that was searched to its end."""
     home = tmp_path_factory.mktemp("finished") / "home"
     with blank_pictures():
-        runner.search(tiny_config(NAME, **OPTIONS), Home(home), quiet, time.time())
+        study_run.search(tiny_config(NAME, **OPTIONS), Home(home), quiet, time.time())
     return home
 
 
@@ -57,18 +58,18 @@ def home(finished: Path) -> Home:
 
 
 def _found(home: Home) -> list[tuple[str, str]]:
-    return [(finding.where, finding.what) for finding in check(home, NAME)]
+    return [(finding.where, finding.what) for finding in check(home.study(NAME))]
 
 
 def _member(home: Home) -> int:
     """A trial of the ensemble."""
-    outcome = stored_outcome(Ledger.open(home, NAME))
+    outcome = load_outcome(Ledger.open(home.study(NAME)))
     assert outcome is not None
     return outcome.ensemble.members[0].number
 
 
 def _best_file(home: Home) -> Path:
-    path = Ledger.open(home, NAME).directory(_member(home)).best_file()
+    path = TrialDirectory(home.study(NAME).trial(_member(home))).best_file()
     assert path is not None
     return path
 
@@ -89,7 +90,7 @@ def _snapshot(root: Path) -> dict[str, str]:
 
 def test_a_study_that_ended_is_as_it_should_be_and_looking_changes_nothing(home: Home) -> None:
     before = _snapshot(home.root)
-    assert check(home, NAME) == []
+    assert check(home.study(NAME)) == []
     assert _snapshot(home.root) == before
 
 
@@ -100,31 +101,31 @@ def test_a_missing_tracking_database_is_found_and_not_made(home: Home) -> None:
 
 
 def _leave_leftovers(home: Home) -> None:
-    study = home.study(NAME)
+    study = home.study(NAME).directory
     (study / "trials" / f"{_member(home):05d}" / ".epoch-0001.0.pt.77.tmp").write_text("half")
     (study / ".export.77.tmp").mkdir()
     (study / ".export.77.tmp" / "model.onnx").write_text("half")
 
 
 def _orphan_a_directory(home: Home) -> None:
-    shutil.copytree(home.trial(NAME, _member(home)), home.trial(NAME, 77))
+    shutil.copytree(home.study(NAME).trial(_member(home)), home.study(NAME).trial(77))
 
 
 def _leave_open(home: Home) -> None:
-    Ledger.open(home, NAME).directory(_member(home)).path.joinpath("attempt").write_text("1")
+    TrialDirectory(home.study(NAME).trial(_member(home))).path.joinpath("attempt").write_text("1")
 
 
 def _damage_the_export(home: Home) -> None:
-    _flip_bit(home.study(NAME) / "export" / "model.onnx")
+    _flip_bit(home.study(NAME).export / "model.onnx")
 
 
 def _lose_the_export(home: Home) -> None:
-    shutil.rmtree(home.study(NAME) / "export")
+    shutil.rmtree(home.study(NAME).export)
 
 
 def _export_another_ensemble(home: Home) -> None:
-    with lease(home, NAME) as fence:
-        ledger = Ledger.open(home, NAME, fence)
+    with lease(home.study(NAME)) as fence:
+        ledger = Ledger.open(home.study(NAME), fence)
         outcome = ledger.note("outcome")
         (first, *_) = outcome["ensemble"]["members"]
         ledger.set_note(
@@ -145,7 +146,8 @@ def _lose_a_run_in_mlflow(home: Home) -> None:
 def _run_of(home: Home, number: int) -> tuple[MlflowClient, str]:
     store = TrackingStore.at(home)
     client = store.client()
-    (run,) = client.search_runs([store.experiment_id(client, NAME)], f"tags.`{TRIAL_TAG}` = '{number}'")
+    (experiment,) = client.search_experiments(filter_string=f"name = '{NAME}'")
+    (run,) = client.search_runs([experiment.experiment_id], f"tags.`{TRIAL_TAG}` = '{number}'")
     return client, run.info.run_id
 
 
@@ -167,11 +169,11 @@ def test_what_is_spoilt_is_named_and_mended(
 ) -> None:
     trials = essences(home.root, NAME)
     spoil(home)
-    found = check(home, NAME)
+    found = check(home.study(NAME))
     assert any(where in each.where and what in each.what for each in found), found
     assert all(each.mend for each in found)
-    assert set(repair(home, NAME, quiet)) >= set(found)
-    assert check(home, NAME) == []
+    assert set(repair(home.study(NAME), quiet)) >= set(found)
+    assert check(home.study(NAME)) == []
     assert essences(home.root, NAME) == trials, "I1"
 
 
@@ -190,11 +192,11 @@ def test_a_lost_best_epoch_is_trained_again_and_comes_out_the_same(
     assert (f"trial {number}", "its best epoch") in [
         (where, what.partition(",")[0]) for where, what in _found(home)
     ]
-    repair(home, NAME, quiet)
-    assert check(home, NAME) == []
-    assert Ledger.open(home, NAME).trial(number).state is TrialState.RUNNING
-    runner.resume(NAME, home, quiet, time.time())
-    assert check(home, NAME) == []
+    repair(home.study(NAME), quiet)
+    assert check(home.study(NAME)) == []
+    assert Ledger.open(home.study(NAME)).trial(number).state is TrialState.RUNNING
+    study_run.resume(home.study(NAME), quiet, time.time())
+    assert check(home.study(NAME)) == []
     assert essences(home.root, NAME) == trials, "I1"
     assert _best_file(home) == best and best.exists()
 
@@ -210,16 +212,16 @@ def test_a_study_that_runs_is_left_alone_and_complained_of_only_with_cause(
     def look(event: Event) -> None:
         if not isinstance(event, EpochEnded):
             return
-        found.extend(check(home, NAME))
+        found.extend(check(home.study(NAME)))
         if event.trial.number == 1 and not planted:
             with pytest.raises(StudyLockedError, match="is being run by process"):
-                repair(home, NAME, quiet)
-            _orphan = home.trial(NAME, 77)
+                repair(home.study(NAME), quiet)
+            _orphan = home.study(NAME).trial(77)
             _orphan.mkdir()
-            planted.extend(check(home, NAME))
+            planted.extend(check(home.study(NAME)))
             _orphan.rmdir()
 
-    runner.search(tiny_config(NAME, trials=3, epochs=2), home, look, time.time())
+    study_run.search(tiny_config(NAME, trials=3, epochs=2), home, look, time.time())
     assert found == []
     assert [each.where for each in planted] == ["trials/00077"]
 
@@ -247,3 +249,20 @@ def test_the_command_tells_a_line_a_finding_and_exits_1(
     assert "mended: export: " in capsys.readouterr().out
     assert run("--json") == 0
     assert json.loads(capsys.readouterr().out) == {"study": NAME, "findings": [], "mended": []}
+
+
+@pytest.mark.slow
+def test_a_repair_that_could_not_mend_something_says_so_and_exits_1(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    number = _member(home)
+    for path in home.study(NAME).trial(number).iterdir():
+        path.unlink()  # so that no network is left to export again
+    _damage_the_export(home)
+    with pytest.raises(SystemExit) as raised:
+        main(["check", NAME, "--home", str(home.root), "--repair"])
+    assert raised.value.code == 1
+    told = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(f"mended: trial {number}: its best epoch") for line in told)
+    assert any(line.startswith("not mended: export: ") for line in told)
+    assert not any(line.startswith("mended: export: ") for line in told)

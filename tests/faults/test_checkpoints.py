@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from services.check import check
-from services.home import Home
-from tests.faults.victim import STUDY, Victim, complaints_of
-from tests.services.studies import bundle_alone
-from trials.kill_points import EXIT_CODE
+from convscout.services.config.home import Home
+from convscout.services.studies.check import check
+from convscout.trials.checkpoints.kill_points import EXIT_CODE
+from tests.support.studies import bundle_alone
+from tests.support.victim import STUDY, Victim, complaints_of
 
 OPTIONS = {"trials": 2, "epochs": 4, "ensemble_strategy": "greedy"}
 
@@ -41,7 +41,7 @@ def test_a_damaged_checkpoint_is_never_gone_on_with(tmp_path: Path) -> None:
             yield f"it did not come to this: {victim.log}"
         newest = max(victim.home.glob(f"studies/{STUDY}/trials/00001/{kind}-*"))
         damage(newest, how)
-        if not any(newest.name in finding.what for finding in check(Home(victim.home), STUDY)):
+        if not any(newest.name in finding.what for finding in check(Home(victim.home).study(STUDY))):
             yield "check did not see it"
         if victim.live() != 0:
             yield f"it failed: {victim.log}"

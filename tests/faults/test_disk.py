@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from search_space.errors import ConvscoutError
-from services import runner
-from services.check import check
-from services.cli import main
-from services.events import EpochEnded, Event, Listener, PhaseStarted
-from services.home import Home
-from services.study import Ledger
-from tests.faults.small_disk import small_disk
-from tests.faults.victim import Victim
-from tests.services.studies import bundle_alone, essences, quiet, tiny_config
-from trials.config import TrialState
+from convscout.search_space.errors import ConvscoutError
+from convscout.services.cli import main
+from convscout.services.config.home import Home
+from convscout.services.events.events import EpochEnded, Event, Listener, PhaseStarted
+from convscout.services.ledger.ledger import Ledger
+from convscout.services.studies import run
+from convscout.services.studies.check import check
+from convscout.trials.checkpoints.trial_directory import TrialDirectory
+from convscout.trials.config import TrialState
+from tests.support.small_disk import small_disk
+from tests.support.studies import bundle_alone, essences, quiet, tiny_config
+from tests.support.victim import Victim
 
 NAME = "tiny"
 MEGABYTES = 24
@@ -50,7 +51,7 @@ def _bundles() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, ...]]:
     home = tmp_path_factory.mktemp("undisturbed")
-    runner.search(tiny_config(NAME, epochs=4), Home(home), quiet, time.time())
+    run.search(tiny_config(NAME, epochs=4), Home(home), quiet, time.time())
     return essences(home, NAME)
 
 
@@ -63,14 +64,14 @@ def test_a_full_disk_stops_the_study_until_there_is_room(
     with small_disk(tmp_path / "home", MEGABYTES) as disk:
         home = Home(disk.root)
         with pytest.raises(ConvscoutError) as raised:
-            runner.search(tiny_config(NAME, epochs=4), home, _at(moment, disk.fill), time.time())
+            run.search(tiny_config(NAME, epochs=4), home, _at(moment, disk.fill), time.time())
         assert raised.value.next_command == f"convscout resume {NAME}", "I6"
         assert len(raised.value.message.splitlines()) == 1, "I6"
         disk.free()
-        ended = [r for r in Ledger.open(home, NAME).trials() if r.state is not TrialState.RUNNING]
+        ended = [r for r in Ledger.open(home.study(NAME)).trials() if r.state is not TrialState.RUNNING]
         assert all(record.state is TrialState.COMPLETED for record in ended), "I1"
-        runner.resume(NAME, home, quiet, time.time())
-        assert check(home, NAME) == []
+        run.resume(home.study(NAME), quiet, time.time())
+        assert check(home.study(NAME)) == []
         assert essences(disk.root, NAME) == undisturbed, "I1"
 
 
@@ -83,14 +84,14 @@ def test_a_full_disk_of_checkpoints_keeps_the_previous_one(
     with small_disk(home.root / "studies", MEGABYTES) as disk:
         fill = _at(_second_epoch_of_the_second_trial, disk.fill)
         with pytest.raises(ConvscoutError, match="trial 1 cannot go on: No space left on device"):
-            runner.search(tiny_config(NAME, epochs=4), home, fill, time.time())
-        kept = Ledger.open(home, NAME).directory(1)
+            run.search(tiny_config(NAME, epochs=4), home, fill, time.time())
+        kept = TrialDirectory(home.study(NAME).trial(1))
         state = kept.load_epoch()
         assert state is not None and state["epoch"] >= 1, "I5"
         assert all(kept.inspect().values()), "I5"
         disk.free()
-        runner.resume(NAME, home, quiet, time.time())
-        assert check(home, NAME) == []
+        run.resume(home.study(NAME), quiet, time.time())
+        assert check(home.study(NAME)) == []
         assert essences(home.root, NAME) == undisturbed, "I2"
 
 
@@ -115,4 +116,4 @@ def test_a_disk_that_is_only_to_be_read_is_told_before_any_training(
         assert ("Read-only file system" in told) if begun else ("may not be written to" in told), "I6"
         assert "next: convscout" in told, "I6"
         assert "Traceback" not in told and "trial 0" not in told
-        assert not begun or check(Home(disk.root), NAME) == []
+        assert not begun or check(Home(disk.root).study(NAME)) == []

@@ -5,13 +5,9 @@ I5: whatever lies under the export's name is complete and matches its hashes. I7
 
 from __future__ import annotations
 
-import os
 import pickle
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,30 +17,21 @@ import psutil
 import pytest
 import torch
 
-from search_space.errors import ConvscoutError, ExportError
-from services.checksums import verify, write_checksums
-from services.ensembles.trained import TrainedEnsemble
-from services.exporters.bundle import load_bundle
-from services.exporting import export
-from services.predict import load_model
-from services.verifying import verify_export
-from tests.services.trained_ensembles import random_images, trained_ensemble
-from tests.soaking import repetitions
-from trials.kill_points import EXIT_CODE, VARIABLE
+from convscout.search_space.errors import ConvscoutError, ExportError
+from convscout.services.ensembles.trained import TrainedEnsemble
+from convscout.services.export.checksums import verify, write_checksums
+from convscout.services.export.formats.bundle import load_bundle
+from convscout.services.export.verify import verify_export
+from convscout.services.export.writer import export
+from convscout.services.inference.predict import load_model
+from convscout.trials.checkpoints.kill_points import EXIT_CODE, VARIABLE
+from tests.support.forked import Forked
+from tests.support.planes import until
+from tests.support.soaking import repetitions
+from tests.support.trained_ensembles import random_images, trained_ensemble
 
-ROOT = Path(__file__).parents[2]
-KILLS = repetitions(3, 100)
+KILLS = repetitions(2, 100)
 FORMATS = ("bundle", "onnx", "pt2")
-EXPORT = """
-import sys
-from pathlib import Path
-from services.exporting import export
-from tests.services.trained_ensembles import random_images, trained_ensemble
-
-ensemble = trained_ensemble("lenet", "vgg", channels=1, image_size=8)
-print("exporting", flush=True)
-export(ensemble, Path(sys.argv[1]), random_images(40, ensemble), formats=sys.argv[2].split(","))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +51,18 @@ def copied(exported: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(exported, tmp_path / "export"))
 
 
-def _start(directory: Path, formats: str, **environment: str) -> subprocess.Popen[bytes]:
+def _export(directory: Path, formats: str) -> None:
+    ensemble = trained_ensemble("lenet", "vgg", channels=1, image_size=8)
+    print("exporting", flush=True)
+    export(ensemble, directory, random_images(40, ensemble), formats=formats.split(","))
+
+
+def _start(directory: Path, formats: str, **environment: str) -> Forked:
     """A process that is about to replace the export in ``directory`` by one of two members."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", EXPORT, str(directory), formats],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
+    log = directory.parent.parent / "said" / directory.parent.name
+    log.unlink(missing_ok=True)
+    process = Forked(_export, directory, formats, log=log, environment=environment)
+    until(lambda: process.poll() is not None or "exporting" in process.said, "it to begin", lambda: "")
     return process
 
 
@@ -87,8 +76,7 @@ def _num_members(directory: Path) -> int:
 @pytest.mark.parametrize(("side", "members"), [("before", 1), ("after", 2)])
 def test_killed_at_its_rename_it_is_the_old_or_the_new(copied: Path, side: str, members: int) -> None:
     process = _start(copied, "bundle", **{VARIABLE: f"{side}-export"})
-    process.communicate()
-    assert process.returncode == EXIT_CODE
+    assert process.wait() == EXIT_CODE
     assert _num_members(copied) == members
 
 
@@ -98,22 +86,18 @@ def test_killed_at_its_rename_it_is_the_old_or_the_new(copied: Path, side: str, 
 def test_killed_at_any_moment_it_leaves_a_whole_one_and_no_process(copied: Path) -> None:
     began = time.monotonic()
     first = _start(copied, "bundle,onnx")
-    first.communicate()
+    assert first.wait() == 0 and _num_members(copied) == 2
     span_s = time.monotonic() - began
-    assert first.returncode == 0 and _num_members(copied) == 2
     moments = random.Random(0)
     for _ in range(KILLS):
         process = _start(copied, "bundle,onnx")
         time.sleep(moments.uniform(0, span_s))
         children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.kill()
         assert _num_members(copied) == 2
         psutil.wait_procs(children, timeout=60)
         assert not [child for child in children if child.is_running()]
-    export_again = _start(copied, "bundle,onnx")
-    export_again.communicate()
-    assert export_again.returncode == 0
+    assert _start(copied, "bundle,onnx").wait() == 0
     assert list(copied.parent.iterdir()) == [copied]  # what the killed ones left is swept up
     verify_export(copied)
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from services.home import Home
-from services.inbox import ENQUEUE, RETRY, Inbox, Message
-from services.study import Ledger
-from tests.faults.victim import STUDY, Victim, complaints_of
-from tests.services.studies import bundle_alone
-from trials.config import TrialState
-from trials.kill_points import EXIT_CODE, Write
+from convscout.services.config.home import Home
+from convscout.services.ledger.ledger import Ledger
+from convscout.services.search.command_queue import ENQUEUE, RETRY, Command, CommandQueue
+from convscout.trials.checkpoints.kill_points import EXIT_CODE, Write
+from convscout.trials.config import TrialState
+from tests.support.studies import bundle_alone
+from tests.support.victim import STUDY, Victim, complaints_of
 
 OPTIONS = {"trials": 5, "epochs": 3, "pruner": "asha", "ensemble_size": 2, "ensemble_strategy": "greedy"}
 SIDES = ("before", "after")
@@ -47,8 +47,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
 def test_dying_before_and_after_any_write_changes_nothing(undisturbed: Victim, tmp_path: Path) -> None:
     def die_twice(point: str) -> Iterator[str]:
         victim = Victim(tmp_path / point, OPTIONS)
-        if victim.live(kill_at=f"before-{point}") != EXIT_CODE:
-            yield f"it did not come to this: {victim.log}"
+        if (code := victim.live(kill_at=f"before-{point}")) != EXIT_CODE:
+            yield f"it did not come to this, but ended with {code}: {victim.log}"
         before = victim.finished
         # what was to be written may need no second time, or fewer of its kind are written in a resume
         if victim.live(kill_at=f"after-{point.partition(':')[0]}:1") not in (EXIT_CODE, 0):
@@ -84,8 +84,8 @@ def test_a_message_that_is_read_twice_comes_to_the_same(tmp_path: Path) -> None:
         if victim.live() != 0:
             yield f"it failed: {victim.log}"
         _ask(victim)
-        if victim.live("--trials", "+1", kill_at=point) != EXIT_CODE:
-            yield f"it did not come to this: {victim.log}"
+        if (code := victim.live("--trials", "+1", kill_at=point)) != EXIT_CODE:
+            yield f"it did not come to this, but ended with {code}: {victim.log}"
         if victim.live() != 0:
             yield f"it failed: {victim.log}"
         yield from victim.complaints(asked)
@@ -95,8 +95,8 @@ def test_a_message_that_is_read_twice_comes_to_the_same(tmp_path: Path) -> None:
 
 def _ask(victim: Victim) -> None:
     """Leave messages that a resume finds: let a stopped trial go on, and train a network made by hand."""
-    ledger = Ledger.open(Home(victim.home), STUDY)
+    ledger = Ledger.open(Home(victim.home).study(STUDY))
     stopped = next(record.number for record in ledger.trials() if record.state is TrialState.STOPPED)
-    inbox = Inbox(ledger.home, STUDY)
-    inbox.put(Message(kind=RETRY, content={"number": stopped}))
-    inbox.put(Message(kind=ENQUEUE, content={"family": "lenet", "lenet.depth": 3}))
+    inbox = CommandQueue(ledger.home.study(STUDY))
+    inbox.put(Command(kind=RETRY, content={"number": stopped}))
+    inbox.put(Command(kind=ENQUEUE, content={"family": "lenet", "lenet.depth": 3}))

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from services.check import check
-from services.home import Home
-from services.study import Ledger
-from tests.faults.victim import STUDY, Victim
-from tests.services.studies import bundle_alone
-from trials.config import TrialState
+from convscout.services.config.home import Home
+from convscout.services.ledger.ledger import Ledger
+from convscout.services.studies.check import check
+from convscout.trials.config import TrialState
+from tests.support.studies import bundle_alone
+from tests.support.victim import STUDY, Victim
 
 OPTIONS = {
     "trials": 4,
@@ -29,9 +29,9 @@ def test_a_network_that_memory_has_no_room_for_fails_alone(tmp_path: Path) -> No
     victim = Victim(tmp_path / "home", OPTIONS)
     assert victim.live(memory=900 * 2**20) == 0, victim.log
     home = Home(victim.home)
-    for record in Ledger.open(home, STUDY).trials():
+    for record in Ledger.open(home.study(STUDY)).trials():
         assert record.config is not None
         large = record.config.flat()["lenet.width"] == 700
         assert record.state is (TrialState.FAILED if large else TrialState.COMPLETED), record.reason
         assert not large or "memory" in record.reason
-    assert check(home, STUDY) == []
+    assert check(home.study(STUDY)) == []

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,61 +15,72 @@ from typing import Protocol
 import psutil
 import pytest
 
-from services import runner
-from services.home import Home
-from services.lease import holder
-from services.study import Ledger
-from tests.faults.owner import EPOCHS, RAY_EPOCHS, STUDY, TRIALS, config
-from tests.services.postgresql import wait_until
-from tests.services.studies import bundle_alone, essences, quiet
-from trials.config import TrialState
-
-ROOT = Path(__file__).parents[2]
-PATIENCE_S = 300.0
+from convscout.services.config.home import Home
+from convscout.services.ledger.lease import holder
+from convscout.services.ledger.ledger import Ledger
+from convscout.services.studies import run
+from convscout.trials.config import TrialState
+from tests.support import owner
+from tests.support.forked import PATIENCE_S, Forked
+from tests.support.owner import EPOCHS, RAY_EPOCHS, STUDY, TRIALS, config
+from tests.support.postgresql import wait_until
+from tests.support.studies import bundle_alone, essences, quiet
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * PATIENCE_S)]
 
 
 class Start(Protocol):
-    def __call__(self, what: str, home: Path = ..., /) -> subprocess.Popen[str]: ...
+    def __call__(self, what: str, home: Path = ..., /) -> Forked: ...
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts a controller that does as it is told; whatever of them is left after the test is killed."""
-    started = []
+    started = list[Forked]()
 
-    def start(what: str, home: Path = tmp_path, /) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "tests.faults.owner", str(home), what]
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
-        )
+    def start(what: str, home: Path = tmp_path, /) -> Forked:
+        process = Forked(owner.main, home, what, log=tmp_path / "said" / str(len(started)))
         started.append(process)
         return process
 
     yield start
     for process in started:
         if process.poll() is None:
-            for member in [*psutil.Process(process.pid).children(recursive=True), process]:
+            family = psutil.Process(process.pid).children(recursive=True)
+            process.kill()
+            for member in family:
                 member.kill()
-        process.communicate()
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    """The exit code of the process, and what it said."""
-    said, _ = process.communicate(timeout=PATIENCE_S)
-    return process.returncode, said
+def ended(process: Forked) -> tuple[int | None, str]:
+    """The exit code of the process, and what it said; none if it hangs."""
+    return process.wait(), process.said
 
 
 def epochs_reported(home: Path) -> int:
     if STUDY not in Ledger.names(Home(home)):
         return 0
-    return sum(len(record.measurements) for record in Ledger.open(Home(home), STUDY).trials())
+    return sum(len(record.measurements) for record in Ledger.open(Home(home).study(STUDY)).trials())
+
+
+def freeze(process: Forked, database: Path) -> None:
+    """Stop ``process`` outside a transaction: one that is frozen within locks SQLite's file for everybody."""
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, PATIENCE_S)
+        try:
+            with closing(sqlite3.connect(database, timeout=0, isolation_level=None)) as other:
+                other.execute("BEGIN IMMEDIATE")
+                other.execute("ROLLBACK")
+            return
+        except sqlite3.OperationalError:
+            process.send_signal(signal.SIGCONT)
+            time.sleep(0.01)
 
 
 def check(home: Path, epochs: int = EPOCHS) -> None:
     """I2 and I3: as many trials as were asked for, each of them final, each epoch reported once."""
-    records = [record for record in Ledger.open(Home(home), STUDY).trials() if record.trained]
+    records = [record for record in Ledger.open(Home(home).study(STUDY)).trials() if record.trained]
     assert [record.state for record in records] == [TrialState.COMPLETED] * TRIALS
     assert [[m.epoch for m in r.measurements] for r in records] == [list(range(1, epochs + 1))] * TRIALS
 
@@ -81,7 +90,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[object, 
     """What the study comes to when nothing happens to it."""
     home = tmp_path_factory.mktemp("undisturbed")
     with bundle_alone():
-        runner.search(config(), Home(home), quiet, time.time())
+        run.search(config(), Home(home), quiet, time.time())
     return essences(home, STUDY)
 
 
@@ -91,7 +100,7 @@ def test_a_frozen_controller_that_wakes_undoes_nothing(
     """Row 5: it is taken over while it sleeps, and ends with one line when it finds out."""
     frozen = start("search")
     wait_until(lambda: epochs_reported(tmp_path) > EPOCHS // 4, PATIENCE_S)
-    frozen.send_signal(signal.SIGSTOP)
+    freeze(frozen, Home(tmp_path).database)
     known = epochs_reported(tmp_path)
     code, said = ended(start("resume"))
     assert code == 1 and "has shown no sign of life" in said and f"resume {STUDY} --take-over" in said
@@ -103,7 +112,7 @@ def test_a_frozen_controller_that_wakes_undoes_nothing(
     assert ended(taker)[0] == 0
     check(tmp_path)
     assert essences(tmp_path, STUDY) == undisturbed, "I1"
-    assert holder(Home(tmp_path), STUDY) is None, "I7"
+    assert holder(Home(tmp_path).study(STUDY)) is None, "I7"
 
 
 def test_of_controllers_that_start_at_once_one_runs_the_study(
@@ -111,7 +120,7 @@ def test_of_controllers_that_start_at_once_one_runs_the_study(
 ) -> None:
     """Row 7."""
     ends = [ended(process) for process in [start("search") for _ in range(3)]]
-    assert sorted(code for code, _ in ends) == [0, 2, 2]
+    assert sorted(code if code is not None else -1 for code, _ in ends) == [0, 2, 2]
     assert sum("exists already" in said for _, said in ends) == 2
     check(tmp_path)
     assert essences(tmp_path, STUDY) == undisturbed
@@ -122,7 +131,7 @@ def test_a_database_that_is_locked_is_waited_for(
 ) -> None:
     """Row 8: for less and for more time than SQLite itself would wait, side by side as both mostly wait."""
 
-    def search_while_locked(locked_s: float) -> int:
+    def search_while_locked(locked_s: float) -> int | None:
         home = tmp_path / str(locked_s)
         process = start("search", home)
         wait_until(lambda: epochs_reported(home) > 0, PATIENCE_S)

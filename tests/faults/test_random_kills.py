@@ -14,17 +14,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.soaking import repetitions
+from tests.support.places import ROOT
+from tests.support.soaking import repetitions
 
-ROOT = Path(__file__).parents[2]
-SEEDS = repetitions(3, 200)
+SEEDS = repetitions(2, 200)
+EXPORTED = repetitions(
+    ["--bundle-alone"], []
+)  # exports of all formats are killed by ``test_exports.py`` in CI
 
 
 @pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.timeout(repetitions(1800, 12 * 3600))
 def test_a_study_ends_as_if_it_had_not_been_killed(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.kill_loop", "--seeds", str(SEEDS)]
+    command = [sys.executable, "-m", "benchmarks.kill_loop", "--seeds", str(SEEDS), *EXPORTED]
     environment = {**os.environ, "CONVSCOUT_BENCHMARKS": str(tmp_path)}
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr

@@ -14,16 +14,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 
-from services import migrations
-from services.cli import main
-from services.fence import Lease, read_lease
-from services.home import Home
-from services.migrations import SCHEMA
-from services.optuna_tables import schemas
-from services.storage import open_storage
-from services.study import Ledger
-from tests.services.postgresql import postgresql
-from trials.config import TrialState
+from convscout.services.cli import main
+from convscout.services.config.home import Home
+from convscout.services.ledger import migrations
+from convscout.services.ledger.database import open_storage
+from convscout.services.ledger.fencing import Lease, read_lease
+from convscout.services.ledger.ledger import Ledger
+from convscout.services.ledger.migrations import SCHEMA
+from convscout.services.ledger.optuna_schema import schemas
+from convscout.trials.config import TrialState
+from convscout.trials.end_reason import EndReason
+from tests.support.postgresql import postgresql
 
 NAME = "first"
 LEDGER = Path(__file__).parent / "ledgers" / "schema-1.sql"
@@ -63,17 +64,18 @@ def run(home: Home, *arguments: str) -> int:
 
 def test_an_older_ledger_is_migrated_and_copied_before(home: Home) -> None:
     before = rows(home.database)
-    ledger = Ledger.open(home, NAME)
-    assert [record.state for record in ledger.trials()] == [TrialState.COMPLETED] * 2
+    ledger = Ledger.open(home.study(NAME))
+    ends = [(record.state, record.reason_code) for record in ledger.trials()]
+    assert ends == [(TrialState.COMPLETED, EndReason.UNKNOWN)] * 2
     best = ledger.trial(0).best
-    assert best is not None and best.val_accuracy == 56 / 143
+    assert best is not None and best.val_accuracy == 56 / 143 and best.eager_reason == ""
     assert schemas(open_storage(home)) == {NAME: SCHEMA}
     assert read_lease(open_storage(home), 1) == Lease()
     [copy] = copies(home)
     assert copy.name.startswith("convscout.db.backup-v1-20")
     assert rows(copy) == before
     ledger.set_note("written", "since")
-    Ledger.open(home, NAME)
+    Ledger.open(home.study(NAME))
     assert copies(home) == [copy]
 
 
@@ -87,15 +89,15 @@ def test_a_migration_that_is_cut_short_left_nothing(home: Home, monkeypatch: pyt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(migrations, "STEPS", {1: cut_short})
-        Ledger.open(home, NAME)
+        Ledger.open(home.study(NAME))
     assert rows(home.database) == before
-    Ledger.open(home, NAME)
+    Ledger.open(home.study(NAME))
     assert schemas(open_storage(home)) == {NAME: SCHEMA}
 
 
 def test_a_study_that_an_older_convscout_runs_is_left_to_it(home: Home, capsys: Captured) -> None:
     before = rows(home.database)
-    lock = home.study(NAME) / "controller.lock"
+    lock = home.study(NAME).directory / "controller.lock"
     lock.parent.mkdir(parents=True)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -122,7 +124,7 @@ def test_the_tables_of_an_older_optuna_are_migrated(home: Home) -> None:
     alter(home, f"DROP INDEX ix_trials_study_id; UPDATE alembic_version SET version_num = '{older}'")
     alter(home, "UPDATE version_info SET library_version = '3.1.1'")
     before = rows(home.database)
-    assert len(Ledger.open(home, NAME).trials()) == 2
+    assert len(Ledger.open(home.study(NAME)).trials()) == 2
     [copy] = copies(home)
     assert copy.name.startswith(f"convscout.db.backup-optuna-{older}-") and rows(copy) == before
     after = "\n".join(rows(home.database))

@@ -5,7 +5,6 @@ Exit code 130, the next command, and nothing lost: the resumed study ends as one
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -13,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.victim import Victim
-from tests.services.studies import bundle_alone
+from tests.support.studies import bundle_alone
+from tests.support.victim import Victim
 
 OPTIONS = {"trials": 2, "epochs": 15, "ensemble_strategy": "greedy"}
 
@@ -38,15 +37,13 @@ def test_a_signal_ends_the_search_and_a_resume_goes_on(
 ) -> None:
     victim = Victim(tmp_path / "home", OPTIONS)
     process = victim.start()
-    assert process.pid is not None
     while not list(victim.home.glob("studies/*/trials/*/epoch-*")):
-        assert process.is_alive(), victim.log
+        assert process.poll() is None, victim.log
         time.sleep(0.02)
     for number in signals:
-        os.kill(process.pid, number)
+        process.send_signal(number)
         time.sleep(0.1)
-    process.join(100)
-    assert process.exitcode == 130, victim.log
+    assert process.wait(100) == 130, victim.log
     if len(signals) == 1:
         assert "was interrupted; every finished epoch is kept" in victim.log
         assert f"next: convscout resume tiny --home {victim.home}" in victim.log

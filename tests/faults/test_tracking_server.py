@@ -16,25 +16,25 @@ from pathlib import Path
 
 import pytest
 
-from services import runner
-from services.events import Event, Notice
-from services.home import Home
-from services.study import Ledger
-from services.tracking.audit import differences
-from services.tracking.mirror import Mirror
-from services.tracking.projector import Projector, sync
-from services.tracking.source import METRICS_NOTE
-from services.tracking.store import TrackingStore
-from services.ui import UiServer
-from tests.faults.http_proxy import HOST, Fault, FaultyProxy
-from tests.services.recorded_study import EPOCHS, VALIDATION, RecordedStudy, recorded_study
-from tests.services.studies import bundle_alone, essences, quiet, tiny_config
-from trials.config import TrialState
+from convscout.services.config.home import Home
+from convscout.services.events.events import Event, Notice
+from convscout.services.ledger.ledger import Ledger
+from convscout.services.studies import results, run
+from convscout.services.tracking.audit import differences
+from convscout.services.tracking.mirror import Mirror
+from convscout.services.tracking.projector import Projector, sync
+from convscout.services.tracking.source import METRICS_NOTE
+from convscout.services.tracking.store import TrackingStore
+from convscout.services.tracking.ui import UiServer
+from convscout.trials.config import TrialState
+from tests.support.http_proxy import HOST, Fault, FaultyProxy
+from tests.support.places import ROOT
+from tests.support.recorded_study import EPOCHS, VALIDATION, RecordedStudy, recorded_study
+from tests.support.studies import bundle_alone, essences, quiet, tiny_config
 
 TRIALS = 4
-ROOT = Path(__file__).parents[2]
 PROBE = """
-import services.tracking.store
+import convscout.services.tracking.store
 from mlflow import environment_variables as variables
 from mlflow.tracking.client import MlflowClient
 print(variables.MLFLOW_HTTP_REQUEST_MAX_RETRIES.get(), variables.MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR.get(),
@@ -98,15 +98,15 @@ def test_a_server_that_is_away_throughout_costs_no_trial(
 
     home, other = Home(tmp_path / "dead"), Home(tmp_path / "alive")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{HOST}:{free_port()}")
-    outcome = runner.search(tiny_config("away", trials=3), home, listen, time.time())
+    outcome = run.search(tiny_config("away", trials=3), home, listen, time.time())
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert outcome.export.is_dir()
     assert any("MLflow lacks 3 trial(s)" in text and "convscout sync away" in text for text in notices)
-    runner.search(tiny_config("away", trials=3), other, quiet, time.time())
+    run.search(tiny_config("away", trials=3), other, quiet, time.time())
     assert essences(home.root, "away") == essences(other.root, "away")
-    assert runner.sync(home, "away", quiet) == 3
-    assert runner.sync(home, "away", quiet) == 0
-    assert differences(Ledger.open(home, "away"), TrackingStore.at(home)) == []
+    assert results.sync(home.study("away"), quiet) == 3
+    assert results.sync(home.study("away"), quiet) == 0
+    assert differences(Ledger.open(home.study("away")), TrackingStore.at(home)) == []
 
 
 @pytest.mark.slow

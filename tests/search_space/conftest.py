@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torchvision.models import get_model
 
-from search_space.families.pretrained import PretrainedConfig, weights_file
+from convscout.search_space.families.pretrained import PretrainedConfig, weights_file
 
 
 def publish(backbone: str) -> nn.Module:

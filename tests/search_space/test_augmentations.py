@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from search_space.augmentation import InTurn, augmentation_from_dict, augmentations
-from search_space.image_operations import OPERATIONS
+from convscout.search_space.augmentation import InTurn, augmentation_from_dict, augmentations
+from convscout.search_space.image_operations import OPERATIONS
 
 SHIFTING = ("crop", "crop_flip")
 MIXING = ("mixup", "cutmix")

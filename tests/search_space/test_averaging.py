@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from search_space.averaging import SWA_START, averaging_rate
+from convscout.search_space.averaging import SWA_START, averaging_rate
 
 
 def follow(kind: str, values: list[float], decay: float = 0.9) -> float:

@@ -9,9 +9,9 @@ import pytest
 from optuna import create_study
 from optuna.samplers import RandomSampler
 
-from search_space.architecture import ImageSpec, families
-from search_space.conditions import ALWAYS, conditions
-from search_space.space import SearchSpace
+from convscout.search_space.architecture import ImageSpec, families
+from convscout.search_space.conditions import ALWAYS, conditions
+from convscout.search_space.space import SearchSpace
 
 IMAGE = ImageSpec(in_channels=3, image_size=32, num_classes=10, symmetries=("horizontal_flip",))
 SEARCHED = tuple(name for name, family in families.items() if family.searched)

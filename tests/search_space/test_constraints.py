@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from search_space.complexity import Complexity
-from search_space.constraints import Limits
-from search_space.errors import LimitExceededError
+from convscout.search_space.complexity import Complexity
+from convscout.search_space.constraints import Limits
+from convscout.search_space.errors import LimitExceededError
 
 COSTLY = Complexity(params=2_000_000, flops=40_000_000, activations=9, peak_train_bytes=3_000_000_000)
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from search_space.architecture import ImageSpec, families
-from search_space.layers import ConvKnobs
+from convscout.search_space.architecture import ImageSpec, families
+from convscout.search_space.layers import ConvKnobs
 
 CONVOLUTIONAL = [name for name, family in families.items() if issubclass(family, ConvKnobs)]
 IMAGE = ImageSpec(in_channels=3, image_size=16, num_classes=10)

@@ -10,12 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec, families
-from search_space.complexity import measure
-from search_space.diagram import Row, diagram
-from search_space.errors import UnbuildableError
-from search_space.layers import Subsample
-from tests.search_space.variants import every_variant, recipe_for, variant_of
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.classifier import Classifier
+from convscout.search_space.complexity_meter import measure
+from convscout.search_space.diagram import Row, diagram
+from convscout.search_space.errors import UnbuildableError
+from convscout.search_space.layers import Subsample
+from tests.support.variants import every_variant, recipe_for, variant_of
 
 SMALL = ImageSpec(in_channels=3, image_size=32, num_classes=10)
 DEFAULTS = [(name, "") for name in families.names()]
@@ -64,7 +65,7 @@ def test_auxiliary_heads_are_for_training_only() -> None:
     rows = diagram(variant_of("googlenet", "googlenet"), SMALL)
     *_, head, auxiliary = rows
     assert (head.name, head.output) == ("head", (10,))
-    assert (auxiliary.made_of, auxiliary.output, auxiliary.flops) == ("2 × AuxiliaryHead", None, 0)
+    assert (auxiliary.made_of, auxiliary.output, auxiliary.flops) == ("2 × GoogLeNetAuxiliaryHead", None, 0)
     assert auxiliary.params > 0
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from optuna.trial import FixedTrial
 
-from search_space.architecture import ImageSpec
-from search_space.enumeration import every
-from search_space.space import SearchSpace
+from convscout.search_space.architecture import ImageSpec
+from convscout.search_space.enumeration import every
+from convscout.search_space.space import SearchSpace
 
 IMAGE = ImageSpec(in_channels=1, image_size=16, num_classes=10)
 PARTS = {"recipe.optimizer": "sgd", "recipe.augmentation": "none", "recipe.distortion": "none"}

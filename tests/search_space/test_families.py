@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +15,15 @@ from optuna.trial import FixedTrial
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from search_space.architecture import ArchitectureConfig, ImageSpec, architecture_from_dict, families
-from search_space.errors import UnbuildableError
-from tests.search_space.variants import variant_of
+from convscout.search_space.architecture import (
+    ArchitectureConfig,
+    ImageSpec,
+    architecture_from_dict,
+    families,
+)
+from convscout.search_space.errors import UnbuildableError
+from tests.support.places import ROOT
+from tests.support.variants import variant_of
 
 SIZES = (8, 28, 32, 64, 96)
 NARROW = {"lenet.width": 8, "vgg.width": 8, "resnet.width": 8}  # so that every test is quick
@@ -172,9 +177,7 @@ def test_no_convolution_of_one_pixel_is_strided(family: str) -> None:
 
 def test_strengths_are_those_of_the_portfolio_benchmark() -> None:
     """See docs/design-space.md, whose table ``python -m benchmarks.portfolio`` makes."""
-    results = json.loads((Path(__file__).parents[2] / "benchmarks/results/portfolio.json").read_text())[
-        "results"
-    ]
+    results = json.loads((ROOT / "benchmarks/results/portfolio.json").read_text())["results"]
     measured = {result["family"]: result["accuracy"] for result in results}
     assert set(measured) == {name for name, family in families.items() if family.searched}
     for name, accuracy in measured.items():

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from search_space.architecture import ImageSpec, families
-from search_space.initialization import INITS, Silenced, initialize
-from search_space.layers import ConvKnobs
+from convscout.search_space.architecture import ImageSpec, families
+from convscout.search_space.initialization import INITS, Silenced, initialize
+from convscout.search_space.layers import ConvKnobs
 
 IMAGE = ImageSpec(in_channels=3, image_size=32, num_classes=10)
 CONVOLUTIONAL = [

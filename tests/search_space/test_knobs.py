@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from search_space.architecture import families
-from search_space.augmentation import augmentations
-from search_space.configurable import Configurable
-from search_space.errors import ConfigError
-from search_space.knobs import Choice, Fixed, Integer, Knob, Override, Real
-from search_space.optimizer import optimizers
-from search_space.recipe import TrainingRecipe
+from convscout.search_space.architecture import families
+from convscout.search_space.augmentation import augmentations
+from convscout.search_space.configurable import Configurable
+from convscout.search_space.errors import ConfigError
+from convscout.search_space.knobs import Choice, Fixed, Integer, Knob, Override, Real
+from convscout.search_space.optimizer import optimizers
+from convscout.search_space.recipe import TrainingRecipe
 
 CONFIGS = [entry for registry in (families, optimizers, augmentations) for _, entry in registry.items()]
 CONFIGS.append(TrainingRecipe)

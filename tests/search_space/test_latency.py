@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from search_space.architecture import ImageSpec
-from search_space.latency import measure_latency
-from tests.search_space.variants import variant_of
+from convscout.search_space.architecture import ImageSpec
+from convscout.search_space.latency import measure_latency
+from tests.support.variants import variant_of
 
 IMAGE = ImageSpec(in_channels=3, image_size=32, num_classes=10)
 

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from search_space.architecture import ImageSpec, families
-from search_space.geometry import stage_strides, stage_widths, stem_reduction
-from search_space.initialization import Silenced
-from search_space.layers import (
+from convscout.search_space.architecture import ImageSpec, families
+from convscout.search_space.geometry import stage_strides, stage_widths, stem_reduction
+from convscout.search_space.initialization import Silenced
+from convscout.search_space.layers import (
     ACTIVATIONS,
     POOLINGS,
     ConvNormAct,

@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy, one_hot
 from torchvision.ops import sigmoid_focal_loss
 
-from search_space.losses import class_weights, focal_loss
+from convscout.search_space.losses import class_weights, focal_loss
 
 LABELS = torch.tensor([0, 0, 0, 1, 2, 2])
 LOGITS = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from search_space.architecture import ImageSpec, families
-from search_space.meta_device import MetaAutocast, MetaDevice, MetaRun
-from tests.search_space.variants import variant_of
+from convscout.search_space.architecture import ImageSpec, families
+from convscout.search_space.meta_device import MetaAutocast, MetaDevice, MetaRun
+from tests.support.variants import variant_of
 
 SMALL = ImageSpec(in_channels=3, image_size=32, num_classes=10)
 

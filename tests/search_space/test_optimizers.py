@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
-from search_space.optimizer import optimizer_from_dict, optimizers
-from search_space.optimizers.muon import NEWTON_SCHULZ, orthogonalize
+from convscout.search_space.optimizer import optimizer_from_dict, optimizers
+from convscout.search_space.optimizers.muon import NEWTON_SCHULZ, orthogonalize
 
 WITH_MOMENTUM = ("muon", "rmsprop", "sgd")
 

@@ -18,18 +18,23 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
-from search_space.architecture import ArchitectureConfig, ImageSpec, architecture_from_dict, families
-from search_space.complexity import measure
-from search_space.errors import UnbuildableError
-from search_space.families.pretrained import weights_file
-from search_space.knobs import Choice, Integer, Knob, Override, Real
-from search_space.layers import DropBlock
+from convscout.search_space.architecture import (
+    ArchitectureConfig,
+    ImageSpec,
+    architecture_from_dict,
+    families,
+)
+from convscout.search_space.complexity_meter import measure
+from convscout.search_space.errors import UnbuildableError
+from convscout.search_space.families.pretrained import weights_file
+from convscout.search_space.knobs import Choice, Integer, Knob, Override, Real
+from convscout.search_space.layers import DropBlock
 from tests.search_space.conftest import publish
-from tests.search_space.variants import recipe_for
-from tests.soaking import repetitions
+from tests.support.soaking import repetitions
+from tests.support.variants import recipe_for
 
 CLASSES = 5
-RUNS = repetitions(2, 20)
+RUNS = repetitions(1, 20)
 LARGEST_ENLARGED = 128  # pixels a side that pretrained networks are shown, as larger ones take seconds each
 DROPPING = (nn.Dropout, nn.Dropout2d, DropBlock)
 

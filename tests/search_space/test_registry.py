@@ -6,13 +6,13 @@ from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
-from search_space import registry as registry_module
-from search_space.errors import UnknownNameError
-from search_space.registry import Registry
+from convscout.search_space import registry as registry_module
+from convscout.search_space.errors import UnknownNameError
+from convscout.search_space.registry import Registry
 
 
 def fresh() -> Registry[object]:
-    return Registry("thing", package="search_space.families", group="convscout.tests")
+    return Registry("thing", package="convscout.search_space.families", group="convscout.tests")
 
 
 @pytest.fixture
@@ -53,6 +53,12 @@ def test_an_unknown_name_lists_the_valid_ones() -> None:
         UnknownNameError, match=r"unknown thing 'cosin'; choose from cosine\. Did you mean 'cosine'\?"
     ):
         registry.get("cosin")
+
+
+def test_an_error_lists_no_more_names_than_a_person_reads() -> None:
+    names = [f"name-{number:03d}" for number in range(200)]
+    error = UnknownNameError.among("class", "name", names)
+    assert "name-000, " in error.message and "name-049 and 150 more." in error.message
 
 
 @pytest.mark.usefixtures("plugins")

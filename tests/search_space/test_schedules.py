@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from search_space.schedules import RISING, SCHEDULES, factor_at
+from convscout.search_space.schedules import RISING, SCHEDULES, factor_at
 
 
 @pytest.mark.parametrize(

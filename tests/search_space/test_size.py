@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from search_space.architecture import ImageSpec, families
-from search_space.augmentation import augmentations
-from search_space.configurable import Configurable
-from search_space.knobs import Override, choice, integer, real
-from search_space.size import SpaceSize
-from search_space.space import Candidate, SearchSpace
+from convscout.search_space.architecture import ImageSpec, families
+from convscout.search_space.augmentation import augmentations
+from convscout.search_space.configurable import Configurable
+from convscout.search_space.knobs import Override, choice, integer, real
+from convscout.search_space.size import SpaceSize
+from convscout.search_space.space import Candidate, SearchSpace
 
 PHOTOS = ImageSpec(in_channels=3, image_size=32, num_classes=10, symmetries=("horizontal_flip",))
 

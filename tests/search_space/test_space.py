@@ -11,14 +11,14 @@ from optuna.samplers import RandomSampler
 from optuna.study import create_study
 from optuna.trial import FixedTrial
 
-from search_space.architecture import ImageSpec, families
-from search_space.augmentation import augmentations
-from search_space.complexity import measure
-from search_space.errors import ConfigError, UnknownNameError
-from search_space.optimizer import optimizers
-from search_space.recipe import TrainingRecipe
-from search_space.registry import Registry
-from search_space.space import Candidate, SearchSpace
+from convscout.search_space.architecture import ImageSpec, families
+from convscout.search_space.augmentation import augmentations
+from convscout.search_space.complexity_meter import measure
+from convscout.search_space.errors import ConfigError, UnknownNameError
+from convscout.search_space.optimizer import optimizers
+from convscout.search_space.recipe import TrainingRecipe
+from convscout.search_space.registry import Registry
+from convscout.search_space.space import Candidate, SearchSpace
 
 PHOTOS = ImageSpec(in_channels=3, image_size=32, num_classes=10, symmetries=("horizontal_flip",))
 DIGITS = ImageSpec(in_channels=1, image_size=28, num_classes=10)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from search_space.transfer import to_device
+from convscout.search_space.transfer import to_device
 
 
 def test_on_a_cpu_nothing_moves() -> None:

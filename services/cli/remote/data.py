@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search_space.errors import DataError
-from services.atomic_file import writing_bytes
-from services.cli.data_report import DataArgument, SheetOption, print_report
-from services.cli.options import JsonOption
-from services.cli.output import print_json, print_line, print_table
-from services.cli.remote.waiting import progress, working
+from convscout.search_space.errors import DataError
+from convscout.services.cli.data_report import DataArgument, SheetOption, print_report
+from convscout.services.cli.options import JsonOption
+from convscout.services.cli.output import print_json, print_line, print_table
+from convscout.services.cli.remote.progress import progress, working
+from convscout.services.config.names import make_name
+from convscout.services.system.files import writing_bytes
 
 if TYPE_CHECKING:
-    from services.client import Client
+    from convscout.services.client import Client
 
 UploadPath = Annotated[
     Path, typer.Argument(metavar="PATH", help="A zip file of image folders, or an npz file.")
@@ -47,11 +48,13 @@ def upload(client: Client, path: UploadPath, name: UploadName = None, json: Json
             f"{path} is no file; pack image folders first: python -m zipfile -c flowers.zip flowers"
         )
     with progress(f"uploading {path.name}", quiet=json) as told:
-        made = client.upload(path, name or path.stem, told)
+        made = client.upload(path, name or make_name(path.stem, "dataset"), told)
     if json:
         print_json(made.model_dump(mode="json"))
         return
     print_line(f"{made.name}: {made.about}")
+    for note in made.notes:
+        print_line(f"note: {note}")
     for skipped in made.skipped:
         print_line(f"left out: {skipped.path} {skipped.reason}")
     print_line(f"search it: convscout search --data {made.data} --time 10m --server {client.url}")

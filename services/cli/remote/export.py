@@ -7,16 +7,16 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from services.checksums import FILE, listed_files
-from services.cli.formats import ExportTo, Formats, Int8, chosen_formats
-from services.cli.options import JsonOption, NameArgument
-from services.cli.output import print_json, print_line
-from services.cli.remote.waiting import progress, waited
-from services.directories import refuse_foreign, replacing
+from convscout.services.cli.formats import ExportTo, Formats, Int8, choose_formats
+from convscout.services.cli.options import JsonOption, NameArgument
+from convscout.services.cli.output import predict_hint, print_json, print_line
+from convscout.services.cli.remote.progress import progress, wait
+from convscout.services.export.checksums import FILE, listed_files
+from convscout.services.system.directories import refuse_foreign, replacing
 
 if TYPE_CHECKING:
-    from services.client import Client
-    from services.control.views import ExportView
+    from convscout.services.client import Client
+    from convscout.services.schemas.studies import ExportView
 
 
 def export(
@@ -30,7 +30,7 @@ def export(
     """Export the study's ensemble there, and fetch it if it is wanted here."""
     if to is not None:
         _refuse_foreign(to)
-    job = waited(client, client.export(name, chosen_formats(formats, int8)), "exporting", quiet=json)
+    job = wait(client, client.export(name, choose_formats(formats, int8)), "exporting", quiet=json)
     made = next(each for each in client.exports(name) if each.id == job.id)
     if to is not None:
         _fetch(client, name, made, to, quiet=json)
@@ -43,7 +43,7 @@ def export(
         print_line(f"fetch it: convscout export {name} --to model --server {client.url}")
     else:
         print_line(f"export: {to}")
-        print_line(f"predict: convscout predict {to} IMAGE.png")
+        print_line(predict_hint(to))
 
 
 def _refuse_foreign(directory: Path) -> None:

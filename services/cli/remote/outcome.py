@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 
-from services.control.views import StudyDetail
+if TYPE_CHECKING:
+    from convscout.services.schemas.studies import StudyDetail
 
 
 def tell_outcome(url: str, study: StudyDetail) -> None:
     """The scores of a study that has ended, and what to type next."""
     if study.outcome is None:
         return
-    from services.display import print_scores  # it imports torch, which only who reads scores waits for
-    from services.finish import Outcome
+    # torch takes seconds to import, and is needed for scores alone
+    from convscout.services.cli.display import print_scores
+    from convscout.services.studies.outcome import Outcome
 
     following = [
         f"browse: {url}/studies/{study.name}",

@@ -6,13 +6,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search_space.errors import ConfigError, StudyNotFoundError, StudyStateError, UnknownNameError, UserError
-from services.cli.answers import CsvOption, Form, Model, Output, Paths, Top, tell
-from services.cli.options import JsonOption
+from convscout.search_space.errors import (
+    ConfigError,
+    StudyNotFoundError,
+    StudyStateError,
+    UnknownNameError,
+    UserError,
+)
+from convscout.services.cli import local
+from convscout.services.cli.answers import CsvOption, Model, Output, Paths, Top
+from convscout.services.cli.options import JsonOption
 
 if TYPE_CHECKING:
-    from services.client import Client
-    from services.predict import Prediction
+    from convscout.services.client import Client
+    from convscout.services.inference.predict import Prediction
 
 _MANY = 16  # pictures, each of which is sent by itself
 
@@ -27,16 +34,17 @@ def predict(
     output: Output = None,
 ) -> None:
     """Ask a study there about images that lie here."""
-    from services.predict import files_of
+    from convscout.services.inference.images import files_of  # it imports torch, which takes seconds
 
-    form = Form(json=json, csv=csv, output=output)
+    form = local.answers.Form(json=json, csv=csv, output=output)
     form.writer()
     files = files_of(paths)
-    tell(_answers(client, str(directory), files, top), files, form, top=top, many=_MANY)
+    local.answers.tell(_answers(client, str(directory), files, top), files, form, top=top, many=_MANY)
 
 
 def _answers(client: Client, name: str, files: Sequence[Path], top: int) -> Iterator[Prediction]:
-    from services.predict import ClassProbability, Prediction
+    # not at the top, as it imports torch, which takes seconds
+    from convscout.services.inference.predict import ClassProbability, Prediction
 
     for file in files:
         try:

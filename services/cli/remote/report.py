@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.atomic_file import writing
-from services.cli.options import JsonOption, NameArgument, OutputDirectory
-from services.cli.output import print_json, print_line
-from services.cli.remote.waiting import waited
+from convscout.services.cli.options import JsonOption, NameArgument, OutputDirectory
+from convscout.services.cli.output import print_json, print_line
+from convscout.services.cli.remote.progress import wait
+from convscout.services.system.files import writing
 
 if TYPE_CHECKING:
-    from services.client import Client
+    from convscout.services.client import Client
 
 PAGE = "report.html"
 
@@ -19,7 +19,7 @@ def report(
     client: Client, name: NameArgument, output: OutputDirectory = None, json: JsonOption = False
 ) -> None:
     """Tell a study there, and fetch the page if it is wanted here."""
-    job = waited(client, client.make_report(name), "telling the study", quiet=json)
+    job = wait(client, client.make_report(name), "telling the study", quiet=json)
     if output is not None:
         page = client.report(name)
         with writing(output / PAGE) as file:

@@ -1,4 +1,4 @@
-"""Steering a study of a service: pause, enqueue, retry."""
+"""Steering a study of a service: stop, pause, enqueue, retry."""
 
 from __future__ import annotations
 
@@ -6,13 +6,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.options import JsonOption, NameArgument
-from services.cli.output import print_json, print_line
-from services.cli.overrides import SetOption, overrides
-from services.cli.remote.waiting import until
+from convscout.services.cli.options import JsonOption, NameArgument
+from convscout.services.cli.output import print_json, print_line
+from convscout.services.cli.overrides import SetOption, overrides
+from convscout.services.cli.remote.progress import until
 
 if TYPE_CHECKING:
-    from services.client import Client
+    from convscout.services.client import Client
+
+
+def stop(client: Client, name: NameArgument, json: JsonOption = False) -> None:
+    """Ask for the end of a study's run there, and wait until it has come."""
+    runs = client.study(name).status.active
+    if runs:
+        client.stop(name)
+    found = until(client, name, lambda study: not study.status.active)
+    if json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        print_line(f"study {name} {'has stopped' if runs else 'is not running'}")
 
 
 def pause(client: Client, name: NameArgument, json: JsonOption = False) -> None:

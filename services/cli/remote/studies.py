@@ -5,13 +5,15 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from services.cli.options import JsonOption, LimitOption, NameArgument, Order, SortOption
-from services.cli.output import print_json, print_line, print_table
-from services.units import format_clock, format_count
+from convscout.services.cli.options import JsonOption, LimitOption, NameArgument, Order, SortOption
+from convscout.services.cli.output import print_json, print_line, print_table
+from convscout.services.cli.remote.outcome import tell_outcome
+from convscout.services.cli.remote.summary import summary
+from convscout.services.config.units import format_clock, format_count
 
 if TYPE_CHECKING:
-    from services.client import Client
-    from services.control.views import StudySummary, TrialSummary
+    from convscout.services.client import Client
+    from convscout.services.schemas.studies import StudySummary, TrialSummary
 
 
 def studies(client: Client, json: JsonOption = False) -> None:
@@ -33,9 +35,6 @@ def show(client: Client, name: NameArgument, json: JsonOption = False) -> None:
     if json:
         print_json(study.model_dump(mode="json"))
         return
-    from services.cli.remote.outcome import tell_outcome
-    from services.cli.remote.picture import summary
-
     print_line(f"study {name} on {study.data}: {study.status}; {summary(study)}")
     print_line(study.message)
     print_line(f"best validation {study.objective[0].replace('_', ' ')}: {_best(study) or 'none yet'}")

@@ -1,4 +1,4 @@
-"""Running a study at a service: search, resume, stop."""
+"""Running a study at a service: search, resume."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.naming import named
-from services.cli.options import JsonOption, NameArgument
-from services.cli.output import print_json, print_line
-from services.cli.remote.waiting import until
+from convscout.services.cli.naming import name_fields
+from convscout.services.cli.options import JsonOption, NameArgument
+from convscout.services.cli.output import print_json, print_line
 
 if TYPE_CHECKING:
-    from services.client import Client
+    from convscout.services.client import Client
 
 DetachOption = Annotated[
     bool,
@@ -26,16 +25,16 @@ def search(
     client: Client, settings: dict[str, Any], detach: DetachOption = False, json: JsonOption = False
 ) -> None:
     """Begin a study there, and show how it goes on until it ends."""
-    from services.cli.remote.watching import watched
+    from convscout.services.cli.remote.follow import watch  # httpx and pydantic, for --server alone
 
     def taken() -> list[str]:
         return [each.name for deleted in (False, True) for each in client.studies(deleted=deleted)]
 
-    begun = client.create(named(settings, taken))
+    begun = client.create(name_fields(settings, taken))
     if detach:
         _tell_detached(client, begun.name, begun.model_dump(mode="json"), json=json)
     else:
-        watched(client, begun.name, None, json=json)
+        watch(client, begun.name, None, json=json)
 
 
 def resume(
@@ -46,7 +45,7 @@ def resume(
     json: JsonOption = False,
 ) -> None:
     """Let a study go on there, perhaps with more; one that runs is told of changes."""
-    from services.cli.remote.watching import watched
+    from convscout.services.cli.remote.follow import watch  # httpx and pydantic, for --server alone
 
     ran = client.study(name).status.live
     last = [event.id for event in client.events(name, follow=False)]  # what an earlier run told is not news
@@ -54,19 +53,7 @@ def resume(
     if ran or detach:
         _tell_detached(client, name, begun.model_dump(mode="json"), json=json)
     else:
-        watched(client, name, last[-1] if last else None, json=json)
-
-
-def stop(client: Client, name: NameArgument, json: JsonOption = False) -> None:
-    """Ask for the end of a study's run there, and wait until it has come."""
-    runs = client.study(name).status.active
-    if runs:
-        client.stop(name)
-    found = until(client, name, lambda study: not study.status.active)
-    if json:
-        print_json(found.model_dump(mode="json"))
-    else:
-        print_line(f"study {name} {'has stopped' if runs else 'is not running'}")
+        watch(client, name, last[-1] if last else None, json=json)
 
 
 def _tell_detached(client: Client, name: str, study: dict[str, Any], *, json: bool) -> None:

@@ -13,9 +13,10 @@ from captum.attr import LayerGradCam
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from services.explaining.layers import last_map
-from services.explaining.method import Heat, Method, methods
-from services.explaining.networks import ExplainedNetwork, Part, log_odds
+from convscout.services.explaining.layers import last_map
+from convscout.services.explaining.method import Heat, Method
+from convscout.services.explaining.networks import CalibratedNetwork, ExplainedNetwork, log_odds
+from convscout.services.plugins import methods
 
 
 @methods.register("grad-cam")
@@ -28,9 +29,9 @@ class GradCamMethod(Method):
     def heat(self, network: ExplainedNetwork, image: Tensor, target: int) -> Heat | str:
         total, found = torch.zeros(image.shape[2:]), False
         for part, weight in zip(network.parts, network.weights, strict=True):
-            assert isinstance(part, Part)
+            assert isinstance(part, CalibratedNetwork)
             if layer := last_map(part.network, image):
-                total += weight * _scaled(_cam(part, layer, image, target))
+                total += weight * _scale(_cam(part, layer, image, target))
                 found = True
         if not found:
             return "it has no feature map of more than one pixel"
@@ -38,7 +39,7 @@ class GradCamMethod(Method):
         return heat
 
 
-def _cam(part: Part, layer: nn.Module, image: Tensor, target: int) -> Tensor:
+def _cam(part: CalibratedNetwork, layer: nn.Module, image: Tensor, target: int) -> Tensor:
     """(H, W), at the size of ``image``."""
 
     def score(images: Tensor) -> Tensor:
@@ -51,6 +52,6 @@ def _cam(part: Part, layer: nn.Module, image: Tensor, target: int) -> Tensor:
     return F.interpolate(cam.detach(), size=size, mode="bilinear", align_corners=False)[0, 0]
 
 
-def _scaled(cam: Tensor) -> Tensor:
+def _scale(cam: Tensor) -> Tensor:
     largest = cam.max()
     return cam / largest if largest > 0 else cam

@@ -9,8 +9,9 @@ from __future__ import annotations
 from captum.attr import Saliency
 from torch import Tensor
 
-from services.explaining.method import Heat, Method, methods
-from services.explaining.networks import ExplainedNetwork
+from convscout.services.explaining.method import Heat, Method
+from convscout.services.explaining.networks import ExplainedNetwork
+from convscout.services.plugins import methods
 
 
 @methods.register("saliency")

@@ -11,15 +11,16 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec, families
-from search_space.complexity import measure
-from search_space.families.alexnet import AlexNetConfig, conv_filters
-from search_space.families.googlenet import STAGES, GoogLeNetConfig, auxiliary_places, make_block
-from search_space.families.inception_v3 import InceptionV3Config, plan_for
-from search_space.families.mlp import MLPConfig
-from search_space.families.nin import NINConfig
-from search_space.families.squeezenet import Fire, SqueezeNetConfig, module_widths
-from tests.search_space.variants import recipe_for, variant_of
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.classifier import Classifier
+from convscout.search_space.complexity_meter import measure
+from convscout.search_space.families.alexnet import AlexNetConfig, conv_filters
+from convscout.search_space.families.googlenet import STAGES, GoogLeNetConfig, auxiliary_places, make_block
+from convscout.search_space.families.inception_v3 import InceptionV3Config, plan_for
+from convscout.search_space.families.mlp import MLPConfig
+from convscout.search_space.families.nin import NINConfig
+from convscout.search_space.families.squeezenet import Fire, SqueezeNetConfig, module_widths
+from tests.support.variants import recipe_for, variant_of
 
 LARGE = ImageSpec(in_channels=3, image_size=224, num_classes=1000)
 SMALL = ImageSpec(in_channels=3, image_size=32, num_classes=10)

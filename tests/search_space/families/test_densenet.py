@@ -7,9 +7,9 @@ import torch
 import torchvision
 from torch import nn
 
-from search_space.architecture import ImageSpec
-from search_space.families.densenet import DenseBlock, DenseNetConfig, Transition
-from tests.search_space.variants import variant_of
+from convscout.search_space.architecture import ImageSpec
+from convscout.search_space.families.densenet import DenseBlock, DenseNetConfig, Transition
+from tests.support.variants import variant_of
 
 LARGE = ImageSpec(in_channels=3, image_size=224, num_classes=1000)
 SMALL = ImageSpec(in_channels=3, image_size=32, num_classes=10)

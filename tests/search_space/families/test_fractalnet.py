@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from search_space.architecture import ImageSpec
-from search_space.families.fractalnet import (
+from convscout.search_space.architecture import ImageSpec
+from convscout.search_space.families.fractalnet import (
     FractalBlock,
     FractalNet,
     FractalNetConfig,
@@ -17,7 +17,7 @@ from search_space.families.fractalnet import (
     join_members,
     local_paths,
 )
-from tests.search_space.variants import variant_of
+from tests.support.variants import variant_of
 
 IMAGE = ImageSpec(in_channels=3, image_size=16, num_classes=5)
 COLUMNS = 3

@@ -11,14 +11,13 @@ import torch
 import torchvision.models as published
 from torch import Tensor, nn
 
-from search_space.architecture import ImageSpec, families
-from search_space.families.convnext import Block as ConvNeXtBlock
-from search_space.families.convnext import ConvNeXtConfig, MapNorm
-from search_space.families.efficientnet import EfficientNetConfig
-from search_space.families.mobilenet_v2 import BlockPlan, InvertedResidual, MobileNetV2Config
-from search_space.families.regnet import RegNetConfig, plan_stages
-from search_space.geometry import divisible, fitted_strides
-from tests.search_space.variants import variant_of
+from convscout.search_space.architecture import ImageSpec, families
+from convscout.search_space.families.convnext import ConvNeXtBlock, ConvNeXtConfig, MapNorm
+from convscout.search_space.families.efficientnet import EfficientNetConfig
+from convscout.search_space.families.mobilenet_v2 import BlockPlan, InvertedResidual, MobileNetV2Config
+from convscout.search_space.families.regnet import RegNetConfig, plan_stages
+from convscout.search_space.geometry import divisible, fit_strides
+from tests.support.variants import variant_of
 
 IMAGENET = ImageSpec(in_channels=3, image_size=224, num_classes=1000)
 SMALL = ImageSpec(in_channels=3, image_size=32, num_classes=10)
@@ -104,7 +103,7 @@ def test_with_torchvisions_weights_the_outputs_are_torchvisions(family: str, var
 def test_small_images_lose_halvings_where_the_knob_says(
     side: int, keep: str, strides: tuple[int, ...]
 ) -> None:
-    assert fitted_strides(side, (2, 1, 2, 2, 2, 1, 2), keep) == strides
+    assert fit_strides(side, (2, 1, 2, 2, 2, 1, 2), keep) == strides
 
 
 def test_maps_are_rounded_to_eight_but_never_down_by_more_than_a_tenth() -> None:

@@ -12,15 +12,15 @@ import pytest
 import torch
 from torch import nn
 
-from search_space.architecture import ImageSpec, families
-from search_space.complexity import measure
-from search_space.errors import UnbuildableError
-from search_space.families.pretrained import BACKBONES, Pretrained, PretrainedConfig, weights_file
-from search_space.layers import first_conv
-from search_space.optimizer import optimizers
-from search_space.space import SearchSpace
+from convscout.search_space.architecture import ImageSpec, families
+from convscout.search_space.complexity_meter import measure
+from convscout.search_space.errors import UnbuildableError
+from convscout.search_space.families.pretrained import BACKBONES, Pretrained, PretrainedConfig, weights_file
+from convscout.search_space.layers import first_conv
+from convscout.search_space.optimizer import optimizers
+from convscout.search_space.space import SearchSpace
 from tests.search_space.conftest import publish
-from tests.search_space.variants import recipe_for
+from tests.support.variants import recipe_for
 
 SMALL = ImageSpec(in_channels=3, image_size=32, num_classes=10)
 GREY = ImageSpec(in_channels=1, image_size=28, num_classes=10)

@@ -7,14 +7,20 @@ import torch
 import torchvision
 from torch import nn
 
-from search_space.architecture import ImageSpec
-from search_space.errors import ConfigError
-from search_space.families.preact_resnet import PreActBlock, PreActResNetConfig
-from search_space.families.resnet import Block, PaddedShortcut, ResidualBlock, ResNetConfig, make_shortcut
-from search_space.families.resnext import ResNeXtConfig
-from search_space.families.wide_resnet import WideResNetConfig
-from search_space.layers import ConvNormAct, NormAct, bare_conv
-from tests.search_space.variants import variant_of
+from convscout.search_space.architecture import ImageSpec
+from convscout.search_space.errors import ConfigError
+from convscout.search_space.families.preact_resnet import PreActBlock, PreActResNetConfig
+from convscout.search_space.families.resnet import (
+    Block,
+    PaddedShortcut,
+    ResidualBlock,
+    ResNetConfig,
+    make_shortcut,
+)
+from convscout.search_space.families.resnext import ResNeXtConfig
+from convscout.search_space.families.wide_resnet import WideResNetConfig
+from convscout.search_space.layers import ConvNormAct, NormAct, bare_conv
+from tests.support.variants import variant_of
 
 LARGE = ImageSpec(in_channels=3, image_size=224, num_classes=1000)
 SMALL = ImageSpec(in_channels=3, image_size=32, num_classes=10)

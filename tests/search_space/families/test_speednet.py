@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from search_space.architecture import ImageSpec
-from search_space.families.resnet import ResNetConfig
-from search_space.families.speednet import SpeedNetConfig, WhiteningConv
-from search_space.layers import first_conv
-from search_space.optimizer import optimizers
-from tests.search_space.variants import variant_of
+from convscout.search_space.architecture import ImageSpec
+from convscout.search_space.families.resnet import ResNetConfig
+from convscout.search_space.families.speednet import SpeedNetConfig, WhiteningConv
+from convscout.search_space.layers import first_conv
+from convscout.search_space.optimizer import optimizers
+from tests.support.variants import variant_of
 
 SMALL = ImageSpec(in_channels=3, image_size=32, num_classes=10)
 DIGITS = ImageSpec(in_channels=1, image_size=8, num_classes=10)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from services.control.importances import Importances
-from services.plotting.view import StudyView
-from tests.services.sampled_trials import sampled_trials
+from convscout.services.control.importances import ImportanceCache
+from convscout.services.plotting.view import StudyView
+from tests.support.sampled_trials import sampled_trials
 
 
 def test_they_are_told_anew_once_there_is_enough_that_is_new() -> None:
-    importances, trials = Importances(), sampled_trials(200)
+    importances, trials = ImportanceCache(), sampled_trials(200)
     views = {count: StudyView(trials[:count]) for count in (100, 102, 150, 40)}
     first = importances.of(views[100])
     assert first == views[100].importances and first
@@ -18,4 +18,4 @@ def test_they_are_told_anew_once_there_is_enough_that_is_new() -> None:
 
 
 def test_too_few_trials_tell_nothing() -> None:
-    assert Importances().of(StudyView(sampled_trials(5))) == {}
+    assert ImportanceCache().of(StudyView(sampled_trials(5))) == {}

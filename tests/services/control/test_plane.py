@@ -10,16 +10,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from search_space.errors import ConfigError, StudyExistsError, StudyNotFoundError, StudyStateError
-from services import deletion
-from services.check import check
-from services.control.kinds import JobState
-from services.home import Home
-from services.lease import holder
-from services.study import Ledger
-from services.study_status import StudyStatus
-from tests.processes import kill_all_of
-from tests.services.control.planes import (
+from convscout.search_space.errors import ConfigError, StudyExistsError, StudyNotFoundError, StudyStateError
+from convscout.services.config.home import Home
+from convscout.services.ledger.lease import holder
+from convscout.services.ledger.ledger import Ledger
+from convscout.services.schemas.jobs import JobState
+from convscout.services.schemas.study_status import StudyStatus
+from convscout.services.studies import deletion
+from convscout.services.studies.check import check
+from convscout.trials.config import TrialState
+from tests.support.planes import (
     ENDLESS,
     TINY,
     await_epochs,
@@ -29,9 +29,9 @@ from tests.services.control.planes import (
     plane_of,
     until,
 )
-from tests.services.control.short_jobs import short_jobs
-from tests.services.studies import tiny_config
-from trials.config import TrialState
+from tests.support.processes import kill_all_of
+from tests.support.short_jobs import forked_jobs, short_jobs
+from tests.support.studies import tiny_config
 
 ENDED = (StudyStatus.FINISHED, StudyStatus.FAILED)
 
@@ -43,7 +43,7 @@ def leave_nothing(tmp_path: Path) -> Iterator[None]:
 
 
 def _holder(home: Home, name: str) -> int:
-    found = holder(home, name)
+    found = holder(home.study(name))
     assert found is not None
     return found.pid
 
@@ -57,8 +57,10 @@ def test_a_study_is_begun_followed_paused_given_more_and_ends(tmp_path: Path) ->
         made = plane.create({"name": "s", **ENDLESS}, priority=3)
         assert (made.status, made.queue_position, made.priority) == (StudyStatus.QUEUED, 1, 3)
         await_trials(plane, "s", 1)
+        # whoever asks within half a second is answered by the same look
+        until(lambda: plane.study("s").running, "its trial to be shown", lambda: str(plane.study("s")))
         seen = plane.study("s")
-        assert seen.status is StudyStatus.RUNNING and seen.workers == 1 and seen.running
+        assert seen.status is StudyStatus.RUNNING and seen.workers == 1
         assert seen.best is not None and seen.best.family == "lenet"
         plane.enqueue("s", {"family": "lenet", "recipe.label_smoothing": 0.07})
         plane.pause("s")
@@ -80,10 +82,11 @@ def test_a_study_is_begun_followed_paused_given_more_and_ends(tmp_path: Path) ->
         plane.extend("s", {"trials": "+1"})
         assert await_status(plane, "s", *ENDED) is StudyStatus.FINISHED
         until(lambda: plane.study("s").trials == {"completed": 4}, "a fourth trial", lambda: "")
-    assert check(home, "s") == []
+    assert check(home.study("s")) == []
 
 
 @pytest.mark.slow
+@forked_jobs()
 def test_whenever_one_looks_a_study_goes_straight_from_its_beginning_to_its_end(tmp_path: Path) -> None:
     plane = plane_of(Home(tmp_path))
     with plane.running():
@@ -135,10 +138,10 @@ def test_a_study_that_was_killed_is_said_to_be_and_goes_on_where_it_was(tmp_path
         plane.change("s", {"epochs": 40})
         plane.resume("s")
         assert await_status(plane, "s", *ENDED) is StudyStatus.FINISHED
-    trials = Ledger.open(home, "s").trials()
+    trials = Ledger.open(home.study("s")).trials()
     assert [trial.state for trial in trials] == [TrialState.COMPLETED] * 2
     assert max(trial.attempt for trial in trials) == 2
-    assert check(home, "s") == []
+    assert check(home.study("s")) == []
 
 
 @pytest.mark.slow
@@ -222,6 +225,7 @@ def test_what_the_service_may_not_do_is_refused(
 
 
 @pytest.mark.slow
+@forked_jobs()
 def test_results_are_made_by_jobs(tmp_path: Path) -> None:
     plane = plane_of(Home(tmp_path))
     with plane.running():
@@ -238,19 +242,19 @@ def test_results_are_made_by_jobs(tmp_path: Path) -> None:
             lambda: not any(plane.results.job(job.id).state.active for job in jobs), "jobs", lambda: str(jobs)
         )
         for job in jobs:
-            assert plane.results.job(job.id).state is JobState.DONE, plane.results.job(job.id).errors
+            assert plane.results.job(job.id).state is JobState.DONE, plane.results.job(job.id).error
     front = plane.results.latest_front("s", "params")
     assert front is not None and front["front"]
     assert [each.id for each in plane.results.exports("s")] == ["study", jobs[2].id]
     assert plane.results.archive("s", jobs[2].id).stat().st_size > 1000
     assert plane.results.model("s", jobs[2].id).image_size == 8
-    assert plane.results.story("s", markdown=True) is not None
+    assert plane.results.report_path("s", markdown=True) is not None
 
 
 def test_studies_that_were_deleted_are_listed_by_another_service(tmp_path: Path) -> None:
     home = Home(tmp_path)
     Ledger.create(home, tiny_config("by-hand"), fingerprint="f" * 64)
-    deletion.delete(home, "by-hand")
+    deletion.delete(home.study("by-hand"))
     plane = plane_of(home)
     (found,) = plane.deleted()
     assert found.name == "by-hand" and found.deleted_until is not None

@@ -30,20 +30,20 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from search_space.errors import StudyNotFoundError, StudyStateError
-from services.check import check
-from services.control.jobs import Jobs
-from services.control.views import JobView, StudySummary
-from services.home import Home
-from services.lease import holder
-from services.study import Ledger
-from services.study_status import StudyStatus
-from tests.processes import kill_all_of
-from tests.services.control.plane_process import PlaneProcess, Refused
-from tests.services.control.planes import TINY, until
-from tests.services.studies import bundle_alone, essence
-from tests.soaking import repetitions
-from trials.config import TrialState
+from convscout.search_space.errors import StudyNotFoundError, StudyStateError
+from convscout.services.config.home import Home
+from convscout.services.control.jobs import Jobs
+from convscout.services.ledger.lease import holder
+from convscout.services.ledger.ledger import Ledger
+from convscout.services.schemas.studies import JobView, StudySummary
+from convscout.services.schemas.study_status import StudyStatus
+from convscout.services.studies.check import check
+from convscout.trials.config import TrialState
+from tests.support.plane_process import PlaneProcess, Refused
+from tests.support.planes import TINY, until
+from tests.support.processes import kill_all_of
+from tests.support.soaking import repetitions
+from tests.support.studies import bundle_alone, essence
 
 NAME = "s"
 SETTINGS = {**TINY, "name": NAME, "trials": 2, "epochs": 80}  # a trial takes seconds
@@ -103,7 +103,7 @@ class StudyStates(RuleBasedStateMachine):
     @precondition(lambda self: self._begun)
     @rule(number=st.integers(0, 2), action=st.sampled_from(("retry", "stop_trial")))
     def treat_a_trial(self, number: int, action: str) -> None:
-        records = {record.number: record for record in Ledger.open(self.home, NAME).trials()}
+        records = {record.number: record for record in Ledger.open(self.home.study(NAME)).trials()}
         if number not in records:
             return
         try:
@@ -151,7 +151,7 @@ class StudyStates(RuleBasedStateMachine):
     def no_finished_trial_is_lost_or_changed(self) -> None:
         if not self._begun:
             return
-        ended = [r for r in Ledger.open(self.home, NAME).trials() if r.state is not TrialState.RUNNING]
+        ended = [r for r in Ledger.open(self.home.study(NAME)).trials() if r.state is not TrialState.RUNNING]
         now = {r.number: (essence(r), r.attempt) for r in ended if r.trained and r.number not in self.retried}
         for number, was in self.known.items():
             assert now.get(number) == was, f"trial {number} was {was} and is {now.get(number)}"
@@ -195,7 +195,7 @@ class StudyStates(RuleBasedStateMachine):
     @property
     def _many(self) -> bool:
         """Whether so much was asked of it that the end would be long in coming."""
-        return self._begun and (Ledger.open(self.home, NAME).config.trials or 0) >= _MOST_TRIALS
+        return self._begun and (Ledger.open(self.home.study(NAME)).config.trials or 0) >= _MOST_TRIALS
 
     @property
     def _jobs(self) -> Any:
@@ -216,7 +216,7 @@ class StudyStates(RuleBasedStateMachine):
     def _running(self) -> list[int]:
         """The processes that run the study, or make something of it."""
         pids = [job.pid for job in self._jobs if job.started_at and job.state.active and job.pid]
-        if NAME in Ledger.names(self.home) and (found := holder(self.home, NAME)):
+        if NAME in Ledger.names(self.home) and (found := holder(self.home.study(NAME))):
             pids.append(found.pid)
         return [pid for pid in pids if psutil.pid_exists(pid)]
 
@@ -233,15 +233,17 @@ class StudyStates(RuleBasedStateMachine):
 
     @property
     def _unfinished(self) -> bool:
-        return any(record.state is TrialState.RUNNING for record in Ledger.open(self.home, NAME).trials())
+        return any(
+            record.state is TrialState.RUNNING for record in Ledger.open(self.home.study(NAME)).trials()
+        )
 
     def _check_what_is_left(self) -> None:
         until(lambda: not any(job.state.active for job in self._jobs), "jobs", lambda: str(self._jobs))
         self.pids |= {job.pid for job in self._jobs if job.pid}
         until(lambda: not any(map(psutil.pid_exists, self.pids)), "processes to end", lambda: str(self.pids))
         self.no_finished_trial_is_lost_or_changed()
-        assert check(self.home, NAME) == []
-        assert holder(self.home, NAME) is None
+        assert check(self.home.study(NAME)) == []
+        assert holder(self.home.study(NAME)) is None
 
 
 @pytest.mark.slow
@@ -257,7 +259,7 @@ def test_a_study_survives_whatever_order_of_things_is_done_to_it() -> None:
             phases=[Phase.explicit, Phase.reuse, Phase.generate],
             suppress_health_check=list(HealthCheck),
             database=None,
-            max_examples=repetitions(2, 40),
+            max_examples=repetitions(1, 40),
             stateful_step_count=14,
         ),
     )

@@ -18,34 +18,34 @@ from typing import Any
 
 import pytest
 
-from search_space.errors import ConvscoutError
-from services import runner
-from services.control.views import StudyDetail
-from services.events import EpochEnded, Event, Listener, SearchStarted
-from services.home import Home
-from services.inbox import PAUSE, Inbox, Message
-from services.journal import journal_file
-from services.lease import lease
-from services.study import Ledger
-from services.study_status import StudyStatus
-from tests.services.control.planes import plane_of
-from tests.services.studies import DIVERGING, bundle_alone, quiet, tiny_config
-from tests.services.test_cli_study import run
+from convscout.search_space.errors import ConvscoutError
+from convscout.services.config.home import Home
+from convscout.services.events.event_log import event_log_path
+from convscout.services.events.events import EpochEnded, Event, Listener, SearchStarted
+from convscout.services.ledger.lease import lease
+from convscout.services.ledger.ledger import Ledger
+from convscout.services.schemas.studies import StudyDetail
+from convscout.services.schemas.study_status import StudyStatus
+from convscout.services.search.command_queue import PAUSE, Command, CommandQueue
+from convscout.services.studies import run as study_run
+from tests.services.cli.test_study import run
+from tests.support.planes import plane_of
+from tests.support.studies import DIVERGING, bundle_alone, quiet, tiny_config
 
 Captured = pytest.CaptureFixture[str]
 KILLED = """
 import os, signal, sys, time
 from pathlib import Path
-from services import runner
-from services.events import EpochEnded
-from services.home import Home
-from tests.services.studies import tiny_config
+from convscout.services.studies import run
+from convscout.services.events.events import EpochEnded
+from convscout.services.config.home import Home
+from tests.support.studies import tiny_config
 
 def kill(event):
     if isinstance(event, EpochEnded):
         os.kill(os.getpid(), signal.SIGKILL)
 
-runner.search(tiny_config("killed", trials=1), Home(Path(sys.argv[1])), kill, time.time())
+run.search(tiny_config("killed", trials=1), Home(Path(sys.argv[1])), kill, time.time())
 """
 
 
@@ -74,11 +74,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
     def search(name: str, listener: Listener = quiet, **options: Any) -> None:
         with bundle_alone(), suppress(ConvscoutError):
-            runner.search(tiny_config(name, trials=1, **options), found, listener, time.time())
+            study_run.search(tiny_config(name, trials=1, **options), found, listener, time.time())
 
     search("finished")
     search("no-model", space=DIVERGING, portfolio=False)
-    search("paused", _at(EpochEnded, lambda: Inbox(found, "paused").put(Message(kind=PAUSE))))
+    search("paused", _at(EpochEnded, lambda: CommandQueue(found.study("paused")).put(Command(kind=PAUSE))))
     search("stopped", _at(EpochEnded, lambda: os.kill(os.getpid(), signal.SIGINT)))
     search("full-disk", _at(EpochEnded, _fill_the_disk))
     search("refused", _at(SearchStarted, _refuse))
@@ -129,7 +129,7 @@ def _agreed(home: Home, name: str, capsys: Captured) -> StudyDetail:
     assert f": {study.status}; trials: " in lines[0] and lines[1] == study.message.splitlines()[0]
     assert lines[-1] == f"next: {shown['next_command']}"
     if study.status is StudyStatus.FINISHED:
-        assert shown["next_command"] == f"convscout predict {home.study(name)}/export IMAGE.png"
+        assert shown["next_command"] == f"convscout predict {home.study(name).directory}/export IMAGE.png"
     else:
         assert shown["next_command"] == f"{study.next_command} --home {home.root}"
     return study
@@ -152,7 +152,7 @@ def test_each_end_has_its_status_its_sentence_and_its_next_command(
 @contextmanager
 def _without_its_journal(home: Home, name: str) -> Iterator[None]:
     """Within, the study is as one of a version that kept no journal."""
-    file, kept = journal_file(home, name), home.root / "kept.jsonl"
+    file, kept = event_log_path(home.study(name)), home.root / "kept.jsonl"
     shutil.move(file, kept)
     yield
     shutil.move(kept, file)
@@ -171,10 +171,10 @@ def test_an_old_study_without_a_journal_tells_by_its_outcome(
 
 @pytest.mark.slow
 def test_a_study_that_runs_or_is_about_to_pause_is_said_to(home: Home, capsys: Captured) -> None:
-    with lease(home, "no-model"):
+    with lease(home.study("no-model")):
         running = _agreed(home, "no-model", capsys)
         assert (running.status, running.error) == (StudyStatus.RUNNING, "")
-        Inbox(home, "no-model").put(Message(kind=PAUSE))
+        CommandQueue(home.study("no-model")).put(Command(kind=PAUSE))
         assert _agreed(home, "no-model", capsys).status is StudyStatus.PAUSING
 
 

@@ -1,0 +1,7 @@
+"""``python -m convscout``: the console script."""
+
+from __future__ import annotations
+
+from convscout.services.cli import run
+
+run()

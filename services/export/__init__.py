@@ -1,0 +1,1 @@
+"""Exports: formats, the proof that each answers as torch does, hashes, the model card."""

@@ -1,0 +1,68 @@
+"""ExportedModel: ``model.onnx`` in onnxruntime, without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime
+
+from convscout.search_space.errors import ExportError
+from convscout.trials.data.mapped_images import Pixels
+
+if TYPE_CHECKING:
+    from convscout.services.export.reload import Predictor
+    from convscout.trials.evaluation.metrics import Probabilities  # which imports torch
+
+MODEL_FILE, INT8_FILE = "model.onnx", "model.int8.onnx"
+INPUT, OUTPUT = "images", "probabilities"
+LARGEST_IMAGE = 4096  # pixels a side that an export may want
+_ERROR = 3  # onnxruntime's severity
+
+
+class ExportedModel:
+    """An exported ensemble with its class names and the images it wants: square, ``image_size`` pixels a side."""
+
+    def __init__(self, path: Path) -> None:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ERROR
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            metadata = self._session.get_modelmeta().custom_metadata_map
+            self.class_names: tuple[str, ...] = tuple(json.loads(metadata["class_names"]))
+            self.fingerprint: str = metadata["fingerprint"]  # of the data that it was made from
+            self.image_size = int(metadata["image_size"])
+            self.in_channels = int(metadata["in_channels"])
+            self._check()
+        except Exception as error:  # onnxruntime has a kind of its own for each way that a file can be wrong
+            cause = " ".join(str(error).split())
+            raise ExportError(f"{path} is no exported ensemble ({cause}); export it again") from error
+
+    def _check(self) -> None:
+        """Raise ``ValueError`` for what pictures could not be brought to, or answers not be told by."""
+        if self.in_channels not in (1, 3) or not 1 <= self.image_size <= LARGEST_IMAGE:
+            raise ValueError(
+                f"images cannot have {self.in_channels} channels and {self.image_size} pixels a side"
+            )
+        if not self.class_names or not all(isinstance(name, str) for name in self.class_names):
+            raise ValueError("class_names must be texts")
+
+    def probabilities(self, images: Pixels) -> Probabilities:
+        """(N, H, W, C) uint8 images → (N, K) float32 probabilities; N may be 0, which no runtime answers."""
+        answer: Probabilities
+        if not len(images):
+            return np.empty((0, len(self.class_names)), dtype=np.float32)
+        (answer,) = self._session.run([OUTPUT], {INPUT: images})
+        return answer
+
+
+def read_onnx(directory: Path) -> Predictor:
+    """The one in ``directory``."""
+    return ExportedModel(directory / MODEL_FILE).probabilities
+
+
+def read_int8(directory: Path) -> Predictor:
+    """The quantised one in ``directory``."""
+    return ExportedModel(directory / INT8_FILE).probabilities

@@ -1,0 +1,1 @@
+"""An exported ensemble applied to pictures and to labelled data."""

@@ -1,0 +1,1 @@
+"""What the service says of studies, datasets and jobs, as plain data; the client knows no more than this."""

@@ -1,0 +1,1 @@
+"""Who asks the service: its token, sessions of browsers, and attempts to sign in."""

@@ -1,0 +1,1 @@
+"""MLflow's user interface, behind the service's sign-in."""

@@ -1,0 +1,81 @@
+"""Outcome: what a study came to, as its ledger keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from convscout.services.config.study_ref import StudyRef
+from convscout.services.ensembles.ensemble import Ensemble
+from convscout.services.evaluation.score_rows import ScoreRow
+from convscout.services.ledger.ledger import Ledger
+from convscout.trials.evaluation.metrics import PairedDifference
+
+OUTCOME_NOTE = "outcome"
+OPENINGS_NOTE = "test_openings"  # seconds since 1970 of every look at the test split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a study came to. ``best`` is the number of the best single trial.
+
+    ``ensemble`` is what was exported, and ``selected`` what it was refitted from, if it was. ``gain`` is what the
+    selected one answers better than the best single trial on the test images, ``refit_gain`` what it does refitted.
+    ``uncalibrated`` are log loss and calibration error there before any temperature.
+    """
+
+    study: str
+    state_counts: dict[str, int]
+    best: int
+    ensemble: Ensemble
+    report: tuple[ScoreRow, ...]
+    export: Path
+    gain: PairedDifference | None = None
+    refit_gain: PairedDifference | None = None
+    selected: Ensemble | None = None
+    uncalibrated: tuple[float, float] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {**asdict(self), "export": str(self.export)}
+
+    def to_note(self, ref: StudyRef) -> dict[str, Any]:
+        """What the ledger of the study keeps."""
+        return {**self.to_dict(), "export": ref.to_stored(self.export)}
+
+    @classmethod
+    def from_note(cls, values: Mapping[str, Any], ref: StudyRef) -> Outcome:
+        """The inverse of ``to_note``."""
+        return cls.from_dict({**values, "export": ref.from_stored(values["export"])})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Outcome:
+        """The inverse of ``to_dict``."""
+        parts = {
+            "ensemble": Ensemble.from_dict(values["ensemble"]),
+            "report": tuple(ScoreRow(**row) for row in values["report"]),
+            "export": Path(values["export"]),
+            **{
+                name: PairedDifference(**values[name]) if values.get(name) else None
+                for name in ("gain", "refit_gain")
+            },
+            "selected": Ensemble.from_dict(values["selected"]) if values.get("selected") else None,
+            "uncalibrated": tuple(values["uncalibrated"]) if values.get("uncalibrated") else None,
+        }
+        return cls(**{**values, **parts})
+
+    def row(self, name: str, split: str) -> ScoreRow:
+        """One row of the report."""
+        return next(row for row in self.report if (row.name, row.split) == (name, split))
+
+    def score(self, name: str, split: str) -> float:
+        """The accuracy in one row of the report."""
+        return self.row(name, split).accuracy
+
+
+def load_outcome(ledger: Ledger) -> Outcome | None:
+    """What the study came to, or None while it has not ended."""
+    values = ledger.note(OUTCOME_NOTE)
+    return Outcome.from_note(values, ledger.ref) if values else None

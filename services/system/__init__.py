@@ -1,0 +1,1 @@
+"""What convscout asks of the operating system: files, locks, signals, processes."""

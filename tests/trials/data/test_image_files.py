@@ -1,0 +1,173 @@
+"""Image files: what is read of each kind, what is named, and what is said where a network would see next to nothing."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from convscout.search_space.errors import DataError
+from convscout.trials.data import image_files
+from convscout.trials.data.image_files import kind_of, problem_of, read_header, read_pixels
+from convscout.trials.data.image_tree import scan
+from tests.support.data_layouts import PICTURES, PictureExample
+from tests.support.image_trees import loaded, noise, sizes, write_animals
+
+
+@pytest.mark.parametrize("example", PICTURES, ids=lambda example: example.what)
+def test_a_picture_is_read_as_the_page_says(tmp_path: Path, example: PictureExample) -> None:
+    path = example.write(tmp_path)
+    assert kind_of(path) and not problem_of(kind_of(path))
+    pixels = read_pixels(path, 4, 3)
+    assert np.abs(pixels.astype(int) - example.pixels()).max() <= example.tolerance
+    assert np.ptp(pixels) > 100
+
+
+def test_a_file_without_a_suffix_goes_by_its_content(tmp_path: Path) -> None:
+    for name, suffix in (("a.jfif", "jpg"), ("b.jpe", "jpg"), ("c", "png"), ("d.data", "webp"), ("e", "gif")):
+        noise(1).save(tmp_path / f"x.{suffix}")
+        (tmp_path / f"x.{suffix}").rename(write_animals(tmp_path / name) / "cat" / name)
+        tree = scan(tmp_path / name)
+        assert any(file.path == f"cat/{name}" and not file.problem for file in tree.files)
+        assert tree.notes == ()
+
+
+def test_a_photograph_of_an_iphone_is_named_with_the_extra_that_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "IMG_1").write_bytes(b"\0\0\0\x18ftypheic" + bytes(8))
+    if image_files.HAS_HEIF:
+        pytest.skip("the extra is installed")
+    assert 'pip install "convscout[heic]"' in problem_of(kind_of(tmp_path / "IMG_1"))
+
+
+def test_a_large_photograph_is_decoded_at_a_fraction_of_its_size(tmp_path: Path) -> None:
+    write_animals(tmp_path)
+    Image.new("L", (8200, 6100), 200).save(tmp_path / "cat" / "50-megapixels.jpg")
+    splits = loaded(tmp_path)
+    assert splits.skipped == () and sum(sizes(splits)) == 21
+
+
+def test_a_progressive_jpeg_counts_with_all_its_pixels(tmp_path: Path) -> None:
+    Image.new("L", (8200, 6400), 200).save(tmp_path / "x.jpg", progressive=True)
+    with pytest.raises(DataError, match="is 8200x6400 pixels, which take 157 MB, more than 150 MB"):
+        read_header(tmp_path / "x.jpg")
+
+
+def write_pngs(root: Path, levels: npt.NDArray[np.uint16]) -> Path:
+    """Two classes of four PNG files with the 16-bit ``levels`` (H, W) or (H, W, 3)."""
+    for name in ("cat", "dog"):
+        (root / name).mkdir(parents=True)
+        for index in range(4):
+            (root / name / f"{index}.png").write_bytes(deep_png(levels))
+    return root
+
+
+def deep_png(levels: npt.NDArray[np.uint16]) -> bytes:
+    """A PNG file with 16 bits a level, which Pillow writes of grey alone."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    height, width = levels.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, 16, 2 if levels.ndim == 3 else 0, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 3)], ids=["grey", "colour"])
+@pytest.mark.parametrize(("top", "bits", "factor"), [(255, 8, 256), (1023, 10, 64), (4095, 12, 16)])
+def test_few_bits_of_sixteen_are_refused_with_the_factor_that_mends_them(
+    tmp_path: Path, shape: tuple[int, ...], top: int, bits: int, factor: int
+) -> None:
+    levels = np.linspace(0, top, int(np.prod(shape))).astype(np.uint16).reshape(shape)
+    with pytest.raises(DataError, match=f"use {bits} of them alone.*multiply their levels by {factor},"):
+        loaded(write_pngs(tmp_path / "dark", levels))
+    pixels = loaded(write_pngs(tmp_path / "mended", levels * factor)).train.images[0]
+    assert np.ptp(pixels) > 200
+
+
+def test_one_bright_picture_shows_that_dark_ones_are_meant(tmp_path: Path) -> None:
+    dark = np.linspace(0, 4000, 64).astype(np.uint16).reshape(8, 8)
+    root = write_pngs(tmp_path, dark)
+    (root / "dog" / "bright.png").write_bytes(deep_png(dark * 16))
+    assert sum(sizes(loaded(root))) == 9
+
+
+def test_white_ink_on_nothing_is_laid_on_black_and_said(tmp_path: Path) -> None:
+    ink = np.full((8, 8, 4), 255, dtype=np.uint8)
+    ink[:, :4, 3] = 0
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for index in range(4):
+            Image.fromarray(ink).save(tmp_path / name / f"{index}.png")
+    splits = loaded(tmp_path)
+    assert (splits.train.images[:, :, :4] == 0).all() and (splits.train.images[:, :, 4:] == 255).all()
+    assert (
+        "8 of 8 transparent files that were looked at would be blank on white, and are laid on black"
+        in splits.notes
+    )
+
+
+def test_further_pictures_of_a_file_are_said_to_be_left_out(tmp_path: Path) -> None:
+    write_animals(tmp_path)
+    noise(1).save(tmp_path / "cat" / "x.tif", save_all=True, append_images=[noise(2)])
+    assert (
+        "1 of 21 files that were looked at hold several pictures, of which the first is read"
+        in loaded(tmp_path).notes
+    )
+
+
+def test_images_of_one_colour_are_said_to_be(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for index in range(10):
+            Image.new("L", (8, 8), 10 * index).save(tmp_path / name / f"{index}.png")
+    assert (
+        "14 of 14 training images that were looked at are nearly of one colour" in loaded(tmp_path).notes[0]
+    )
+    assert loaded(write_animals(tmp_path / "animals")).notes == ()
+
+
+# sizes
+
+
+def write_sizes(root: Path, shapes: list[tuple[int, int]]) -> Path:
+    for index, (width, height) in enumerate(shapes):
+        folder = root / ("cat", "dog")[index % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (width, height), index).save(folder / f"{index:03d}.png")
+    return root
+
+
+def test_two_of_many_sizes_are_no_common_one(tmp_path: Path) -> None:
+    shapes = [(140, 140), (140, 140)] + [(50 + index, 50 + index) for index in range(19)]
+    splits = loaded(write_sizes(tmp_path, shapes))
+    assert splits.image.image_size == 60
+    assert (
+        "shorter sides from 50 to 140 pixels; all are read at 60 x 60, their median, as no size is common "
+        "(other sizes with --image-size)" in splits.notes
+    )
+
+
+def test_a_size_that_a_fifth_of_the_files_have_is_common(tmp_path: Path) -> None:
+    shapes = [(20, 20)] * 5 + [(50 + index, 50 + index) for index in range(15)]
+    splits = loaded(write_sizes(tmp_path, shapes))
+    assert splits.image.image_size == 20
+    assert any("read at 20 x 20, which 25% of the files have" in note for note in splits.notes)
+
+
+def test_no_images_are_read_larger_than_a_study_may_ask_for(tmp_path: Path) -> None:
+    splits = loaded(write_sizes(tmp_path, [(1400, 1400)] * 6))
+    assert splits.image.image_size == 1024
+    assert any("read at 1024 x 1024, the most that are read" in note for note in splits.notes)
+
+
+@pytest.mark.parametrize(("width", "said"), [(30, True), (24, False)])
+def test_what_the_square_cuts_off_is_said_where_it_is_much(tmp_path: Path, width: int, said: bool) -> None:
+    notes = loaded(write_sizes(tmp_path, [(width, 20)] * 8)).notes
+    assert any("without 33% of the typical picture" in note for note in notes) is said

@@ -1,0 +1,1 @@
+"""What a trial computes on: number format, threads, seeds, memory."""

@@ -1,0 +1,1 @@
+"""Images and labels: sources, splits, the cache of decoded images, batches."""

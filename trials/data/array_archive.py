@@ -1,0 +1,170 @@
+"""Array archive: read images, labels and texts from an npz file that nobody vouches for."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from convscout.search_space.errors import DataError
+from convscout.trials.compute.memory import require_memory
+from convscout.trials.data.splits import Labels, Pixels
+
+_BLOCK = 1024  # images converted at once
+_LARGEST_LABEL = 2**31
+_NUMBERED = "class_names, y = numpy.unique({}, return_inverse=True)"  # how texts become labels
+_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+class ArrayArchive:
+    """The arrays of the npz file at ``path``, closed by its context. A ``DataError`` names what is wrong."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.is_file():
+            raise DataError(
+                f"{path} {'is not a file' if path.exists() else 'does not exist'}; give an npz file"
+            )
+        try:
+            with zipfile.ZipFile(path) as archive:
+                num_bytes = sum(entry.file_size for entry in archive.infolist())
+        except (OSError, zipfile.BadZipFile) as error:
+            raise DataError(f"{path}: is not an npz file ({error}); write one with numpy.savez") from error
+        # twice, once as it is and once in splits; it also stops a file that unpacks without end
+        require_memory(2 * num_bytes, what=f"{path}: its arrays", remedy="use fewer or smaller images")
+        self._arrays = np.load(path, allow_pickle=False)
+        self.names = frozenset(self._arrays.files)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._arrays.close()
+
+    def images(self, name: str) -> Pixels:
+        """The array ``name`` as (N, H, W, C) uint8."""
+        array = self._numbers(name)
+        if array.ndim == 3:
+            array = array[..., np.newaxis]  # (N, H, W) → (N, H, W, 1)
+        if array.ndim != 4 or array.shape[3] not in (1, 3) or 0 in array.shape[1:]:
+            hint = (
+                "; move the channels last: x.transpose(0, 2, 3, 1)"
+                if array.shape[1:2] in ((1,), (3,))
+                else ""
+            )
+            rule = f"images must be (N, H, W), (N, H, W, 1) or (N, H, W, 3){hint}"
+            raise self._fault(name, f"shape {array.shape}", rule)
+        if array.dtype.kind in "iu" and array.size and (array.min(), array.max()) == (0, 1):
+            rule = f"of whole numbers 255 is white; multiply them: ({name} * 255).astype(numpy.uint8)"
+            raise self._fault(name, "the values 0 and 1 alone, which are both black", rule)
+        if array.dtype == np.uint8:
+            return array
+        return self._as_bytes(name, array)
+
+    def labels(self, name: str) -> Labels:
+        """The array ``name`` as (N,) int64."""
+        array = self._array(name, pickled=_NUMBERED.format("y.astype(str)"))
+        if array.dtype.kind in "US":
+            raise self._fault(
+                name, f"type {array.dtype}", f"labels must be whole numbers: {_NUMBERED.format('y')}"
+            )
+        if array.ndim == 2 and array.shape[1] == 1:
+            array = array[:, 0]  # (N, 1) → (N,), as Keras gives CIFAR's
+        if array.ndim != 1:
+            raise self._fault(
+                name, f"shape {array.shape}", f"labels must be (N,) or (N, 1){_rows_hint(array)}"
+            )
+        if array.dtype.kind not in "iu":
+            raise self._fault(
+                name, f"type {array.dtype}", "labels must be whole numbers: y.astype(numpy.int64)"
+            )
+        if len(array) and (array.min() < 0 or array.max() >= _LARGEST_LABEL):
+            wrong = array.min() if array.min() < 0 else array.max()
+            raise self._fault(
+                name, f"label {wrong}", "labels must be 0, 1, 2, … up to the number of classes less one"
+            )
+        return array.astype(np.int64)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """The array ``name`` as text."""
+        array = self._array(name)
+        if array.ndim != 1 or array.dtype.kind != "U":
+            raise self._fault(
+                name, f"shape {array.shape} and type {array.dtype}", "it must be a list of texts"
+            )
+        return tuple(array.tolist())
+
+    def _array(self, name: str, pickled: str = "numpy.stack(images)") -> npt.NDArray[Any]:
+        try:
+            if self._header(name).hasobject:
+                rule = f"a pickle can run code and is never read; save one array of numbers: {pickled}"
+                raise self._fault(name, "Python objects (a pickle)", rule)
+            array: npt.NDArray[Any] = self._arrays[name]
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise DataError(f"{self.path}: {name} is damaged ({error}); write the file again") from error
+        return array
+
+    def _header(self, name: str) -> np.dtype[Any]:
+        """The type that the array's header names.
+
+        Raises ``ValueError`` if the bytes behind it are not as many as it says, so that no more is allocated.
+        """
+        archive = self._arrays.zip
+        entry = archive.getinfo(f"{name}.npy" if f"{name}.npy" in archive.namelist() else name)
+        with archive.open(entry) as file:
+            shape, dtype = read_header(file)
+            held = entry.file_size - file.tell()
+        if not dtype.hasobject and held != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"its header says {shape} of {dtype}, but it holds {held} bytes")
+        return dtype
+
+    def _numbers(self, name: str) -> npt.NDArray[Any]:
+        array = self._array(name)
+        if array.dtype.kind not in "iuf":
+            raise self._fault(name, f"type {array.dtype}", "it must hold whole numbers or floats")
+        return array
+
+    def _as_bytes(self, name: str, array: npt.NDArray[Any]) -> Pixels:
+        """Whole numbers in [0, 255] as they are, floats in [0, 1] scaled by 255."""
+        floats = array.dtype.kind == "f"
+        top = 1 if floats else 255
+        low, high = (array.min(), array.max()) if array.size else (0, 0)
+        if not (low >= 0 and high <= top):  # so that NaN is caught too
+            kind = "floats in [0, 1]: (x / 255)" if floats else "whole numbers in [0, 255]"
+            raise self._fault(
+                name, f"values in [{low:g}, {high:g}]", f"images of type {array.dtype} must be {kind}"
+            )
+        result = np.empty(array.shape, dtype=np.uint8)
+        for start in range(0, len(array), _BLOCK):  # a float copy of it all could be eight times the result
+            block = array[start : start + _BLOCK]
+            result[start : start + _BLOCK] = np.rint(block * np.float32(255)) if floats else block
+        return result
+
+    def _fault(self, name: str, found: str, rule: str) -> DataError:
+        return DataError(f"{self.path}: {name} has {found}, but {rule}")
+
+
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type that the header at the beginning of an npy ``file`` names. Raises ``ValueError`` for none."""
+    try:
+        shape, _, dtype = _READERS[np.lib.format.read_magic(file)](file)
+    except Exception as error:  # the parser of what looks like Python raises anything
+        raise ValueError(f"it has no header of an array: {error}") from error
+    return shape, dtype
+
+
+def _rows_hint(array: npt.NDArray[Any]) -> str:
+    """What to do about rows of labels, if they are such."""
+    if array.ndim != 2 or array.dtype.kind not in "iufb":
+        return ""
+    if (array.sum(axis=1) == 1).all() and ((array == 0) | (array == 1)).all():
+        return "; turn one-hot rows into labels: y.argmax(1)"
+    return "; several labels an image cannot be learnt, so keep one column: y[:, 0]"

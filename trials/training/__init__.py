@@ -1,0 +1,1 @@
+"""How one configuration becomes a trained network: steps, epochs, time limits."""
