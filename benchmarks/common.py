@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import torch
 
-from trials.machine import cpu_name
+from convscout.trials.compute.machine import cpu_name
 
 RESULTS = Path(os.environ.get("CONVSCOUT_BENCHMARKS") or Path(__file__).parent / "results")
 _LOAD_BEFORE = os.getloadavg()[0]  # of others: a benchmark soon makes a load of its own

@@ -16,11 +16,11 @@ import optuna
 import torch
 
 from benchmarks.common import markdown, write
-from search_space.architecture import ArchitectureConfig, ImageSpec, families
-from search_space.complexity import measure
-from search_space.meta_device import MetaDevice
-from search_space.recipe import TrainingRecipe
-from search_space.space import SearchSpace
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.complexity_meter import measure
+from convscout.search_space.meta_device import MetaDevice
+from convscout.search_space.recipe import TrainingRecipe
+from convscout.search_space.space import SearchSpace
 
 IMAGE = ImageSpec(in_channels=3, image_size=32, num_classes=10)
 BOUND_MS = 50.0

@@ -16,20 +16,22 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.common import markdown, write
-from services.display import Display, display
-from services.ensembles.ensemble import combine
-from services.ensembles.trained import TrainedMember
-from services.evaluation import Evaluation
-from services.finish import Finish, open_test, stored_outcome
-from services.home import Home
-from services.placement import place
-from services.runner import same_data
-from services.study import Ledger
-from services.trainings import Training, train
-from trials.batches import TrainingData
-from trials.checkpoint import TrialDirectory
-from trials.metrics import paired_difference
-from trials.views import PLAIN, best_view
+from convscout.services.cli.display import Display, display
+from convscout.services.config.home import Home
+from convscout.services.ensembles.combination import combine
+from convscout.services.ensembles.trained import TrainedMember
+from convscout.services.evaluation.scores import Evaluation
+from convscout.services.executors.placement import place
+from convscout.services.ledger.ledger import Ledger
+from convscout.services.studies.extra_trainings import Training, train
+from convscout.services.studies.finish import Finish, open_test
+from convscout.services.studies.outcome import load_outcome
+from convscout.services.studies.session import same_data
+from convscout.trials.checkpoints.trial_directory import TrialDirectory
+from convscout.trials.data.batches import TrainingData
+from convscout.trials.evaluation.paired_test import paired_difference
+from convscout.trials.evaluation.tta import best_view
+from convscout.trials.evaluation.views import PLAIN
 
 SEEDS = 4
 _SEED_STEP = 15_485_863
@@ -66,8 +68,8 @@ def compare(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The rows of both ensembles, and what was done. Opens the test split."""
     home = Home.at(arguments.home)
-    ledger = Ledger.open(home, arguments.study)
-    outcome = stored_outcome(ledger)
+    ledger = Ledger.open(home.study(arguments.study))
+    outcome = load_outcome(ledger)
     if outcome is None:
         parser.error(f"study {arguments.study!r} has no ensemble yet")
     config = ledger.config
@@ -79,7 +81,7 @@ def compare(
     epoch_s = best.measurements[-1].elapsed_s / best.measurements[-1].epoch
     epochs = arguments.epochs or equal_epochs(ledger.spent_s, placement.workers, epoch_s, arguments.seeds)
     recipe = best.config.recipe.with_epochs(epochs)
-    folder = home.study(config.name) / "deep-ensemble" / str(epochs)
+    folder = home.study(config.name).directory / "deep-ensemble" / str(epochs)
     plan = [
         Training(
             name=f"seed {seed}",
@@ -94,15 +96,16 @@ def compare(
         ledger,
         plan,
         data,
+        placement=placement,
+        cluster=None,
         description=f"trial {best.number}, {best.family}, {epochs} epochs with {arguments.seeds} seeds",
         left_s=lambda: math.inf,
         interrupted=lambda: False,
         listener=tell,
-        cluster=None,
     )
     took_s = time.monotonic() - began
     test = open_test(ledger, splits, tell)
-    whole = Finish(ledger, splits, tell).trained(outcome.ensemble)
+    whole = Finish(ledger, splits, tell).load_trained(outcome.ensemble)
     ours = whole.build_module().answer(test.images)
     rows: list[dict[str, Any]] = [
         {

@@ -13,8 +13,9 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor, nn
 
-from search_space.architecture import ArchitectureConfig, Classifier, ImageSpec
-from search_space.knobs import real
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec
+from convscout.search_space.classifier import Classifier
+from convscout.search_space.knobs import real
 
 NAME = "one_weight"
 _METADATA = "Metadata-Version: 2.1\nName: one-weight\nVersion: 1\n"

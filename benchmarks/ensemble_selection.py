@@ -16,12 +16,13 @@ import time
 import numpy as np
 
 from benchmarks.common import markdown, write
-from services.ensembles.ensemble import combine
-from services.ensembles.library import EnsembleLimits, Library, Member
-from services.ensembles.selection import select, strategies
-from services.ensembles.temperature import tempered
-from trials.metrics import Probabilities, accuracy, calibration_error, nll
-from trials.splits import Labels
+from convscout.services.config.study_config import strategies
+from convscout.services.ensembles.combination import combine
+from convscout.services.ensembles.library import EnsembleLimits, Library, Member
+from convscout.services.ensembles.selection import select
+from convscout.services.ensembles.temperature import temper
+from convscout.trials.data.splits import Labels
+from convscout.trials.evaluation.metrics import Probabilities, accuracy, calibration_error, nll
 
 FAMILIES = 8
 
@@ -77,11 +78,10 @@ def main() -> None:
     results = [{"step": "library", "seconds": round(statistics.median(took["library"]), 3)}]
     for name, ensemble in found.items():
         answers: list[Probabilities] = [
-            tempered(members[each.number].probabilities[unseen], each.temperature)
-            for each in ensemble.members
+            temper(members[each.number].probabilities[unseen], each.temperature) for each in ensemble.members
         ]
         together = combine(answers, [each.weight for each in ensemble.members], ensemble.biases)
-        answer = tempered(together, ensemble.temperature)
+        answer = temper(together, ensemble.temperature)
         results.append(
             {
                 "step": name,

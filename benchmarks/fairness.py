@@ -21,9 +21,10 @@ import numpy as np
 
 from benchmarks.common import markdown, write
 from benchmarks.replay import Row, Table
-from services.curves import Curve, Curves
-from services.fairness import Fair
-from services.pruning import Pruner, pruners
+from convscout.services.plugins import pruners
+from convscout.services.pruners.base import Pruner
+from convscout.services.pruners.curves import Curve, Curves
+from convscout.services.pruners.fair import Fair
 
 BOOTSTRAP = 2_000
 MEASURES = ("epochs", "winner kept", "winner's loss", "families' winners kept", "families' loss")
@@ -45,7 +46,7 @@ class Study:
         """The family of each."""
         return [str(row.parameters["family"]) for row in self.rows]
 
-    def judged(self, trained: Sequence[int]) -> list[float]:
+    def scores(self, trained: Sequence[int]) -> list[float]:
         """The ``MEASURES`` of a search that trained each for so many epochs."""
         seen = [max(row.accuracies[:epochs]) for row, epochs in zip(self.rows, trained, strict=True)]
         groups = [range(len(self.rows))] + [
@@ -104,7 +105,7 @@ def compare(table: Table, name: str, size: int, seeds: int, workers: int) -> lis
         study = Study([usable[index] for index in order])
         measured.append(
             [
-                study.judged(replay(study, Fair(pruners.get(name)(), by_family), workers))
+                study.scores(replay(study, Fair(pruners.get(name)(), by_family), workers))
                 for by_family in (False, True)
             ]
         )

@@ -23,7 +23,7 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.sides import Lap, clock
 from benchmarks.workloads import BATCH_SIZE, Prepared, Workload, architecture
-from trials.precision import Precision
+from convscout.trials.compute.precision import Precision
 
 SGD: dict[str, Any] = dict(lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=True)
 

@@ -30,8 +30,8 @@ from typing import Any
 
 from benchmarks import memory
 from benchmarks.common import RESULTS, markdown, write
-from search_space.errors import ConfigError
-from trials.precision import choose_device
+from convscout.search_space.errors import ConfigError
+from convscout.trials.compute.precision import choose_device
 
 Results = list[dict[str, Any]]
 

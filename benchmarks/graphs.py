@@ -1,4 +1,4 @@
-"""Steps that a GPU replays against eager ones: the same training of every family, on noise and in bfloat16.
+"""Steps that a GPU replays against eager ones: the same training of every family on noise, in bfloat16 where native.
 
 python -m benchmarks.graphs
 
@@ -18,16 +18,16 @@ import torch
 
 from benchmarks.common import markdown, write
 from benchmarks.workloads import BATCH_SIZE, synthetic
-from search_space.architecture import families
-from search_space.errors import UnbuildableError
-from search_space.recipe import TrainingRecipe
-from trials.batches import Batches, TrainingData
-from trials.config import Measurement
-from trials.cuda_graph import graphs_for
-from trials.graphed_step import Graph
-from trials.precision import Precision, choose_device, use_fast_kernels
-from trials.run import never
-from trials.train import TrainingState, train
+from convscout.search_space.architecture import families
+from convscout.search_space.errors import UnbuildableError
+from convscout.search_space.recipe import TrainingRecipe
+from convscout.trials.compute.precision import choose_device, choose_precision, use_fast_kernels
+from convscout.trials.config import Measurement
+from convscout.trials.data.batches import Batches, TrainingData
+from convscout.trials.training.cuda_graph import graphs_for
+from convscout.trials.training.graphed_step import Graph
+from convscout.trials.training.loop import TrainingState, train
+from convscout.trials.training.run import never
 
 EPOCHS = 2
 IMAGES = 10 * BATCH_SIZE + 20  # so that an epoch ends with a smaller batch, which stays eager
@@ -56,7 +56,7 @@ def trained(
         validation,
         recipe,
         seed=0,
-        precision=Precision(device, torch.bfloat16),
+        precision=choose_precision(recipe.precision, device),
         should_stop=never,
         new_graph=new_graph,
     )
@@ -69,7 +69,7 @@ def compare(
     """One family: how far losses of replayed and of repeated training are from eager training."""
     eager, again, replayed = (trained(family, data, recipe, device, how) for how in (None, None, new_graph))
     differs, noise = farthest(eager, replayed), farthest(eager, again)
-    _, _, why_eager = replayed[-1].precision.partition(", eager: ")
+    why_eager = replayed[-1].eager_reason
     return {
         "family": family,
         "same": not why_eager and differs <= max(TOLERANCE, REPEATS_TO * noise),
@@ -95,7 +95,7 @@ def compare_all(
     """Every family of ``names`` that can be built for such images."""
     data = synthetic(images)
     recipe = TrainingRecipe.proven_for(
-        data.image, epochs=EPOCHS, precision="bfloat16", overrides={"recipe.batch_size": BATCH_SIZE}
+        data.image, epochs=EPOCHS, precision="auto", overrides={"recipe.batch_size": BATCH_SIZE}
     )
     for name in names:
         try:

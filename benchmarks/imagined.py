@@ -13,9 +13,9 @@ import numpy as np
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
-from search_space.architecture import ImageSpec
-from search_space.space import SearchSpace
-from services.scale import Scale
+from convscout.search_space.architecture import ImageSpec
+from convscout.search_space.space import SearchSpace
+from convscout.services.samplers.tpe.scale import Scale
 
 NOISE = 0.01  # standard deviation of what is told around what it is worth
 SPACE = SearchSpace(

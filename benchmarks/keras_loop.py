@@ -18,10 +18,10 @@ from torch import nn
 
 from benchmarks.sides import Lap, clock
 from benchmarks.workloads import BATCH_SIZE, Workload, architecture
-from search_space.augmentations.crop_flip import CropFlip
-from search_space.families.resnet import PaddedShortcut
-from search_space.families.speednet import Scale, WhiteningConv
-from search_space.layers import Subsample
+from convscout.search_space.augmentations.crop_flip import CropFlip
+from convscout.search_space.families.resnet import PaddedShortcut
+from convscout.search_space.families.speednet import ConstantScale, WhiteningConv
+from convscout.search_space.layers import Subsample
 
 
 def environment(backend: str) -> dict[str, str]:
@@ -68,9 +68,9 @@ class Tracer(torch.fx.Tracer):
     """Sees the modules that a Keras layer stands for as one operation."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, (Subsample, PaddedShortcut, Scale, WhiteningConv)) or super().is_leaf_module(
-            m, module_qualified_name
-        )
+        return isinstance(
+            m, (Subsample, PaddedShortcut, ConstantScale, WhiteningConv)
+        ) or super().is_leaf_module(m, module_qualified_name)
 
 
 def translate(network: nn.Module, images: Any) -> Any:
@@ -138,7 +138,7 @@ def _layer(module: nn.Module) -> Callable[[Any], Any]:
             return layers.MaxPooling2D(1, module.stride)
         case PaddedShortcut():
             return _padded(module)
-        case Scale():
+        case ConstantScale():
             return layers.Rescaling(module.factor)
     raise NotImplementedError(f"no layer of Keras is known for {module}")
 

@@ -15,12 +15,14 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 from benchmarks.common import markdown, write
-from services.placement import num_cores
-from tests.faults.random_kills import Survival, survive
-from tests.faults.victim import Victim
+from convscout.services.system.resources import num_cores
+from tests.support.random_kills import Survival, survive
+from tests.support.studies import bundle_alone
+from tests.support.victim import Victim
 
 OPTIONS = {"trials": 5, "epochs": 3, "pruner": "asha", "ensemble_size": 2}
 MOST = 4
@@ -32,9 +34,13 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the first seed")
+    parser.add_argument("--bundle-alone", action="store_true", help="export no more than the weights")
     parser.add_argument("--at-a-time", type=int, default=num_cores(), metavar="N")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as root:
+    with (
+        tempfile.TemporaryDirectory() as root,
+        bundle_alone() if arguments.bundle_alone else nullcontext(),
+    ):
         survivals = _run(Path(root), arguments.first, arguments.seeds, arguments.at_a_time)
     failed = [survival for survival in survivals if survival.complaints]
     kills = sum(survival.kills for survival in survivals)

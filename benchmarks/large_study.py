@@ -11,17 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from search_space.architecture import ImageSpec
-from search_space.complexity import Complexity
-from search_space.errors import ConvscoutError
-from search_space.space import SearchSpace
-from services.config import StudyConfig
-from services.home import Home
-from services.lease import lease
-from services.pruning import pruners
-from services.sampling import SamplingTask, samplers
-from services.study import Ledger
-from trials.config import Measurement, TrialConfig, TrialState
+from convscout.search_space.architecture import ImageSpec
+from convscout.search_space.complexity import Complexity
+from convscout.search_space.errors import ConvscoutError
+from convscout.search_space.space import SearchSpace
+from convscout.services.config.home import Home
+from convscout.services.config.study_config import StudyConfig
+from convscout.services.ledger.lease import lease
+from convscout.services.ledger.ledger import Ledger
+from convscout.services.plugins import pruners, samplers
+from convscout.services.samplers.base import SamplingTask
+from convscout.trials.config import Measurement, TrialConfig
+from convscout.trials.end_reason import EndReason
 
 EPOCHS = 8
 IMAGE = ImageSpec(in_channels=3, image_size=32, num_classes=10, symmetries=("horizontal_flip",))
@@ -34,8 +35,8 @@ def write_large_study(home: Home, name: str, trials: int, seed: int = 0) -> Ledg
     Ledger.create(home, config, fingerprint="f" * 64)
     space = SearchSpace(image=IMAGE, epochs=EPOCHS)
     fresh = samplers.get("random")(SamplingTask(space=space)).fresh
-    with lease(home, name) as fence:
-        ledger = Ledger.open(home, name, fence)
+    with lease(home.study(name)) as fence:
+        ledger = Ledger.open(home.study(name), fence)
         rng = np.random.default_rng(seed)
         while len(ledger.numbers) < trials:
             _imagine(ledger, space, fresh, rng)
@@ -58,9 +59,9 @@ def _imagine(ledger: Ledger, space: SearchSpace, fresh: object, rng: np.random.G
         accuracy = ceiling * (1 - math.exp(-0.5 * epoch)) + 0.01 * float(rng.normal())
         ledger.report(proposal.number, 1, _measured(epoch, accuracy, params), _NEVER)
     if last == EPOCHS:
-        ledger.finish(proposal.number, 1, TrialState.COMPLETED, "trained all its epochs")
+        ledger.finish(proposal.number, 1, EndReason.COMPLETED, "trained all its epochs")
     else:
-        ledger.finish(proposal.number, 1, TrialState.STOPPED, f"median at epoch {last}")
+        ledger.finish(proposal.number, 1, EndReason.PRUNED, f"median at epoch {last}")
 
 
 def _measured(epoch: int, accuracy: float, params: int) -> Measurement:

@@ -14,13 +14,13 @@ from torchvision import transforms
 
 from benchmarks.sides import Lap, clock
 from benchmarks.workloads import BATCH_SIZE, Prepared, Workload, architecture
-from search_space.augmentation import augmentations
-from trials.batches import TrainingData
-from trials.checkpoint import TrialDirectory
-from trials.precision import choose_device
-from trials.run import Dispatch, TrialRun
-from trials.splits import HORIZONTAL_FLIP, LabelledImages
-from trials.train import make_loss
+from convscout.search_space.augmentation import augmentations
+from convscout.trials.checkpoints.trial_directory import TrialDirectory
+from convscout.trials.compute.precision import choose_device
+from convscout.trials.data.batches import TrainingData
+from convscout.trials.data.splits import HORIZONTAL_FLIP, LabelledImages
+from convscout.trials.training.loop import make_loss
+from convscout.trials.training.run import Dispatch, TrialRun
 
 CROP_SHARE = augmentations.get("crop_flip")().to_dict()["share"]  # of the side, by which it moves an image
 

@@ -27,15 +27,15 @@ from optuna.samplers import RandomSampler
 from benchmarks.common import markdown, write
 from benchmarks.graphs import searched
 from benchmarks.workloads import synthetic
-from search_space.architecture import ImageSpec
-from search_space.complexity import measure
-from search_space.errors import UnbuildableError
-from search_space.space import Candidate, SearchSpace
-from trials.batches import Batches
-from trials.cuda_graph import graphs_for
-from trials.graphed_step import WARM_UP, Graph
-from trials.precision import Precision, choose_device, use_fast_kernels
-from trials.train import TrainingState, make_loss, make_step
+from convscout.search_space.architecture import ImageSpec
+from convscout.search_space.complexity_meter import measure
+from convscout.search_space.errors import UnbuildableError
+from convscout.search_space.space import Candidate, SearchSpace
+from convscout.trials.compute.precision import Precision, choose_device, use_fast_kernels
+from convscout.trials.data.batches import Batches
+from convscout.trials.training.cuda_graph import graphs_for
+from convscout.trials.training.graphed_step import WARM_UP, Graph
+from convscout.trials.training.loop import TrainingState, make_loss, make_step
 
 FORMATS = (torch.bfloat16, torch.float32)
 MOST_TRIES = 10  # a candidate: some cannot be built for such images

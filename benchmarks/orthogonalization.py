@@ -17,8 +17,8 @@ from torch import Tensor
 
 from benchmarks.common import markdown, write
 from benchmarks.sides import Lap, Side, clock, in_turn, running, typical
-from search_space.architecture import ImageSpec, families
-from search_space.optimizers.muon import (
+from convscout.search_space.architecture import ImageSpec, families
+from convscout.search_space.optimizers.muon import (
     ITERATIONS,
     NEWTON_SCHULZ,
     SMALLEST_NORM,

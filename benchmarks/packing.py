@@ -34,9 +34,9 @@ from benchmarks.loops import engine
 from benchmarks.sides import Lap, Side, clock, running
 from benchmarks.trial_throughput import steps_of
 from benchmarks.workloads import Workload, add_options, parsed
-from services.executors.in_process import take_stream
-from services.placement import num_cores
-from trials.precision import choose_device
+from convscout.services.executors.in_process import take_stream
+from convscout.services.system.resources import num_cores
+from convscout.trials.compute.precision import choose_device
 
 COUNTS = (1, 2, 4, 8)
 SERIAL, PACKED, NAIVE, THREADS = "one after another", "side by side", "naive", "in threads"

@@ -16,8 +16,8 @@ import httpx
 
 from benchmarks.common import markdown, write
 from benchmarks.large_study import write_large_study
-from services.home import Home
-from tests.services.api import service
+from convscout.services.config.home import Home
+from tests.support import service
 
 STUDY, LIMIT_MS = "big", 300
 _REPEATS = 9

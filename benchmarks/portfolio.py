@@ -18,15 +18,15 @@ import torch
 
 from benchmarks.common import markdown, write
 from benchmarks.real_trial import add_set_option, epochs, overrides
-from search_space.architecture import ArchitectureConfig
-from search_space.complexity import measure
-from search_space.errors import ConvscoutError
-from search_space.recipe import TrainingRecipe
-from search_space.space import SearchSpace
-from trials.batches import TrainingData
-from trials.config import TrialConfig
-from trials.sources import DataRequest, load
-from trials.splits import stratified_split
+from convscout.search_space.architecture import ArchitectureConfig
+from convscout.search_space.complexity_meter import measure
+from convscout.search_space.errors import ConvscoutError
+from convscout.search_space.recipe import TrainingRecipe
+from convscout.search_space.space import SearchSpace
+from convscout.trials.config import TrialConfig
+from convscout.trials.data.batches import TrainingData
+from convscout.trials.data.sources import DataRequest, load
+from convscout.trials.data.splits import stratified_split
 
 SEED = 0
 

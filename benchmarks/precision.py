@@ -19,14 +19,14 @@ import numpy as np
 import torch
 
 from benchmarks.common import markdown, write
-from search_space.architecture import ImageSpec
-from search_space.space import SearchSpace
-from trials.batches import Batches
-from trials.calibration import fastest, options, step_timer
-from trials.precision import Precision, choose_device
-from trials.run import never
-from trials.splits import LabelledImages, Normalization
-from trials.train import TrainingState
+from convscout.search_space.architecture import ImageSpec
+from convscout.search_space.space import SearchSpace
+from convscout.trials.compute.precision import Precision, choose_device
+from convscout.trials.data.batches import Batches
+from convscout.trials.data.splits import LabelledImages, Normalization
+from convscout.trials.training.calibration import fastest, options, step_timer
+from convscout.trials.training.loop import TrainingState
+from convscout.trials.training.run import never
 
 FAMILIES = "lenet,vgg,resnet,densenet,speednet,convnext,mobilenet_v2,efficientnet"
 IMAGE = ImageSpec(in_channels=3, image_size=32, num_classes=10)

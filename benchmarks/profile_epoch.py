@@ -23,11 +23,11 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from benchmarks.common import markdown, write
 from benchmarks.sides import clock
 from benchmarks.workloads import BATCH_SIZE, Prepared, Workload, add_options, parsed
-from search_space.augmentation import Augmentation
-from trials.batches import Batches
-from trials.config import Measurement
-from trials.run import never
-from trials.train import train
+from convscout.search_space.augmentation import Augmentation
+from convscout.trials.config import Measurement
+from convscout.trials.data.batches import Batches
+from convscout.trials.training.loop import train
+from convscout.trials.training.run import never
 
 DATA = "benchmark: data"
 # A part of an epoch → what is in the names of its operations; the first that fits counts, from the outside in.

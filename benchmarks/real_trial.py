@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from search_space.errors import ConvscoutError
-from search_space.knobs import Override, read_scalar
-from trials.batches import TrainingData
-from trials.checkpoint import TrialDirectory
-from trials.config import Measurement, TrialConfig
-from trials.run import Dispatch, TrialRun
+from convscout.search_space.errors import ConvscoutError
+from convscout.search_space.knobs import Override, read_scalar
+from convscout.trials.checkpoints.trial_directory import TrialDirectory
+from convscout.trials.config import Measurement, TrialConfig
+from convscout.trials.data.batches import TrainingData
+from convscout.trials.training.run import Dispatch, TrialRun
 
 
 def epochs(config: TrialConfig, data: TrainingData, directory: Path, device: str) -> Iterator[Measurement]:

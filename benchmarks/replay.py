@@ -19,11 +19,11 @@ from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from benchmarks.tabulate import TABLE, tabulated_space, trained
-from search_space.architecture import ImageSpec
-from search_space.neighbours import unknown_neighbour
-from search_space.space import Candidate, SearchSpace
+from convscout.search_space.architecture import ImageSpec
+from convscout.search_space.neighbours import unknown_neighbour
+from convscout.search_space.space import Candidate, SearchSpace
 
-MOST_REJECTIONS = 100  # in a row, as in ``services/search.py``
+MOST_REJECTIONS = 100  # in a row, as in ``services/search/controller.py``
 IMAGE = ImageSpec(in_channels=3, image_size=16, num_classes=10, symmetries=("horizontal_flip",))
 
 

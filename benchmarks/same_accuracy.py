@@ -27,15 +27,15 @@ from benchmarks.common import markdown, write
 from benchmarks.loops import ordinary_loader
 from benchmarks.real_trial import add_set_option, epochs, overrides
 from benchmarks.workloads import BATCH_SIZE, PLAIN, architecture
-from search_space.architecture import ArchitectureConfig
-from search_space.recipe import TrainingRecipe
-from trials import metrics
-from trials.batches import Batches, TrainingData
-from trials.config import TrialConfig
-from trials.evaluate import probabilities
-from trials.precision import Precision, choose_device
-from trials.sources import DataRequest, load
-from trials.splits import HORIZONTAL_FLIP
+from convscout.search_space.architecture import ArchitectureConfig
+from convscout.search_space.recipe import TrainingRecipe
+from convscout.trials.compute.precision import Precision, choose_device
+from convscout.trials.config import TrialConfig
+from convscout.trials.data.batches import Batches, TrainingData
+from convscout.trials.data.sources import DataRequest, load
+from convscout.trials.data.splits import HORIZONTAL_FLIP
+from convscout.trials.evaluation import metrics
+from convscout.trials.evaluation.probabilities import probabilities
 
 MOST_ERRORS = 2  # standard errors of the difference that count as none
 
@@ -88,8 +88,8 @@ def ordinary(config: TrialConfig, data: TrainingData, device: torch.device, work
             optimizer.zero_grad()
             criterion(model(images.to(device)), labels.to(device)).backward()
             optimizer.step()
-    judged = Batches(data.validation, data.normalization, num_classes=data.image.num_classes, device=device)
-    answers = probabilities(model, judged, Precision(device, torch.float32))
+    scored = Batches(data.validation, data.normalization, num_classes=data.image.num_classes, device=device)
+    answers = probabilities(model, scored, Precision(device, torch.float32))
     return metrics.accuracy(answers.numpy(), data.validation.labels)
 
 

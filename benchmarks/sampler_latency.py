@@ -29,14 +29,15 @@ from benchmarks.common import markdown, write
 from benchmarks.imagined import SPACE, Imagined
 from benchmarks.replay import Replay, Strategy, Table
 from benchmarks.search_quality import NOBODY, interval
-from search_space.complexity import Complexity
-from search_space.space import SearchSpace
-from services.config import StudyConfig
-from services.home import Home
-from services.pruning import pruners
-from services.sampling import SamplerFactory, SamplingTask, samplers
-from services.study import Ledger
-from trials.config import Measurement, TrialConfig, TrialState
+from convscout.search_space.complexity import Complexity
+from convscout.search_space.space import SearchSpace
+from convscout.services.config.home import Home
+from convscout.services.config.study_config import StudyConfig
+from convscout.services.ledger.ledger import Ledger
+from convscout.services.plugins import pruners, samplers
+from convscout.services.samplers.base import SamplerFactory, SamplingTask
+from convscout.trials.config import Measurement, TrialConfig
+from convscout.trials.end_reason import EndReason
 
 FAVOURITE = "resnet"  # of most trials, as in a study that has found its family
 COST = Complexity(params=1, flops=1, activations=1, peak_train_bytes=1)
@@ -81,7 +82,7 @@ def propose(ledger: Ledger, sampler: SamplerFactory) -> None:
     ledger.commit(config, COST)
     accuracy = float(np.random.default_rng(proposal.number).random())
     ledger.report(proposal.number, 1, measured(1, accuracy), NEVER)
-    ledger.finish(proposal.number, 1, TrialState.COMPLETED, "done")
+    ledger.finish(proposal.number, 1, EndReason.COMPLETED, "done")
 
 
 def timed_ms(function: Callable[[], object]) -> tuple[float, float]:
@@ -106,7 +107,7 @@ def latency(counts: Sequence[int], turns: int) -> list[dict[str, Any]]:
                 (timed_ms(lambda: propose(ledger, fast)), timed_ms(lambda: propose(ledger, optunas)))
                 for _ in range(turns)
             ]
-            loads = [timed_ms(lambda: Ledger.open(ledger.home, ledger.name).trials()) for _ in range(3)]
+            loads = [timed_ms(lambda: Ledger.open(ledger.ref).trials()) for _ in range(3)]
             results.append(
                 {
                     "trials": count,

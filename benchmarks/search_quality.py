@@ -24,12 +24,12 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
 from benchmarks.common import markdown, write
 from benchmarks.replay import MakeSampler, Replay, ReplayedTrial, Stopper, Strategy, Table
-from services.config import StudyConfig
-from services.curves import Curve, Curves
-from services.fairness import Fair
-from services.pruning import pruners
-from services.retention import RESUMABLE
-from services.sampling import SamplingTask, samplers
+from convscout.services.config.study_config import StudyConfig
+from convscout.services.plugins import pruners, samplers
+from convscout.services.pruners.curves import Curve, Curves
+from convscout.services.pruners.fair import Fair
+from convscout.services.samplers.base import SamplingTask
+from convscout.services.search.checkpoint_gc import RESUMABLE
 
 CLOSE = 0.002  # 0.2 points
 BOOTSTRAP = 2_000

@@ -37,11 +37,10 @@ import psutil
 
 from benchmarks.common import markdown, write
 from benchmarks.search_quality import interval
-from services.home import Home
-from services.journal import entries, journal_file, journal_size
+from convscout.services.config.home import Home
+from convscout.services.events.event_log import entries, event_log_bytes, event_log_path
 
-MAIN = "from services.cli import run; run()"
-JOB = "services.control.launch"
+JOB = "convscout.services.cli.job"
 TOKEN = "token-of-the-load-benchmark"
 STUDY = "loaded"
 PATHS = ("", "/trials", "/leaderboard", "/curves", "/trials/0")
@@ -66,7 +65,7 @@ SETTINGS = {
 def service(home: Path) -> Iterator[tuple[str, psutil.Process]]:
     """The address of ``convscout serve``, and its process."""
     words = ["serve", "--home", str(home), "--port", "0", "--json", "--requests-per-minute", "1000000"]
-    command = [sys.executable, "-c", MAIN, *words]
+    command = [sys.executable, "-m", "convscout", *words]
     environment = {**os.environ, "CONVSCOUT_TOKEN": TOKEN}
     # in a session of its own, as what watches over services begins them; Linux shares out cores by session
     with subprocess.Popen(
@@ -138,9 +137,8 @@ class _Clients:
                     self._latencies_s.append(time.monotonic() - moment)
 
     def _watch(self) -> None:
-        seen = (
-            f"Last-Event-ID: {journal_size(journal_file(self._home, STUDY))}"  # as who was there all the time
-        )
+        end = event_log_bytes(event_log_path(self._home.study(STUDY)))
+        seen = f"Last-Event-ID: {end}"  # as of one who was there all the time
         with ExitStack() as stack, selectors.DefaultSelector() as selector:
             for _ in range(self._streams):
                 connection = stack.enter_context(self._connection())
@@ -186,7 +184,7 @@ def begin(url: str, home: Home) -> None:
 def epochs(home: Home) -> list[list[float]]:
     """Of each trial the moments at which its epochs ended."""
     ends: dict[int, list[float]] = {}
-    for entry in entries(journal_file(home, STUDY)):
+    for entry in entries(event_log_path(home.study(STUDY))):
         if entry.kind == "epoch":
             ends.setdefault(entry.facts["trial"], []).append(entry.at)
     return list(ends.values())

@@ -29,13 +29,12 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.common import markdown, write
-from search_space.architecture import ImageSpec, families
-from services.ensembles.trained import TrainedEnsemble, TrainedMember
-from services.exporting import export
-from trials.splits import Normalization
+from convscout.search_space.architecture import ImageSpec, families
+from convscout.services.ensembles.trained import TrainedEnsemble, TrainedMember
+from convscout.services.export.writer import export
+from convscout.trials.data.splits import Normalization
 
 SIDES = {"batched": (), "one at a time": ("--max-batch", "1", "--max-wait", "0")}
-MAIN = "from services.cli import run; run()"
 
 
 def ensemble(names: Sequence[str], size: int) -> TrainedEnsemble:
@@ -73,7 +72,7 @@ def pictures(count: int, size: int) -> list[bytes]:
 @contextmanager
 def server(directory: Path, options: Sequence[str]) -> Iterator[str]:
     """The ``HOST:PORT`` of a server that is up."""
-    command = [sys.executable, "-c", MAIN, "serve-model", str(directory), "--port", "0", *options]
+    command = [sys.executable, "-m", "convscout", "serve-model", str(directory), "--port", "0", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

@@ -15,7 +15,12 @@ from typing import Any, TypeAlias
 import psutil
 import torch
 
-import services.executors  # noqa: F401  # sets what its workers' C library reads, so that the sides have it too
+import convscout.services.executors  # noqa: F401  # sets what its workers' C library reads, so that the sides have it too
+
+# Sides are forked from one server, which imports once what each would import for seconds. The parent may have a GPU
+# at work, which a fork of itself could not use.
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["benchmarks.loops"])
 
 Lap: TypeAlias = Callable[[], float]
 """Does the work once; returns the seconds that counted."""
@@ -39,9 +44,8 @@ class Side:
         threads: int,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
+        self._pipe, theirs = _context.Pipe()
+        self._process = _context.Process(
             target=_serve, args=(theirs, threads, environment or {}, build, args), daemon=False
         )
         self._process.start()

@@ -26,15 +26,15 @@ import torch
 
 from benchmarks.common import machine
 from benchmarks.real_trial import epochs
-from search_space.architecture import ImageSpec
-from search_space.complexity import measure
-from search_space.enumeration import every
-from search_space.errors import ConvscoutError
-from search_space.knobs import Override
-from search_space.space import SearchSpace
-from trials.batches import TrainingData
-from trials.config import TrialConfig
-from trials.sources import DataRequest, load
+from convscout.search_space.architecture import ImageSpec
+from convscout.search_space.complexity_meter import measure
+from convscout.search_space.enumeration import every
+from convscout.search_space.errors import ConvscoutError
+from convscout.search_space.knobs import Override
+from convscout.search_space.space import SearchSpace
+from convscout.trials.config import TrialConfig
+from convscout.trials.data.batches import TrainingData
+from convscout.trials.data.sources import DataRequest, load
 
 TABLE = Path(__file__).parent / "tables" / "cifar10-16px.json"
 IMAGE_SIZE, IMAGES, EPOCHS = 16, 1_500, 12

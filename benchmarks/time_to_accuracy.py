@@ -24,16 +24,16 @@ import torch
 
 from benchmarks import real_trial
 from benchmarks.common import markdown, write
-from search_space.knobs import Override
-from search_space.space import SearchSpace
-from trials import metrics
-from trials.batches import Batches, TrainingData
-from trials.checkpoint import TrialDirectory
-from trials.config import Measurement, TrialConfig
-from trials.evaluate import probabilities
-from trials.precision import Precision, choose_device
-from trials.sources import DataRequest, load
-from trials.splits import DataSplits
+from convscout.search_space.knobs import Override
+from convscout.search_space.space import SearchSpace
+from convscout.trials.checkpoints.trial_directory import TrialDirectory
+from convscout.trials.compute.precision import Precision, choose_device
+from convscout.trials.config import Measurement, TrialConfig
+from convscout.trials.data.batches import Batches, TrainingData
+from convscout.trials.data.sources import DataRequest, load
+from convscout.trials.data.splits import DataSplits
+from convscout.trials.evaluation import metrics
+from convscout.trials.evaluation.probabilities import probabilities
 
 MARKS = (0.70, 0.75, 0.80, 0.85, 0.90, 0.93)
 FAMILY = "speednet"
@@ -106,8 +106,8 @@ def airbench(data: TrainingData) -> dict[str, Any] | None:
         network = speed_run.train94(verbose=False)
         torch.cuda.synchronize()
         elapsed_s = time.perf_counter() - began
-        judged = speed_run.CifarLoader("cifar10", train=False, batch_size=2000)
-        accuracy = speed_run.evaluate(network, judged, tta_level=0)
+        scored = speed_run.CifarLoader("cifar10", train=False, batch_size=2000)
+        accuracy = speed_run.evaluate(network, scored, tta_level=0)
     return {"elapsed_s": round(elapsed_s, 2), "val_accuracy": round(accuracy, 4)}
 
 

@@ -27,26 +27,27 @@ from mlflow.entities import Metric
 from benchmarks.common import markdown, write
 from benchmarks.empty_trial import NAME, installed
 from benchmarks.workloads import synthetic
-from search_space.complexity import measure
-from services.budget import Budget
-from services.config import EXECUTORS, StudyConfig
-from services.events import Event, TrialEnded, TrialStarted
-from services.executors.base import Executor
-from services.executors.in_process import InProcessExecutor
-from services.home import Home
-from services.pruning import pruners
-from services.runner import study_space
-from services.sampling import SamplingTask, samplers
-from services.search import Search
-from services.search_setting import Setting
-from services.study import Ledger
-from services.tracking.mirror import Mirror
-from services.tracking.projector import Projector
-from services.tracking.source import ValidationLabels
-from services.tracking.store import TrackingStore
-from trials.batches import TrainingData
-from trials.config import TrialConfig, TrialState
-from trials.run import Dispatch, TrialRun
+from convscout.search_space.complexity_meter import measure
+from convscout.services.config.home import Home
+from convscout.services.config.study_config import EXECUTORS, StudyConfig
+from convscout.services.events.events import Event, TrialEnded, TrialStarted
+from convscout.services.executors.base import Executor
+from convscout.services.executors.in_process import InProcessExecutor
+from convscout.services.ledger.ledger import Ledger
+from convscout.services.plugins import pruners, samplers
+from convscout.services.samplers.base import SamplingTask
+from convscout.services.search.budget import Budget
+from convscout.services.search.controller import Search
+from convscout.services.search.setting import SearchSetting
+from convscout.services.studies.session import study_space
+from convscout.services.tracking.mirror import Mirror
+from convscout.services.tracking.projector import Projector
+from convscout.services.tracking.source import ValidationLabels
+from convscout.services.tracking.store import TrackingStore
+from convscout.trials.checkpoints.trial_directory import TrialDirectory
+from convscout.trials.config import TrialConfig, TrialState
+from convscout.trials.data.batches import TrainingData
+from convscout.trials.training.run import Dispatch, TrialRun
 
 DATA = synthetic(10, num_validation=10, side=8)
 METRICS = 100
@@ -73,17 +74,17 @@ def make_executor(name: str, data: TrainingData) -> Executor:
     """One worker of one thread."""
     if name == "in-process":
         return InProcessExecutor(data, threads=1)
-    from services.executors.ray_tune import RayExecutor
+    from convscout.services.executors.ray_tune import RayExecutor
 
     return RayExecutor(data, workers=1, threads=1, gpus=0)
 
 
-def new_study(root: Path, executor: str, trials: int, sampler: str) -> tuple[Ledger, Setting]:
+def new_study(root: Path, executor: str, trials: int, sampler: str) -> tuple[Ledger, SearchSetting]:
     """A study of empty trials under ``root``."""
     config = StudyConfig(
         name="empty", data="digits", families=(NAME,), sampler=sampler, executor=executor, trials=trials, epochs=1
     )  # fmt: skip
-    setting = Setting(
+    setting = SearchSetting(
         space=study_space(config, DATA),
         budget=Budget(started_s=time.time(), trials=trials),
         fingerprint=DATA.fingerprint,
@@ -153,7 +154,7 @@ def hot_spots(executor: str, trials: int, asked: argparse.Namespace) -> list[dic
     stats: Any = pstats.Stats(profiler)
     spots = []
     for (path, line, function), (_, calls, own_s, all_s, _) in stats.stats.items():
-        where = "/".join(Path(path).parts[-2:])
+        where = path.rpartition("/convscout/")[2] if _is_ours(path) else "/".join(Path(path).parts[-2:])
         spots.append(
             {
                 "function": f"{where}:{line} {function}" if line else function,
@@ -163,8 +164,12 @@ def hot_spots(executor: str, trials: int, asked: argparse.Namespace) -> list[dic
             }
         )
     by_own = sorted(spots, key=lambda spot: -spot["own_ms_a_trial"])[:TOP]
-    ours = [spot for spot in spots if spot["function"].startswith(("services/", "trials/", "executors/"))]
+    ours = [spot for spot in spots if spot["function"].startswith(("services/", "trials/", "search_space/"))]
     return by_own + sorted(ours, key=lambda spot: -spot["ms_a_trial"])[:TOP]
+
+
+def _is_ours(path: str) -> bool:
+    return any(f"/convscout/{room}/" in path for room in ("services", "trials", "search_space"))
 
 
 def tracking(epochs: int) -> dict[str, float]:
@@ -183,14 +188,16 @@ def tracking(epochs: int) -> dict[str, float]:
             seed=0,
         )
         ledger.commit(config, measure(architecture, recipe, DATA.image))
-        directory = ledger.directory(proposal.number)
+        directory = TrialDirectory(ledger.ref.trial(proposal.number))
         directory.claim(1)
         dispatch = Dispatch(config=config, directory=str(directory.path), device="cpu", reported=0)
         measured = TrialRun(dispatch, DATA).epoch().measurement
         assert measured is not None
         store = TrackingStore.at(Home(Path(other)))
         client = store.client()
-        run_id = client.create_run(store.experiment_id(client, "overhead")).info.run_id
+        run_id = client.create_run(
+            client.create_experiment("overhead", store.artifacts and store.artifacts.as_uri())
+        ).info.run_id
         mirror = follow(ledger)
         told, logged = list[float](), list[float]()
         pruner = pruners.get("none")()

@@ -17,26 +17,27 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.common import markdown, write
-from search_space.space import SearchSpace
-from services.budget import Budget
-from services.config import StudyConfig
-from services.data_placement import shared_out
-from services.defaults import settled, with_sampler
-from services.events import Event, Notice, TrialEnded
-from services.executors.in_process import InProcessExecutor
-from services.finish import Finish
-from services.home import Home
-from services.judging import ENSEMBLE
-from services.machine_speed import machine_speed
-from services.pace import Pace
-from services.placement import num_cores, place
-from services.search import Search
-from services.search_setting import Setting
-from services.study import Ledger
-from trials.batches import TrainingData
-from trials.precision import choose_device
-from trials.sources import load
-from trials.splits import DataSplits
+from convscout.search_space.space import SearchSpace
+from convscout.services.config.home import Home
+from convscout.services.config.study_config import StudyConfig
+from convscout.services.evaluation.score_rows import ENSEMBLE
+from convscout.services.events.events import Event, Notice, TrialEnded
+from convscout.services.executors.data_placement import share_gpu
+from convscout.services.executors.in_process import InProcessExecutor
+from convscout.services.executors.machine_speed import machine_speed
+from convscout.services.executors.placement import place
+from convscout.services.ledger.ledger import Ledger
+from convscout.services.search.auto_config import resolve, with_sampler
+from convscout.services.search.budget import Budget
+from convscout.services.search.controller import Search
+from convscout.services.search.runtime_model import RuntimeModel
+from convscout.services.search.setting import SearchSetting
+from convscout.services.studies.finish import Finish
+from convscout.services.system.resources import num_cores
+from convscout.trials.compute.precision import choose_device
+from convscout.trials.data.batches import TrainingData
+from convscout.trials.data.sources import load
+from convscout.trials.data.splits import DataSplits
 
 QUICK = dict(families=("lenet",), trials=2, epochs=1, threads=1)
 
@@ -61,9 +62,9 @@ def run(config: StudyConfig, home: Home, cache: Path, started_s: float) -> dict[
     data, device = TrainingData.of(splits), choose_device(config.device).type
     placement = place(config, data)
     speed = machine_speed(home, device, time_s=config.time_s)
-    pace = Pace.on(speed, training=len(data.train), validation=len(data.validation))
-    config, full_trials = settled(config, data, pace, workers=placement.workers, sharing=placement.per_gpu)
-    data = shared_out(data, placement)
+    runtime = RuntimeModel.on(speed, training=len(data.train), validation=len(data.validation))
+    config, full_trials = resolve(config, data, runtime, workers=placement.workers, sharing=placement.per_gpu)
+    data = share_gpu(data, placement)
     executor = InProcessExecutor(
         data,
         threads=config.threads or max(1, num_cores() // placement.workers),
@@ -73,7 +74,7 @@ def run(config: StudyConfig, home: Home, cache: Path, started_s: float) -> dict[
     assert config.epochs and config.time_s, "settled"
     space = SearchSpace(image=data.image, families=config.families, epochs=config.epochs)
     config, _ = with_sampler(config, space, full_trials)
-    setting = Setting(
+    setting = SearchSetting(
         space=space,
         budget=Budget(started_s=started_s, time_s=config.time_s, trials=config.trials),
         fingerprint=splits.fingerprint,
@@ -82,7 +83,7 @@ def run(config: StudyConfig, home: Home, cache: Path, started_s: float) -> dict[
         num_test=splits.num_test,
         gpu_share=0.0,
         device=device,
-        pace=pace,
+        runtime=runtime,
         workers=placement.workers,
         speed=speed,
     )
@@ -111,9 +112,7 @@ def finished(ledger: Ledger, splits: DataSplits, max_members: int) -> dict[str, 
     return {
         "states": dict(Counter(str(trial.state) for trial in trials)),
         "failures": sorted({trial.reason for trial in trials if trial.state == "failed"}),
-        "eager": sorted(
-            {m.precision for trial in trials for m in trial.measurements if "eager" in m.precision}
-        ),
+        "eager": sorted({m.computed_in for trial in trials for m in trial.measurements if m.eager_reason}),
         "epochs_trained": sum(len(trial.measurements) for trial in trials),
         "best": {"number": best.number, "family": best.family},
         "ensemble": [

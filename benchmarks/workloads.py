@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from search_space.architecture import ArchitectureConfig, ImageSpec, families
-from search_space.recipe import TrainingRecipe
-from trials.batches import Batches, TrainingData
-from trials.calibration import calibrated
-from trials.config import TrialConfig
-from trials.precision import Precision, choose_device
-from trials.run import never
-from trials.sources import DataRequest, load
-from trials.splits import HORIZONTAL_FLIP, LabelledImages, Normalization
-from trials.train import TrainingState
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
+from convscout.search_space.recipe import TrainingRecipe
+from convscout.trials.compute.precision import Precision, choose_device
+from convscout.trials.config import TrialConfig
+from convscout.trials.data.batches import Batches, TrainingData
+from convscout.trials.data.sources import DataRequest, load
+from convscout.trials.data.splits import HORIZONTAL_FLIP, LabelledImages, Normalization
+from convscout.trials.training.calibration import calibrate
+from convscout.trials.training.loop import TrainingState
+from convscout.trials.training.run import never
 
 NETWORKS = ("lenet", "speednet", "resnet20", "densenet_bc", "wrn_16_4")
 BATCH_SIZE = 128
@@ -106,10 +106,10 @@ class Prepared:
         model = config.architecture.build(data.image).to(device)
         model.initialize_from(training.spread(1000))
         state = TrainingState.of(model, config.recipe)
-        precision = calibrated(
+        precision = calibrate(
             state, training, config, data.image, device, cache=workload.calibrations, should_stop=never
         )
-        for network in (state.model, state.judged):
+        for network in (state.model, state.evaluated):
             network.to(memory_format=precision.layout)
         return cls(
             data=data,

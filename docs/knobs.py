@@ -6,12 +6,12 @@ import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from search_space.architecture import ArchitectureConfig, families
-from search_space.augmentation import augmentations
-from search_space.knobs import Knob
-from search_space.optimizer import optimizers
-from search_space.recipe import REGISTRIES, TrainingRecipe, part_knobs
-from services.config import whole_space
+from convscout.search_space.architecture import ArchitectureConfig, families
+from convscout.search_space.augmentation import augmentations
+from convscout.search_space.knobs import Knob
+from convscout.search_space.optimizer import optimizers
+from convscout.search_space.recipe import REGISTRIES, TrainingRecipe, part_knobs
+from convscout.search_space.space import SearchSpace
 
 PAGE = Path(__file__).with_name("knobs.md")
 
@@ -50,7 +50,7 @@ def _about(family: type[ArchitectureConfig]) -> list[str]:
 
 
 def _parts() -> Mapping[str, Knob]:
-    image = whole_space((), {}).image
+    image = SearchSpace.for_any_image((), {}).image
     knobs = part_knobs(image, {})
     assert set(knobs) == set(REGISTRIES)
     return knobs
