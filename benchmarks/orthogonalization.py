@@ -18,7 +18,7 @@ from torch import Tensor
 from benchmarks.common import markdown, write
 from benchmarks.sides import Lap, Side, clock, in_turn, running, typical
 from convscout.search_space.architecture import ImageSpec, families
-from convscout.search_space.optimizers.muon import (
+from convscout.search_space.orthogonalization import (
     ITERATIONS,
     NEWTON_SCHULZ,
     SMALLEST_NORM,

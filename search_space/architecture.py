@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from convscout.search_space.configurable import Configurable
 from convscout.search_space.errors import UnknownNameError
+from convscout.search_space.knobs import Scalar
 from convscout.search_space.registry import Registry
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class ArchitectureConfig(Configurable, ABC):
     """One point of a family's design space. A family is a subclass, registered with ``@families.register``.
 
     ``variants`` holds the published configurations: name → the fields that differ from the defaults.
+    ``proven_recipe`` says, by full name, where the recipe that is proven for the family differs from the usual one.
     ``searched`` is False for a family that takes part only when a study names it. Where the time does not
     suffice for all families, those of the greatest ``strength`` are tried: the validation accuracy of the
     default configuration after three epochs on 10,000 images of CIFAR-10 (docs/design-space.md).
@@ -71,6 +73,7 @@ class ArchitectureConfig(Configurable, ABC):
 
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     searched: ClassVar[bool] = True
+    proven_recipe: ClassVar[Mapping[str, Scalar]] = {}
     strength: ClassVar[float] = 1.0  # whoever installs a family of his own wants to see it tried
 
     @property

@@ -34,6 +34,7 @@ class AugmentationConfig(Configurable, ABC):
     images, then its ``distortion``, which changes what is seen in them. ``parts`` names those of the
     two that a policy can be. ``needs`` names the symmetries a dataset must declare for the policy to
     keep its labels true. ``searched`` is False for a policy that takes part only when a study names it.
+    The images of an ``alternating`` one are mirrored left to right in every other epoch before it sees them.
 
         from dataclasses import dataclass
         import torch
@@ -57,6 +58,7 @@ class AugmentationConfig(Configurable, ABC):
     parts: ClassVar[tuple[str, ...]] = ("augmentation",)
     needs: ClassVar[tuple[str, ...]] = ()
     searched: ClassVar[bool] = True
+    alternating: ClassVar[bool] = False
 
     @abstractmethod
     def apply(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -64,12 +64,15 @@ class Silenced(Protocol):
 
 
 def silence(branch: nn.Module) -> None:
-    """Let a branch that is added to its input start as zero: by the norm it ends with, else by its last filters.
+    """Let a branch that is added to its input start as zero: by the norm it ends with, if that learns, else by its last
+    filters.
 
     Goyal et al. (2017), "Accurate, Large Minibatch SGD", section 5.1; Zhang et al. (2019), "Fixup", section 3.
     """
     *_, last = (
-        module for module in branch.modules() if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.GroupNorm)
+        module
+        for module in branch.modules()
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d | nn.GroupNorm) and module.weight.requires_grad
     )
     nn.init.zeros_(last.weight)
 

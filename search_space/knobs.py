@@ -77,6 +77,10 @@ class Knob(ABC):
         """This knob with another range, or fixed to one value. Raises ``ValueError`` with the rule broken."""
 
     @abstractmethod
+    def nearest(self, value: Scalar) -> Scalar:
+        """The sampled value nearest to ``value``; the default where none is near."""
+
+    @abstractmethod
     def unsearched_text(self) -> str:
         """What is legal and not sampled, for a table: ``prelu, mish`` or ``1 … 64``; empty if nothing."""
 
@@ -120,6 +124,10 @@ class Fixed(Knob):
     def narrowed(self, override: Override) -> Knob:
         return self.origin.narrowed(override)
 
+    def nearest(self, value: Scalar) -> Scalar:
+        fixed: Scalar = self.default
+        return fixed
+
     def unsearched_text(self) -> str:
         return ""
 
@@ -146,6 +154,10 @@ class _Number(Knob):
 
     def range_text(self) -> str:
         return f"{self.low:g} … {self.high:g}{' (log)' if self.log else ''}"
+
+    def nearest(self, value: Scalar) -> Scalar:
+        assert isinstance(value, int | float)
+        return min(max(value, self.low), self.high)
 
     def unsearched_text(self) -> str:
         if self.minimum == self.low and self.maximum == self.high:
@@ -265,11 +277,24 @@ class Choice(Knob):
             raise ValueError("must be a value, or a table with choices")
         return _choose(self, override)
 
+    def nearest(self, value: Scalar) -> Scalar:
+        if value in self.choices:
+            return value
+        numbers = [each for each in self.choices if _is_number(each)]
+        if numbers and _is_number(value):
+            return min(numbers, key=lambda each: abs(math.log(each / value)))  # type: ignore[operator]
+        default: Scalar = self.default
+        return default
+
     def count(self) -> float:
         return len(self.choices)
 
     def samples(self, value: Scalar) -> bool:
         return value in self.choices
+
+
+def _is_number(value: Scalar) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def _pin(knob: Knob, value: Scalar) -> Fixed:

@@ -88,7 +88,8 @@ def group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(math.gcd(channels, max(1, channels // GROUP_CHANNELS)), channels)
 
 
-NORMS: dict[str, Callable[[int], nn.Module]] = {"batch": nn.BatchNorm2d, "group": group_norm}
+NORMS = ("batch", "group")
+NORM_WEIGHTS = ("learned", "fixed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +103,16 @@ class ConvKnobs(Configurable):
         "before", ("before", "after"), legal=NORM_PLACEMENTS, help="batch norm before or after the activation"
     )
     norm: str = choice(
-        "batch", ("batch",), legal=tuple(NORMS), when={"norm_placement": ("before", "after")},
+        "batch", ("batch",), legal=NORMS, when={"norm_placement": ("before", "after")},
         help="what is normalised together",
+    )  # fmt: skip
+    norm_weights: str = choice(
+        "learned", ("learned",), legal=NORM_WEIGHTS, when={"norm_placement": ("before", "after")},
+        help="whether norms learn how strong each map is; its bias is always learned",
+    )  # fmt: skip
+    norm_momentum: float = real(
+        0.1, low=0.1, high=0.1, minimum=1e-3, maximum=1.0, when={"norm": ("batch",)},
+        help="how far a batch moves the statistics that batch norms answer by",
     )  # fmt: skip
     init: str = choice("he", ("he",), legal=tuple(INITS), help="how filters start")
     dropout_kind: str = choice(
@@ -122,7 +131,12 @@ class ConvKnobs(Configurable):
 
     def norm_layer(self, channels: int) -> nn.Module:
         """A fresh norm of ``channels`` maps."""
-        return NORMS[self.norm](channels)
+        if self.norm == "group":
+            norm: nn.GroupNorm | nn.BatchNorm2d = group_norm(channels)
+        else:
+            norm = nn.BatchNorm2d(channels, momentum=self.norm_momentum)
+        norm.weight.requires_grad_(self.norm_weights == "learned")
+        return norm
 
     def dropout_layer(self) -> nn.Module:
         """Dropout for feature maps, or nothing."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from typing import Any, ClassVar, Self
 
-from convscout.search_space.architecture import ImageSpec
+from convscout.search_space.architecture import ArchitectureConfig, ImageSpec
 from convscout.search_space.augmentation import AugmentationConfig, InTurn, augmentations
 from convscout.search_space.augmentations.none import NoAugmentation
 from convscout.search_space.averaging import AVERAGINGS
 from convscout.search_space.configurable import Configurable
 from convscout.search_space.errors import ConfigError, Problem
-from convscout.search_space.knobs import Choice, Knob, Override, Suggester, choice, real
+from convscout.search_space.knobs import Choice, Knob, Override, Scalar, Suggester, choice, real
 from convscout.search_space.optimizer import OptimizerConfig, optimizers
 from convscout.search_space.registry import Registry
 from convscout.search_space.schedules import RISING, SCHEDULES, factor_at
@@ -22,6 +22,7 @@ from convscout.search_space.size import SpaceSize, either, together
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 LOSSES = ("cross_entropy", "focal")  # those of ``losses.py``
 CLASS_WEIGHTS = ("none", "balanced")
+BATCH_SIZES = (64, 128, 256, 512, 1024, 2048)
 WARMED_UP = tuple(name for name in SCHEDULES if name not in RISING)
 REGISTRIES: dict[str, Registry[type[Any]]] = {
     "optimizer": optimizers,
@@ -47,7 +48,7 @@ class TrainingRecipe(Configurable):
     epochs: int = 10
     precision: str = "auto"
     batch_size: int = choice(
-        128, (64, 128, 256), legal=(16, 32, 64, 128, 256, 512, 1024), help="images a step"
+        128, BATCH_SIZES, legal=(16, 32, *BATCH_SIZES), help="images a step; large ones where there are many"
     )
     schedule: str = choice(
         "cosine", ("cosine", "linear", "one_cycle"), legal=tuple(SCHEDULES), help="learning rate over time"
@@ -135,12 +136,20 @@ class TrainingRecipe(Configurable):
 
     @classmethod
     def proven_for(
-        cls, image: ImageSpec, *, epochs: int, precision: str, overrides: Mapping[str, Override]
+        cls,
+        image: ImageSpec,
+        *,
+        epochs: int,
+        precision: str,
+        overrides: Mapping[str, Override],
+        family: type[ArchitectureConfig] | None = None,
     ) -> Self:
-        """The recipe to try first, moved into the study's ranges."""
-        values = {key: knob.default for key, knob in cls.narrowed_knobs(overrides).items()}
-        for part, knob in part_knobs(image, overrides).items():
-            values[part] = REGISTRIES[part].get(knob.default).proven(overrides)
+        """The recipe to try first, moved into the study's ranges; with networks of ``family`` its own."""
+        own = family.proven_recipe if family else {}
+        values = _proven(cls.narrowed_knobs(overrides), cls.name, own)
+        for part, name in _proven(part_knobs(image, overrides), cls.name, own).items():
+            config = REGISTRIES[part].get(name)
+            values[part] = config(**_proven(config.narrowed_knobs(overrides), name, own))
         return cls(epochs=epochs, precision=precision, **values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -156,6 +165,14 @@ class TrainingRecipe(Configurable):
             if part in values
         }
         return super().from_dict({**values, **parts})
+
+
+def _proven(knobs: Mapping[str, Knob], prefix: str, own: Mapping[str, Scalar]) -> dict[str, Any]:
+    """What ``own`` says by full name, or else the default of each knob, moved into its range."""
+    return {
+        key: knob.nearest(own[full]) if (full := f"{prefix}.{key}") in own else knob.default
+        for key, knob in knobs.items()
+    }
 
 
 def part_knobs(image: ImageSpec, overrides: Mapping[str, Override]) -> dict[str, Knob]:

@@ -66,10 +66,16 @@ class SearchSpace:
 
     def portfolio(self) -> list[Candidate]:
         """Each family's proven configuration with the proven recipe, in the families' order."""
-        recipe = TrainingRecipe.proven_for(
-            self.image, epochs=self.epochs, precision=self.precision, overrides=self.overrides
+        return [
+            (family.proven(self.overrides), self.proven_recipe(family))
+            for family in map(families.get, self.families)
+        ]
+
+    def proven_recipe(self, family: type[ArchitectureConfig]) -> TrainingRecipe:
+        """The recipe to try first with networks of ``family``."""
+        return TrainingRecipe.proven_for(
+            self.image, epochs=self.epochs, precision=self.precision, overrides=self.overrides, family=family
         )
-        return [(families.get(name).proven(self.overrides), recipe) for name in self.families]
 
     def parameters(self, candidate: Candidate) -> dict[str, object]:
         """The sampled parameters, by full name, that make ``suggest`` return ``candidate``."""

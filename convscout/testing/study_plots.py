@@ -97,7 +97,11 @@ def _title_place(figure: Figure) -> tuple[slice, slice]:
 @cache
 def _trials(objective: str) -> tuple[TrialRecord, ...]:
     """Random candidates of the whole space in the states that trials end in; the batch size decides their worth."""
-    space = SearchSpace(image=ImageSpec(in_channels=3, image_size=16, num_classes=10), epochs=_EPOCHS)
+    space = SearchSpace(
+        image=ImageSpec(in_channels=3, image_size=16, num_classes=10),
+        epochs=_EPOCHS,
+        overrides={"recipe.batch_size": {"choices": [64, 128, 256]}},
+    )
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     return tuple(_trial(number, *space.suggest(study.ask()), objective) for number in range(_MANY))
 

@@ -5,10 +5,9 @@ sections 3.1 to 3.3 and the code that goes with it (the order of layers, whiteni
 logits), and Page (2018–2019), "How to Train Your ResNet", parts 4 and 8 (ResNet-9, max pooling before the head,
 whitening).
 
-Deviations: norms have weights and their usual momentum, and their biases learn no faster than all else, since
-optimizers vary here; whitening looks at patches that do not overlap; the bias of the whitened maps learns
-throughout; ResNet-9 adds before its activations and pools before its norms, as its successors do; images above
-48 pixels are shrunk by a stride of the first convolution; stages stop pooling when their maps would fall below 2 × 2.
+Deviations: whitening looks at patches that do not overlap; the bias of the whitened maps learns throughout; ResNet-9
+adds before its activations and pools before its norms, as its successors do; images above 48 pixels are shrunk by a
+stride of the first convolution; stages stop pooling when their maps would fall below 2 × 2.
 """
 
 from __future__ import annotations
@@ -26,15 +25,22 @@ from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, f
 from convscout.search_space.families.vgg import stage_pools
 from convscout.search_space.geometry import require_side, stem_reduction
 from convscout.search_space.initialization import INITS, silence
-from convscout.search_space.knobs import choice, integer, real
-from convscout.search_space.layers import ConvKnobs, ConvNormAct, first_conv, initialize
+from convscout.search_space.knobs import Scalar, choice, integer, real
+from convscout.search_space.layers import (
+    ACTIVATIONS,
+    NORM_WEIGHTS,
+    ConvKnobs,
+    ConvNormAct,
+    first_conv,
+    initialize,
+)
 from convscout.search_space.staged import StagedNet
 
 WHITENING_EPS = 5e-4  # added to variances, so that directions without contrast are not blown up to noise
 RESNET9 = dict(
     init="he", stem="conv", stem_width=64,
     width1=128, width2=256, width3=512, depth1=2, depth2=0, depth3=2,
-    residual=True, activation="relu", logit_scale=0.125,
+    residual=True, activation="relu", logit_scale=0.125, norm_weights="learned", norm_momentum=0.1,
 )  # fmt: skip
 
 
@@ -42,7 +48,7 @@ def _airbench(width: int, wide: int, depth: int) -> dict[str, Any]:
     return dict(
         init="dirac", stem="whiten", patch=2,
         width1=width, width2=wide, width3=wide, depth1=depth, depth2=depth, depth3=depth,
-        residual=depth > 1, activation="gelu", logit_scale=1 / 9,
+        residual=depth > 1, activation="gelu", logit_scale=1 / 9, norm_weights="fixed", norm_momentum=0.4,
     )  # fmt: skip
 
 
@@ -51,6 +57,16 @@ def _airbench(width: int, wide: int, depth: int) -> dict[str, Any]:
 class SpeedNetConfig(ConvKnobs, ArchitectureConfig):
     """A SpeedNet of three stages; stage i pools into ``width<i>`` maps and refines them ``depth<i>`` times."""
 
+    activation: str = choice(
+        "gelu", ("relu", "leaky_relu", "elu", "gelu", "silu"), legal=tuple(ACTIVATIONS), help="non-linearity"
+    )
+    norm_weights: str = choice(
+        "fixed", NORM_WEIGHTS, help="whether norms learn how strong each map is; its bias is always learned"
+    )
+    norm_momentum: float = real(
+        0.4, low=0.1, high=0.6, minimum=1e-3, maximum=1.0, when={"norm": ("batch",)},
+        help="how far a batch moves the statistics that batch norms answer by",
+    )  # fmt: skip
     init: str = choice("dirac", ("dirac", "he"), legal=tuple(INITS), help="how filters start")
     stem: str = choice(
         "whiten", ("whiten", "conv"), help="first filters: fixed, from the images' patches; or learned"
@@ -61,18 +77,26 @@ class SpeedNetConfig(ConvKnobs, ArchitectureConfig):
     stem_width: int = integer(
         64, low=16, high=64, log=True, when={"stem": ("conv",)}, help="first filters that are learned"
     )
-    width1: int = integer(32, low=16, high=64, log=True, help="filters of stage 1")
-    width2: int = integer(128, low=32, high=256, log=True, help="filters of stage 2")
-    width3: int = integer(128, low=64, high=256, log=True, help="filters of stage 3")
+    width1: int = integer(64, low=16, high=64, log=True, help="filters of stage 1")
+    width2: int = integer(192, low=32, high=256, log=True, help="filters of stage 2")
+    width3: int = integer(192, low=64, high=256, log=True, help="filters of stage 3")
     depth1: int = integer(1, low=0, high=2, minimum=0, maximum=8, help="convolutions after pooling, stage 1")
-    depth2: int = integer(1, low=0, high=2, minimum=0, maximum=8, help="convolutions after pooling, stage 2")
-    depth3: int = integer(1, low=0, high=2, minimum=0, maximum=8, help="convolutions after pooling, stage 3")
+    depth2: int = integer(2, low=0, high=2, minimum=0, maximum=8, help="convolutions after pooling, stage 2")
+    depth3: int = integer(2, low=0, high=2, minimum=0, maximum=8, help="convolutions after pooling, stage 3")
     residual: bool = choice(True, (False, True), help="whether they are added to what they refine")
     logit_scale: float = real(
-        0.125, low=0.05, high=1.0, log=True, minimum=1e-3, maximum=10.0, help="factor on the logits"
+        1 / 9, low=0.05, high=1.0, log=True, minimum=1e-3, maximum=10.0, help="factor on the logits"
     )
 
-    strength: ClassVar[float] = 0.704
+    proven_recipe: ClassVar[Mapping[str, Scalar]] = {
+        "recipe.optimizer": "normalized_muon",
+        "recipe.augmentation": "crop_alternating",
+        "recipe.batch_size": 512,
+        "recipe.schedule": "linear",
+        "recipe.warmup": 0.0,
+        "recipe.label_smoothing": 0.2,
+    }
+    strength: ClassVar[float] = 0.763
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "airbench94": _airbench(64, 256, 1),
         "airbench95": _airbench(128, 384, 1),

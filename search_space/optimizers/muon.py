@@ -9,13 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
-from torch.optim._muon import _zeropower_via_newtonschulz as orthogonalize_in_bfloat16
 
 from convscout.search_space.knobs import real
 from convscout.search_space.optimizer import OptimizerConfig, optimizers
+from convscout.search_space.orthogonalization import orthogonalize, orthogonalizing_bytes
 
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of its quintic, from the post of Jordan et al.
-ITERATIONS, SMALLEST_NORM = 5, 1e-7
 RMS = 0.2  # of a step of AdamW (Liu et al., 2025, section 2.2)
 
 
@@ -44,7 +42,7 @@ class MuonConfig(OptimizerConfig):
         """Two copies of a matrix and four small squares while it is made orthogonal; two more copies where filters are
         flattened for it.
         """
-        return max((_scratch_bytes(each) for each in parameters if each.ndim > 1), default=0)
+        return max((orthogonalizing_bytes(each) for each in parameters if each.ndim > 1), default=0)
 
 
 class MuonAdamW(AdamW):
@@ -84,39 +82,3 @@ class MuonAdamW(AdamW):
         matrix.sub_(update.float().mul_(RMS * max(matrix.shape) ** 0.5 * rate))
         if matrix.data_ptr() != parameter.data_ptr():  # flattening copies what is channels-last
             parameter.copy_(matrix.view_as(parameter))
-
-
-def orthogonalize(matrix: Tensor) -> Tensor:
-    """About the orthogonal matrix nearest to ``matrix``, of the same shape, by five iterations of Newton and Schulz.
-
-    A GPU computes in bfloat16, as its tensor cores do best. A CPU computes in float32: many emulate bfloat16, which
-    takes 20 to 40 times as long. Then the iterations work on the small square matrix of Gram, of which each is a
-    polynomial P; their product turns the matrix at once. That takes half the multiplications.
-    """
-    if matrix.is_cuda:
-        return orthogonalize_in_bfloat16(matrix, NEWTON_SCHULZ, ITERATIONS, SMALLEST_NORM)
-    wide = matrix.T if matrix.size(0) > matrix.size(1) else matrix
-    gram = wide @ wide.T
-    norm = gram.trace().sqrt().clamp(min=SMALLEST_NORM)
-    gram /= norm**2
-    product = polynomial = _polynomial(gram)
-    for _ in range(ITERATIONS - 1):
-        gram = polynomial @ gram @ polynomial
-        polynomial = _polynomial(gram)
-        product = polynomial @ product
-    wide = product.div_(norm) @ wide
-    return wide.T if matrix.size(0) > matrix.size(1) else wide
-
-
-def _polynomial(gram: Tensor) -> Tensor:
-    """What an iteration multiplies a matrix by, from its matrix of Gram."""
-    linear, cubic, quintic = NEWTON_SCHULZ
-    polynomial = torch.addmm(gram, gram, gram, beta=cubic, alpha=quintic)
-    polynomial.diagonal().add_(linear)
-    return polynomial
-
-
-def _scratch_bytes(parameter: Tensor) -> int:
-    side = min(len(parameter), parameter.numel() // len(parameter))
-    copies = 4 if parameter.ndim > 2 else 2
-    return copies * parameter.nbytes + 4 * side**2 * parameter.itemsize

@@ -159,8 +159,10 @@ class StudyConfig:
         "share of the images to read, class by class; unless given, as much as the time has room for",
         flag="data-share",
     )
-    validation_share: float = _setting(
-        "data.validation_share", Share(0.5, zero=False), "of the training images, held out", default=0.1
+    validation_share: float | None = _setting(
+        "data.validation_share",
+        Share(0.5, zero=False),
+        "of the training images, held out; unless given 0.1, or some 1,000 images if there is time for one network",
     )
     max_bad_images: float = _setting(
         "data.max_bad_images", Share(1, zero=True), "share of unreadable files to skip at most", default=0.01

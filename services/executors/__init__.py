@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 
-# Of a worker on whatever node. Read by its C library: freed tensors are kept for the next step instead of being
-# returned to the system and faulted in again page by page, which costs a tenth of a step.
-WORKER_ENVIRONMENT = dict(MALLOC_MMAP_THRESHOLD_="100000000000", MALLOC_TRIM_THRESHOLD_="100000000000")
 # Read by ray at its import, so set before any executor is imported: quiet, no phoning home, Ctrl-C and
 # SIGTERM are ours. What a person has set is left as it is.
 _DEFAULTS = dict(
@@ -20,6 +17,5 @@ _DEFAULTS = dict(
     TUNE_FORCE_TRIAL_CLEANUP_S="0",
     TUNE_GLOBAL_CHECKPOINT_S="1000000000",  # its state is disposable
     TUNE_WARN_THRESHOLD_S="60",
-    **WORKER_ENVIRONMENT,
 )
 os.environ.update({name: value for name, value in _DEFAULTS.items() if name not in os.environ})

@@ -10,7 +10,6 @@ from convscout.services.executors.base import Executor
 from convscout.services.executors.cluster import check_reachable, refused
 from convscout.services.executors.in_process import InProcessExecutor
 from convscout.services.executors.placement import Machine, Placement
-from convscout.services.system.resources import num_cores
 from convscout.trials.data.batches import TrainingData
 
 
@@ -18,14 +17,13 @@ def executor_of(config: StudyConfig, data: TrainingData, placement: Placement, h
     """The one that ``config`` names, with as many workers as ``placement`` says."""
     workers, gpus = placement.workers, placement.gpus
     if config.executor == "in-process":
-        threads = config.threads or max(1, num_cores() // workers)
-        return InProcessExecutor(data, threads=threads, workers=workers, gpus=gpus)
+        return InProcessExecutor(data, threads=placement.threads, workers=workers, gpus=gpus)
     from convscout.services.executors.ray_tune import RayExecutor  # importing ray takes seconds
 
     return RayExecutor(
         data,
         workers=workers,
-        threads=config.threads or 1,
+        threads=placement.threads,
         gpus=gpus,
         gpu_share=placement.gpu_share,
         address=config.ray_address,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -15,6 +15,7 @@ from convscout.search_space.constraints import Limits
 from convscout.search_space.errors import ConfigError, LimitExceededError, Problem, UnbuildableError
 from convscout.search_space.space import SearchSpace
 from convscout.services.config.setting_types import AUTO
+from convscout.services.config.space_overrides import space_overrides
 from convscout.services.config.study_config import SETTINGS, StudyConfig
 from convscout.services.config.units import format_bytes
 from convscout.services.samplers.random_candidates import random_candidates
@@ -41,10 +42,11 @@ SLACK = 1.5
 class Placement:
     """``workers`` trials at a time, no more than ``per_gpu`` on each of ``gpus`` GPUs; without GPUs on the CPU.
 
-    ``reason`` tells a person what was decided for them, if anything was.
+    Each computes with so many ``threads``. ``reason`` tells a person what was decided for them, if anything was.
     """
 
     workers: int
+    threads: int = 1
     gpus: int = 0
     per_gpu: int = 1
     reason: str = ""
@@ -58,6 +60,16 @@ class Placement:
     def gpu_share(self) -> float:
         """What part of a GPU a worker asks Ray for: rounded down to Ray's four digits, so that all fit."""
         return math.floor(10_000 / self.per_gpu) / 10_000 if self.gpus else 0.0
+
+    def united(self, trials: float) -> Self:
+        """As many workers as there is time for full ``trials``, one at least, on all the threads of these."""
+        workers = max(1, int(min(self.workers, trials)))
+        if workers == self.workers:
+            return self
+        threads = self.workers * self.threads // workers
+        at_a_time = _count(workers, "network")
+        reason = f"{at_a_time} at a time, on {threads} cores each, as the time is short (another number with --workers)"
+        return replace(self, workers=workers, threads=threads, reason=reason)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +105,19 @@ def device_of(config: StudyConfig, cluster: Machine | None) -> torch.device:
     return torch.device("cuda" if cluster.gpus and config.device != "cpu" else "cpu")
 
 
+def can_unite(config: StudyConfig, cluster: Machine | None) -> bool:
+    """Whether it is left open how the cores of this machine are shared by the trials of ``config``."""
+    on_cpu = device_of(config, cluster).type == "cpu"
+    return on_cpu and cluster is None and config.workers is None and config.threads is None
+
+
 def place(config: StudyConfig, data: TrainingData, cluster: Machine | None = None) -> Placement:
     """Where the trials of ``config`` train on ``cluster`` or this machine."""
     if device_of(config, cluster).type == "cpu":
-        alone = config.executor == "in-process"
         cores = cluster.cores if cluster else num_cores()
-        return Placement(workers=1 if alone else config.workers or cores)
+        if config.executor == "in-process":
+            return Placement(workers=1, threads=config.threads or cores)
+        return Placement(workers=config.workers or cores, threads=config.threads or 1)
     return place_on(cluster or Machine.here(), config, data)
 
 
@@ -110,7 +129,7 @@ def place_on(machine: Machine, config: StudyConfig, data: TrainingData) -> Place
     its own, because that is what hands a GPU its work.
     """
     if config.executor == "in-process" and config.deterministic:
-        return Placement(workers=1, gpus=1)
+        return Placement(workers=1, threads=config.threads or machine.cores, gpus=1)
     reason = ""
     if config.gpus_per_trial != AUTO:
         per_gpu = trials_of(float(config.gpus_per_trial))
@@ -121,7 +140,8 @@ def place_on(machine: Machine, config: StudyConfig, data: TrainingData) -> Place
         per_gpu = trials_that_fit(need_bytes, machine)
         reason = _reason(per_gpu, need_bytes, machine)
     workers = min(config.workers or machine.cores, per_gpu * machine.gpus)
-    return Placement(workers=workers, gpus=machine.gpus, per_gpu=per_gpu, reason=reason)
+    threads = config.threads or (max(1, machine.cores // workers) if config.executor == "in-process" else 1)
+    return Placement(workers=workers, threads=threads, gpus=machine.gpus, per_gpu=per_gpu, reason=reason)
 
 
 def trials_of(share: float) -> int:
@@ -141,7 +161,10 @@ def predict_bytes(config: StudyConfig, data: TrainingData, free_bytes: int) -> i
     may try within its limits, beside all else that a worker keeps there, such as images that are not too many.
     """
     space = SearchSpace(
-        image=data.image, families=config.families, precision=config.precision, overrides=config.space
+        image=data.image,
+        families=config.families,
+        precision=config.precision,
+        overrides=space_overrides(config, len(data.train)),
     )
     step_bytes = max(_step_bytes(space, config.limits), default=0)
     splits_bytes = (data.train.images.nbytes, data.validation.images.nbytes)

@@ -31,7 +31,6 @@ from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from convscout.services.executors import WORKER_ENVIRONMENT
 from convscout.services.executors.base import Controller, goes_on
 from convscout.services.executors.cluster import check_nodes, look, refusal, slowest, weakest, witness
 from convscout.services.executors.placement import Machine
@@ -149,7 +148,7 @@ def _look(directory: Path, node: Mapping[str, Any]) -> Any:
     """A reference to what ``node`` tells of itself, which it does however busy it is."""
     there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
     # a process that asks for no GPU would not see those there are
-    seeing = {"env_vars": {**WORKER_ENVIRONMENT, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}}
+    seeing = {"env_vars": {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}}
     task = ray.remote(look).options(num_cpus=0, scheduling_strategy=there, runtime_env=seeing)
     return task.remote(directory, node["NodeID"], bool(node["Resources"].get("GPU")))
 
@@ -175,7 +174,7 @@ def _connect_to(address: str) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             with _mute():
-                stack.enter_context(_connect(address=address, runtime_env={"env_vars": WORKER_ENVIRONMENT}))
+                stack.enter_context(_connect(address=address))
         except Exception as error:  # Ray has no type of its own for most of what can be wrong here
             raise refusal(address, error) from error
         yield

@@ -31,13 +31,17 @@ LEAST_FAMILIES = 3
 MOST_EPOCHS = 40
 LEAST_EPOCHS = 2  # with one there is no curve, and nothing to stop early by
 # The epochs of a full trial are about the square root of those of all trials together, times this, so that what more
-# time, a faster machine or fewer images bring is shared by more and by longer trials; but some trials must fit.
+# time, a faster machine or fewer images bring is shared by more and by longer trials.
 ROOT_OF_EPOCHS = 1.75
-LEAST_FULL_TRIALS = 4
-# Unless each of them would see fewer images than these: then fewer are trained, in the end one on each worker, as two
-# networks that have learned are worth more than four that have not.
+# But a trial is to see so much at least, if there is time for it at all, and be the only one, on all cores, if there is
+# no more: a network that has learned is worth more than several that have not (docs/performance.md).
+GOOD_EPOCHS, GOOD_IMAGES = 16, 750_000
+LEAST_FULL_TRIALS = 4  # where the time is open
+# A schedule ends with the time, so that the last trial may be promised more epochs than are expected to fit.
+MARGIN = 1.25
+# Images that a network has to see before a larger one is worth its time.
 ENOUGH_IMAGES = 230_000
-# Where there is too little time even for that, a smaller network that sees more images learns more than the proven one:
+# Where there is too little time for that, a smaller network that sees more images learns more than the proven one:
 # the best is to save at both alike, as a network of half the cost and half the images takes a quarter of the time.
 # A network of so many multiply-adds did best with as many images as are enough (two cores, ten minutes, CIFAR-10).
 ENOUGH_FLOPS = 25e6
@@ -50,22 +54,31 @@ TRIAL_SHARE = 1 / 2  # of its epochs that an average trial trains; most are stop
 
 
 def resolve(
-    config: StudyConfig, data: TrainingData, runtime: RuntimeModel, *, workers: int, sharing: int
+    config: StudyConfig,
+    data: TrainingData,
+    runtime: RuntimeModel,
+    *,
+    workers: int,
+    sharing: int = 1,
+    united: bool = False,
 ) -> tuple[StudyConfig, float]:
     """``config`` with its epochs and families decided, and about how many full trials its budgets have room for.
 
     ``runtime`` tells how long epochs take, ``workers`` train at a time, of which up to ``sharing`` share one device's
-    computing.
+    computing. Where they can be ``united``, there are fewer of them if the time is too short for as many trials.
     """
     num_images = len(data.train)
-    costs = sorted(_costs(config, data.image), key=lambda pair: (_over(config, pair[1]), -pair[0].strength))
+    costs = _strongest_first(config, data.image)
     image_s = {family: _image_s(cost, runtime, num_images, sharing) for family, cost in costs}
     if not costs:  # the search will say why, of each candidate
         return replace(config, epochs=config.epochs or MOST_EPOCHS), math.inf
     strongest, cost = costs[0]
     time_s = USUAL_TIME_S if config.time_s is None else config.time_s
     images_seen = workers * training_s(time_s) / image_s[strongest]
-    epochs = config.epochs or default_epochs(num_images, images_seen, workers, cost.flops)
+    fewest = 1 if united else workers
+    if config.time_s is None:
+        fewest = max(LEAST_FULL_TRIALS, fewest)
+    epochs = config.epochs or default_epochs(num_images, images_seen, fewest, cost.flops)
     trial_images = epochs * num_images
     costs_s = [(family, TRIAL_SHARE * trial_images * each_s) for family, each_s in image_s.items()]
     chosen = config.families or _families_that_fit(config, costs_s, workers)
@@ -95,20 +108,38 @@ def training_s(time_s: float) -> float:
     return max(LEAST_SEARCH_SHARE * time_s, min(SEARCH_SHARE * time_s, time_s - END_S))
 
 
-def default_epochs(num_images: int, images_seen: float, workers: int, flops: float) -> int:
+def count_full_trials(
+    config: StudyConfig, data: TrainingData, runtime: RuntimeModel, *, workers: int, left_s: float
+) -> float:
+    """About how many trials of all the study's epochs ``workers`` can train in a command of ``left_s`` seconds."""
+    costs = _strongest_first(config, data.image)
+    epoch_s = runtime.epoch_s(costs[0][1]) if costs else None
+    if not epoch_s or math.isinf(left_s):
+        return math.inf
+    assert config.epochs is not None, "decided when the study began"
+    return workers * training_s(left_s) / (config.epochs * epoch_s)
+
+
+def default_epochs(num_images: int, images_seen: float, fewest: int, flops: float) -> int:
     """Epochs of a full trial where networks of ``flops`` can see ``images_seen`` images, all trials together.
 
-    ``workers`` train at a time.
+    There are to be as many ``fewest`` trials. One that has all of them to itself may train for a while longer.
     """
-    images = _trial_images(num_images, images_seen, workers, flops)
-    return min(MOST_EPOCHS, max(LEAST_EPOCHS, round(images / num_images)))
+    images = min(_usual_images(num_images, images_seen), images_seen / fewest)
+    margin = MARGIN if images == images_seen else 1.0
+    wanted = margin * images_to_train(images, flops) / num_images
+    return min(MOST_EPOCHS, max(LEAST_EPOCHS, round(wanted)))
 
 
-def _trial_images(num_images: int, images_seen: float, workers: int, flops: float) -> float:
-    """How many images a full trial sees of those that all trials see together; more where it is to be scaled down."""
-    usual = ROOT_OF_EPOCHS * math.sqrt(num_images * images_seen)
-    least = max(images_seen / LEAST_FULL_TRIALS, ENOUGH_IMAGES)
-    return images_to_train(min(usual, images_seen / workers, least), flops)
+def usual_trials(num_images: int, images_seen: float) -> float:
+    """How many full trials there should be where they can see ``images_seen`` images together."""
+    return images_seen / _usual_images(num_images, images_seen)
+
+
+def _usual_images(num_images: int, images_seen: float) -> float:
+    """How many images a full trial sees where all trials see ``images_seen`` together, if they are as many."""
+    good = min(GOOD_EPOCHS * num_images, GOOD_IMAGES)
+    return min(max(ROOT_OF_EPOCHS * math.sqrt(num_images * images_seen), good), MOST_EPOCHS * num_images)
 
 
 def images_to_train(fitting: float, flops: float) -> float:
@@ -139,11 +170,20 @@ def _families_that_fit(
     return tuple(sorted({*chosen, *(family.name for family, _ in costs_s if family.name in named)}))
 
 
+def _strongest_first(
+    config: StudyConfig, image: ImageSpec
+) -> list[tuple[type[ArchitectureConfig], Complexity]]:
+    """The families that may be searched, each with the cost of its proven network; last, those over a limit."""
+    return sorted(_costs(config, image), key=lambda pair: (_over(config, pair[1]), -pair[0].strength))
+
+
 def _costs(config: StudyConfig, image: ImageSpec) -> Iterator[tuple[type[ArchitectureConfig], Complexity]]:
     """The families that may be searched on such images, each with the cost of its proven configuration."""
-    recipe = TrainingRecipe.proven_for(image, epochs=1, precision="float32", overrides={})
     for family in map(families.get, config.families or families.names()):
         if family.searched or config.families:
+            recipe = TrainingRecipe.proven_for(
+                image, epochs=1, precision="float32", overrides={}, family=family
+            )
             with suppress(UnbuildableError):
                 yield family, measure(family.proven(), recipe, image)
 

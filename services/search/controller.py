@@ -20,6 +20,7 @@ from convscout.search_space.errors import (
     UserError,
 )
 from convscout.services.config.changes import changed_fields, extend
+from convscout.services.config.space_overrides import space_overrides
 from convscout.services.config.study_config import StudyConfig
 from convscout.services.config.units import format_clock
 from convscout.services.events.events import (
@@ -320,7 +321,7 @@ class Search:
             self._setting.space,
             families=config.families,
             epochs=config.epochs or self._setting.space.epochs,
-            overrides=config.space,
+            overrides=space_overrides(config, self._setting.num_training),
         )
         self._candidates.change(config, space)  # first, as the sampler may not suit the space
         self._exhausted = ""

@@ -52,18 +52,18 @@ class RuntimeModel:
         self._rates: list[float] = []
 
     @classmethod
-    def on(cls, speed: MachineSpeed, *, training: int, validation: int) -> RuntimeModel:
-        """That of so many images on a machine of that ``speed``, before anything was trained."""
+    def on(cls, speed: MachineSpeed, *, training: int, validation: int, threads: int = 1) -> RuntimeModel:
+        """That of so many images on a machine of that ``speed``, before anything was trained on so many ``threads``."""
         images = training + JUDGING * validation
         known = [
             KnownNetwork(
                 complexity=each.complexity,
-                images_s=images * each.image_s,
+                images_s=images * each.image_s / threads,
                 steps_s=math.ceil(training / BATCH_SIZE) * each.step_s,
             )
             for each in speed.references
         ]
-        return cls(known, images_per_s=speed.main.images_per_s)
+        return cls(known, images_per_s=threads * speed.main.images_per_s)
 
     def observe(self, complexity: Complexity, previous: Measurement | None, latest: Measurement) -> None:
         """Learn from one epoch; ``previous`` is the measurement before it in the same trial.

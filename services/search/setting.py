@@ -14,8 +14,8 @@ from convscout.trials.training.machine_speed import MachineSpeed
 class SearchSetting:
     """What the search needs to know beside its ledger.
 
-    ``num_test`` images are judged at the end; of ``workers``, each trial takes ``gpu_share`` of a GPU. ``speed`` is
-    that of the machine, as far as it is known, and ``runtime`` what it makes expect of these images.
+    ``num_test`` images are judged at the end; of ``workers`` with so many ``threads``, each takes ``gpu_share`` of a
+    GPU. ``speed`` is that of the machine, as far as it is known, and ``runtime`` what it makes expect of these images.
     """
 
     space: SearchSpace
@@ -27,5 +27,6 @@ class SearchSetting:
     gpu_share: float
     device: str
     workers: int = 1
+    threads: int = 1
     speed: MachineSpeed | None = None
     runtime: RuntimeModel = field(default_factory=RuntimeModel)

@@ -30,6 +30,7 @@ class Timetable:
     def finish_cost(self) -> FinishCost:
         """What follows the search will take, as far as the machine and the trials so far tell."""
         rate, speed = self._runtime.images_per_s or self._expected_rate, self._setting.speed
+        rate = rate and rate / self._setting.threads
         cost = FinishCost(
             images=self._setting.num_test if rate else 0,
             validation=self._setting.num_validation if rate else 0,

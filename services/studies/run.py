@@ -23,10 +23,17 @@ from convscout.services.events.events import Listener, Notice, PhaseStarted, Sea
 from convscout.services.executors.data_placement import describe_gpu, share_gpu
 from convscout.services.executors.factory import executor_of, inspect_cluster
 from convscout.services.executors.machine_speed import describe, machine_speed
-from convscout.services.executors.placement import Machine, check_environment, device_of, place
+from convscout.services.executors.placement import (
+    Machine,
+    Placement,
+    can_unite,
+    check_environment,
+    device_of,
+    place,
+)
 from convscout.services.ledger.ledger import Ledger
 from convscout.services.ledger.provenance import code_version
-from convscout.services.search.auto_config import resolve, with_sampler
+from convscout.services.search.auto_config import count_full_trials, resolve, with_sampler
 from convscout.services.search.budget import FIXED_S, Budget, FinishCost
 from convscout.services.search.controller import Search
 from convscout.services.search.extent import extent_for, with_extent
@@ -40,6 +47,7 @@ from convscout.services.studies.session import RunContext, load_data, own, same_
 from convscout.services.system.crash_notice import last_words
 from convscout.services.tracking.mirror import Mirror
 from convscout.services.tracking.source import ValidationLabels
+from convscout.trials.compute.allocator import kept_memory
 from convscout.trials.data.batches import TrainingData
 from convscout.trials.data.extent import Available, Extent
 from convscout.trials.data.splits import DataSplits
@@ -150,8 +158,11 @@ def _extent(
     return extent_for(speed, lambda: ends_s - time.time(), config.image_size)
 
 
-def _runtime(splits: DataSplits, speed: MachineSpeed) -> RuntimeModel:
-    return RuntimeModel.on(speed, training=len(splits.train), validation=len(splits.validation))
+def _runtime(splits: DataSplits, speed: MachineSpeed, placement: Placement) -> RuntimeModel:
+    threads = 1 if placement.gpus else placement.threads
+    return RuntimeModel.on(
+        speed, training=len(splits.train), validation=len(splits.validation), threads=threads
+    )
 
 
 def _resolve(
@@ -166,7 +177,12 @@ def _resolve(
     data = TrainingData.of(splits)
     placement = place(config, data, cluster)
     decided, full_trials = resolve(
-        config, data, _runtime(splits, speed), workers=placement.workers, sharing=placement.per_gpu
+        config,
+        data,
+        _runtime(splits, speed, placement),
+        workers=placement.workers,
+        sharing=placement.per_gpu,
+        united=can_unite(config, cluster),
     )
     if not config.families:
         count = f"{len(decided.families)} of {len(families.names())}"
@@ -219,7 +235,8 @@ def _run(run: RunContext) -> Outcome:
             projection.touch_plots()  # drawn while the ensemble is made
             cost = replace(search.finish_cost, validation=0)  # they have been asked when it is refitted
             refit = partial(_refit, run, cost) if ledger.config.refit else None
-            outcome = Finish(ledger, run.splits, listener).run(search.affordable_members, refit)
+            with kept_memory():
+                outcome = Finish(ledger, run.splits, listener).run(search.affordable_members, refit)
             tell_tracking(ledger, outcome)
         finally:
             patience_s = INTERRUPTED_PATIENCE_S if interrupts.requested else MIRROR_PATIENCE_S
@@ -246,8 +263,8 @@ def _words(ledger: Ledger) -> tuple[str, str]:
 
 def _train(run: RunContext, projection: Mirror) -> Search:
     """Train until the budget is spent; returns the search, which has ended or is paused."""
-    ledger, splits, placement, listener = run.ledger, run.splits, run.placement, run.listener
-    config = ledger.config
+    ledger, splits, listener = run.ledger, run.splits, run.listener
+    config, placement = ledger.config, _placement(run)
     if placement.reason:
         listener(Notice(text=placement.reason))
     data = share_gpu(run.data, placement, run.cluster)
@@ -263,8 +280,9 @@ def _train(run: RunContext, projection: Mirror) -> Search:
         num_test=splits.num_test,
         gpu_share=placement.gpu_share,
         device=placement.device,
-        runtime=_runtime(splits, run.speed),
+        runtime=_runtime(splits, run.speed, placement),
         workers=placement.workers,
+        threads=placement.threads,
         speed=run.speed,
     )
     search = Search(
@@ -290,6 +308,19 @@ def _train(run: RunContext, projection: Mirror) -> Search:
         executor.run(search)
     search.close()
     return search
+
+
+def _placement(run: RunContext) -> Placement:
+    """Where trials train in the time that is left."""
+    config, placement = run.ledger.config, run.placement
+    if not can_unite(config, run.cluster):
+        return placement
+    runtime = _runtime(run.splits, run.speed, placement)
+    left_s = run.budget.left_s
+    trials = count_full_trials(config, run.data, runtime, workers=placement.workers, left_s=left_s)
+    if config.trials is not None:
+        trials = min(trials, config.trials - sum(record.trained for record in run.ledger.trials()))
+    return placement.united(trials)
 
 
 def _refit(run: RunContext, cost: FinishCost, ensemble: Ensemble) -> Ensemble:

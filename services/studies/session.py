@@ -12,6 +12,7 @@ from typing import Any, Self
 from convscout.search_space.errors import ConfigError, ConvscoutError, DataError, Problem, StudyInterrupted
 from convscout.search_space.space import SearchSpace
 from convscout.services.config.home import Home
+from convscout.services.config.space_overrides import space_overrides
 from convscout.services.config.study_config import StudyConfig
 from convscout.services.config.study_ref import StudyRef
 from convscout.services.events.events import Listener, Loading, Notice, PhaseStarted
@@ -201,5 +202,5 @@ def study_space(config: StudyConfig, data: TrainingData) -> SearchSpace:
         families=config.families,
         epochs=config.epochs,
         precision=config.precision,
-        overrides=config.space,
+        overrides=space_overrides(config, len(data.train)),
     )

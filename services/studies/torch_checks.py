@@ -15,6 +15,7 @@ from convscout.services.executors.machine_speed import PATIENCE_S, describe, kno
 from convscout.services.plugins import exporters, methods, pruners, samplers, selectors, study_plots
 from convscout.services.studies.diagnosis import Diagnosis, fine, warning
 from convscout.services.system.resources import num_cores
+from convscout.trials.compute.allocator import describe_allocator
 from convscout.trials.compute.machine import cpu_name, has_native_bfloat16, instruction_set
 from convscout.trials.data.sources import sources
 from convscout.trials.training.machine_speed import measure_speed
@@ -29,7 +30,7 @@ def check_devices() -> Iterator[Diagnosis]:
         built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
         yield fine("cuda", f"no usable device (torch is {built}); trials train on the CPU")
     how = "bfloat16 in hardware" if has_native_bfloat16() else "no bfloat16 in hardware"
-    yield fine("cpu", f"{cpu_name()}, {instruction_set()}, {how}")
+    yield fine("cpu", f"{cpu_name()}, {instruction_set()}, {how}; {describe_allocator()}")
 
 
 def check_speed(home: Home) -> Iterator[Diagnosis]:

@@ -108,7 +108,7 @@ def test_half_of_the_images_are_mirrored() -> None:
 
 def test_only_mirroring_needs_a_symmetry() -> None:
     needs = {name: policy.needs for name, policy in augmentations.items()}
-    mirroring = {"flip", "crop_flip"}
+    mirroring = {"flip", "crop_flip", "crop_alternating"}
     assert {name for name, need in needs.items() if need} == mirroring
     assert all(needs[name] == ("horizontal_flip",) for name in mirroring)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -174,3 +175,16 @@ def test_bad_overrides_of_a_choice(override: Override) -> None:
 def test_a_logarithmic_range_starts_above_zero() -> None:
     with pytest.raises(ValueError, match="low > 0"):
         REAL.narrowed({"log": True})
+
+
+@pytest.mark.parametrize(
+    ("knob", "value", "nearest"),
+    [
+        (INTEGER, 8, 16), (INTEGER, 20, 20), (INTEGER, 99, 64), (REAL, 0.5, 0.3), (CHOICE, "b", "b"),
+        (CHOICE, "c", "a"), (INTEGER.narrowed(40), 20, 40),
+        (Choice(default=128, choices=(64, 128, 256), legal=(64, 128, 256), help=""), 512, 256),
+    ],
+)  # fmt: skip
+def test_a_value_is_moved_into_the_range(knob: Knob, value: Override, nearest: Override) -> None:
+    assert not isinstance(value, Mapping)
+    assert knob.nearest(value) == nearest

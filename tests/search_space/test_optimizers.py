@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from convscout.search_space.optimizer import optimizer_from_dict, optimizers
-from convscout.search_space.optimizers.muon import NEWTON_SCHULZ, orthogonalize
+from convscout.search_space.orthogonalization import NEWTON_SCHULZ, orthogonalize
 
 WITH_MOMENTUM = ("muon", "rmsprop", "sgd")
 
@@ -38,7 +38,7 @@ def test_filters_and_matrices_decay_but_biases_and_norms_do_not(name: str) -> No
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     expected = {key: 0.04 if key in ("0.weight", "3.weight") else 0.0 for key, _ in model.named_parameters()}
     assert {key: decay[id(p)] for key, p in model.named_parameters()} == expected
-    assert all(group["lr"] == config.learning_rate for group in groups)
+    assert all(group["lr"] == group["lr_scale"] * config.learning_rate for group in groups)
 
 
 @pytest.mark.parametrize("name", optimizers.names())
@@ -53,6 +53,8 @@ def test_frozen_parameters_are_left_out(name: str) -> None:
 def test_it_learns_and_goes_on_from_a_saved_state(name: str) -> None:
     config, model = optimizers.get(name)(), network().to(memory_format=torch.channels_last)
     config = replace(config, learning_rate=min(config.learning_rate, 0.01))
+    if name == "normalized_muon":  # whose linear layers learn at a rate for logits that are scaled down
+        config = replace(config, head_factor=1.0)
     optimizer = config.build(model)
     first = step(model, optimizer)
     for _ in range(60):
@@ -116,6 +118,37 @@ def test_a_step_of_muon_is_orthogonal_and_leaves_the_rest_to_adamw() -> None:
         assert ((sizes > 0.5) & (sizes < 1.5)).all()
     for key in ("0.bias", "1.weight", "1.bias", "3.bias"):
         assert torch.equal(after[key], models["adamw"].state_dict()[key])
+
+
+def test_normalized_muon_turns_filters_of_constant_norm_and_leaves_the_rest_to_sgd() -> None:
+    model, other = network(), network()
+    config = optimizers.get("normalized_muon")(learning_rate=0.02, weight_decay=0.0, iterations=5)
+    optimizer = config.build(model)
+    sgd = torch.optim.SGD(
+        [
+            {"params": [other[3].weight], "lr": config.head_factor * 0.02},
+            {
+                "params": [*other[1].parameters(), other[3].bias, other[0].bias],
+                "lr": config.bias_factor * 0.02,
+            },
+        ],
+        momentum=0.85,
+        nesterov=True,
+    )
+    before = model[0].weight.detach().clone()
+    for own, alike in zip(model.parameters(), other.parameters(), strict=True):
+        own.grad = torch.randn(own.shape)
+        alike.grad = own.grad.clone()
+    optimizer.step()
+    sgd.step()
+    filters, start = model[0].weight.detach().flatten(1), before.flatten(1)
+    start *= len(start) ** 0.5 / start.norm()
+    turned = (start - filters) / 0.02
+    # the quintic is done once singular values are near to one, not at one
+    assert torch.linalg.svdvals(turned) == pytest.approx(torch.ones(4).numpy(), abs=0.35)
+    for key, value in other.state_dict().items():
+        if key != "0.weight":
+            torch.testing.assert_close(model.state_dict()[key], value)
 
 
 def test_the_layout_of_filters_does_not_matter_to_muon() -> None:

@@ -20,9 +20,10 @@ from convscout.search_space.complexity import Complexity
 from convscout.services.config.home import Home
 from convscout.services.config.study_config import StudyConfig
 from convscout.services.executors.base import goes_on
+from convscout.services.executors.placement import Placement
 from convscout.services.ledger.ledger import Ledger
 from convscout.services.ledger.trial_record import TrialRecord
-from convscout.services.search.auto_config import resolve, with_sampler
+from convscout.services.search.auto_config import count_full_trials, resolve, with_sampler
 from convscout.services.search.budget import Budget
 from convscout.services.search.controller import Search
 from convscout.services.search.extent import extent_for
@@ -145,6 +146,7 @@ class _Worker:
     """Trains one trial, as ``trials/training/loop.py`` would."""
 
     machine: Machine
+    threads: int
     data: TrainingData
     dispatch: Dispatch
     cost: Complexity
@@ -158,7 +160,7 @@ class _Worker:
         """When the next word of it comes, and what it is."""
         recipe = self.dispatch.config.recipe
         step_s = self.machine.step_s(self.cost) / recipe.batch_size
-        image_s = self.machine.busier * (self.machine.image_s(self.cost) + step_s)
+        image_s = self.machine.busier * (self.machine.image_s(self.cost) / self.threads + step_s)
         images, validation = len(self.data.train), len(self.data.validation)
         train_s, judge_s = images * image_s, JUDGING * validation * image_s
         if not self.estimated and self.epoch == 0 and train_s > WATCHED_S:
@@ -234,7 +236,12 @@ def simulate(
     clock.now += max(extent.share * images.count, 3 * images.classes) * available.read_s
     runtime = RuntimeModel.on(speed, training=len(data.train), validation=len(data.validation))
     config = replace(config, share=extent.share, image_size=extent.image_size)
-    config, full_trials = resolve(config, data, runtime, workers=machine.workers, sharing=1)
+    config, full_trials = resolve(config, data, runtime, workers=machine.workers, united=True)
+    left_s = began_s + time_s - clock.now
+    room = count_full_trials(config, data, runtime, workers=machine.workers, left_s=left_s)
+    placement = Placement(workers=machine.workers).united(room)
+    training, validation = len(data.train), len(data.validation)
+    runtime = RuntimeModel.on(speed, training=training, validation=validation, threads=placement.threads)
     config, _ = with_sampler(config, study_space(config, data), full_trials)
     ledger = Ledger.create(Home(home), config, fingerprint="f" * 64)
     search = Search(
@@ -248,7 +255,8 @@ def simulate(
             num_test=round(extent.share * images.count / 5),
             gpu_share=0.0,
             device="cpu",
-            workers=machine.workers,
+            workers=placement.workers,
+            threads=placement.threads,
             speed=speed,
             runtime=runtime,
         ),
@@ -258,8 +266,8 @@ def simulate(
     )
     search.prepare()
     training_from_s = clock.now
-    trained_s = _train(search, ledger, machine, data, clock)
-    available_s = (clock.now - training_from_s) * machine.workers
+    trained_s = _train(search, ledger, machine, placement, data, clock)
+    available_s = (clock.now - training_from_s) * placement.workers
     search.close()
     cost = search.finish_cost
     end_s = cost.fixed_s + search.affordable_members * cost.member_s
@@ -274,16 +282,21 @@ def simulate(
     )
 
 
-def _train(search: Search, ledger: Ledger, machine: Machine, data: TrainingData, clock: Clock) -> float:
+def _train(
+    search: Search, ledger: Ledger, machine: Machine, placement: Placement, data: TrainingData, clock: Clock
+) -> float:
     """Let workers train what ``search`` dispatches until it is over; returns the seconds they trained."""
-    free, busy, trained_s = machine.workers, list[tuple[float, int, _Worker, Progress]](), 0.0
+    threads = placement.threads
+    free, busy, trained_s = placement.workers, list[tuple[float, int, _Worker, Progress]](), 0.0
     clock.now += WORKER_S
     while not search.should_stop():
         while free and (dispatch := search.next_dispatch()):
             free -= 1
             cost = ledger.trial(dispatch.config.number).complexity
             assert cost is not None
-            worker = _Worker(machine=machine, data=data, dispatch=dispatch, cost=cost, began_s=clock.now)
+            worker = _Worker(
+                machine=machine, threads=threads, data=data, dispatch=dispatch, cost=cost, began_s=clock.now
+            )
             _push(busy, worker)
         if not busy:
             break

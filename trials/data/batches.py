@@ -89,12 +89,16 @@ class Batches:
         return self._labels
 
     def shuffled(
-        self, batch_size: int, augmentation: Augmentation, generator: torch.Generator
+        self,
+        batch_size: int,
+        augmentation: Augmentation,
+        generator: torch.Generator,
+        mirrored: Tensor | None = None,
     ) -> Generator[tuple[Tensor, Tensor]]:
         """One epoch in random order: images (N, C, H, W) float32 and targets (N, K), class probabilities.
 
         All randomness comes from ``generator``. A last batch of fewer than ``SMALLEST_BATCH`` joins the one
-        before it.
+        before it. Images that are ``mirrored``, (N,) bool, are so left to right before ``augmentation``.
         """
         order = torch.randperm(len(self), generator=generator)
         chunks = list(torch.split(order, batch_size))
@@ -104,6 +108,9 @@ class Batches:
             for index, pixels in zip(chunks, read, strict=True):
                 labels = self._labels[to_device(index, self._device)]
                 targets = one_hot(labels, self.num_classes).float()
+                if mirrored is not None:
+                    turned = to_device(mirrored[index], self._device)[:, None, None, None]
+                    pixels = torch.where(turned, pixels.flip(2), pixels)  # (N, H, W, C)
                 yield augmentation.apply(self._normalise(pixels), targets, generator)
 
     def in_order(self, batch_size: int | None = None) -> Iterator[Tensor]:

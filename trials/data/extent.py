@@ -29,14 +29,17 @@ class Available:
 class Extent:
     """How much is wanted: ``share`` in (0, 1] of each split's images, class by class.
 
-    ``image_size`` is the side in pixels to bring them to (None: their own).
+    ``image_size`` is the side in pixels to bring them to (None: their own). ``validation_share`` in (0, 1) of the
+    training images is held out, where the source has no validation split of its own.
     """
 
     share: float = 1.0
     image_size: int | None = None
+    validation_share: float = 0.1
 
     def __post_init__(self) -> None:
         assert 0 < self.share <= 1, self.share
+        assert 0 < self.validation_share < 1, self.validation_share
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,19 +41,19 @@ class DataRequest:
 
     ``data`` is the name of a source, for some followed by ``:LOCATION``. ``data_dir`` is where
     downloaded data lies or goes (None: into ``cache``). ``image_size`` is the side in pixels to
-    resize to (None: the images' own). ``validation_share`` of the training images is held out by
+    resize to (None: the images' own). ``validation_share`` of the training images (None: a tenth) is held out by
     ``seed`` unless the source has a validation split of its own. ``max_bad_images`` is the share of
     unreadable files that is skipped before giving up. ``cache`` holds decoded images and downloads.
     ``memory`` is how many bytes of decoded files may be held in memory (None: a share of what is free); more
     are read from the cache as they are needed. ``share`` in (0, 1] of each split's images is read, class by
-    class. What ``share`` and ``image_size`` leave open (None), ``choose`` decides once it is known what there
-    is; without it all images are read at their own size.
+    class. What ``share``, ``image_size`` and ``validation_share`` leave open (None), ``choose`` decides once it is
+    known what there is; without it all images are read at their own size.
     """
 
     data: str
     data_dir: Path | None = None
     image_size: int | None = None
-    validation_share: float = 0.1
+    validation_share: float | None = None
     max_bad_images: float = 0.01
     seed: int
     cache: Path
@@ -66,7 +66,7 @@ class DataRequest:
         if self.image_size is not None and not SMALLEST_IMAGE <= self.image_size <= LARGEST_IMAGE:
             rule = f"must be a whole number of pixels in [{SMALLEST_IMAGE}, {LARGEST_IMAGE}]"
             problems.append(Problem(field="image_size", value=self.image_size, rule=rule))
-        if not 0 < self.validation_share <= 0.5:
+        if self.validation_share is not None and not 0 < self.validation_share <= 0.5:
             rule = "must be a share in (0, 0.5]"
             problems.append(Problem(field="validation_share", value=self.validation_share, rule=rule))
         if not 0 <= self.max_bad_images < 1:
@@ -81,7 +81,7 @@ class DataRequest:
     @property
     def asks(self) -> bool:
         """Whether ``choose`` has something to decide."""
-        return self.choose is not None and None in (self.share, self.image_size)
+        return self.choose is not None and None in (self.share, self.image_size, self.validation_share)
 
     def reading(self, available: Available) -> Reading:
         """What is read of what is ``available``."""
@@ -89,6 +89,7 @@ class DataRequest:
         extent = Extent(
             share=self.share or chosen.share,
             image_size=self.image_size or chosen.image_size,
+            validation_share=self.validation_share or chosen.validation_share,
         )
         return Reading(available=available, extent=extent, chosen=self.share is None)
 
@@ -99,7 +100,7 @@ class DataRequest:
         return divide(
             labels,
             share=reading.extent.share,
-            validation_share=self.validation_share,
+            validation_share=reading.extent.validation_share,
             seed=self.seed,
             class_names=class_names,
         )

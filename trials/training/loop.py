@@ -105,7 +105,8 @@ def train(
         losses = torch.zeros(steps, device=precision.device)
         watch = LossWatch(epoch)
         state.model.train()
-        batches = training.shuffled(recipe.batch_size, recipe.policies, generator)
+        mirrored = mirrored_in(epoch, seed, len(training)) if recipe.augmentation.alternating else None
+        batches = training.shuffled(recipe.batch_size, recipe.policies, generator, mirrored)
         for index, (images, targets) in enumerate(batches):
             if should_stop():
                 raise StudyInterrupted("stopped within an epoch")
@@ -154,6 +155,12 @@ def train(
         yield measurement
         if measurement.last:
             return
+
+
+def mirrored_in(epoch: int, seed: int, num_images: int) -> Tensor:
+    """Which images an alternating policy mirrors in that epoch, (N,) bool: half of them, then the others, and so on."""
+    first = torch.rand(num_images, generator=torch.Generator().manual_seed(nth_seed(seed, 0) % _SEEDS)) < 0.5
+    return first if epoch % 2 else ~first
 
 
 def make_loss(recipe: TrainingRecipe, training: Batches) -> Loss:

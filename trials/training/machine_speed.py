@@ -20,6 +20,7 @@ from convscout.search_space.complexity import Complexity
 from convscout.search_space.complexity_meter import measure
 from convscout.search_space.losses import focal_loss
 from convscout.search_space.recipe import TrainingRecipe
+from convscout.trials.compute.allocator import kept_memory
 from convscout.trials.compute.precision import Precision, choose_precision
 from convscout.trials.compute.threads import computing_threads, spread_over_threads
 from convscout.trials.evaluation.probabilities import answers_of
@@ -36,7 +37,7 @@ SMALLEST, MAIN = "small speednet", "speednet"
 # From the smallest to those that take longest.
 REFERENCES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     SMALLEST: ("speednet", dict(width1=16, width2=32, width3=64)),
-    MAIN: ("speednet", {}),
+    MAIN: ("speednet", dict(width1=32, width2=128, width3=128)),
     "resnet": ("resnet", {}),
 }
 # What ``time_interpreter`` takes on the machines that fixed costs were measured on.
@@ -114,25 +115,27 @@ def measure_speed(
 ) -> MachineSpeed:
     """Train each reference for a few steps, the smallest first; none is begun after ``patience_s``."""
     began, references = clock(), list[Reference]()
-    for name in REFERENCES:
-        if references and clock() - began > patience_s:
-            break
-        references.append(measure_reference(name, device))
-    main = describe_of(references)
-    return MachineSpeed(
-        device=device.type,
-        threads=threads,
-        precision=choose_precision("auto", device).name,
-        references=tuple(references),
-        answers_per_s=measure_answers(main, device, threads),
-        interpreter_s=min(time_interpreter(), time_interpreter()),
-    )
+    with kept_memory():
+        for name in REFERENCES:
+            if references and clock() - began > patience_s:
+                break
+            references.append(measure_reference(name, device))
+        main = describe_of(references)
+        return MachineSpeed(
+            device=device.type,
+            threads=threads,
+            precision=choose_precision("auto", device).name,
+            references=tuple(references),
+            answers_per_s=measure_answers(main, device, threads),
+            interpreter_s=min(time_interpreter(), time_interpreter()),
+        )
 
 
 def measure_reference(name: str, device: torch.device) -> Reference:
     """Train the reference called ``name`` for four small steps."""
     architecture, recipe = reference(name)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), computing_threads(1):
+    forked = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    with kept_memory(), forked, computing_threads(1):
         torch.manual_seed(0)
         step_s, image_s = time_steps(step_timer(architecture, recipe, device))
     cost = measure(architecture, recipe, IMAGE, dtype=choose_precision("auto", device).dtype)

@@ -17,6 +17,7 @@ from convscout.search_space.architecture import ImageSpec
 from convscout.search_space.errors import ConvscoutError, DivergedError, StudyInterrupted
 from convscout.trials.checkpoints.trial_directory import TrialDirectory
 from convscout.trials.checkpoints.writer import CheckpointWriter
+from convscout.trials.compute.allocator import kept_memory
 from convscout.trials.compute.determinism import deterministic_algorithms
 from convscout.trials.compute.precision import Precision, choose_device, choose_precision, use_fast_kernels
 from convscout.trials.compute.seeding import drawing_from
@@ -155,7 +156,7 @@ class TrialRun:
     ) -> Generator[Measurement | Estimate]:
         """Measurements that the ledger lacks, each of an epoch that may be lost no more than one at a time."""
         writer = CheckpointWriter(self._directory, self._config.attempt)
-        with deterministic_algorithms(dispatch.deterministic), writer:
+        with kept_memory(), deterministic_algorithms(dispatch.deterministic), writer:
             for news in self._run(dispatch, data, should_stop, writer):
                 if isinstance(news, Estimate) or news.epoch > dispatch.reported:
                     yield news

@@ -18,6 +18,7 @@ from convscout.services.executors.placement import (
     WORKER_BYTES,
     Machine,
     Placement,
+    can_unite,
     check_environment,
     place,
     place_on,
@@ -151,8 +152,10 @@ def test_no_trial_takes_more_than_its_limit_allows() -> None:
 
 def test_on_a_cpu_each_worker_has_a_core_and_in_process_there_is_one() -> None:
     assert place(study(device="cpu"), IMAGES) == Placement(workers=num_cores())
-    assert place(study(device="cpu", workers=7), IMAGES) == Placement(workers=7)
-    assert place(study(device="cpu", workers=7, executor="in-process"), IMAGES) == Placement(workers=1)
+    assert place(study(device="cpu", workers=7), IMAGES) == Placement(workers=7, threads=1)
+    assert place(study(device="cpu", workers=7, executor="in-process"), IMAGES) == Placement(
+        workers=1, threads=num_cores()
+    )
 
 
 @pytest.mark.parametrize(
@@ -199,3 +202,29 @@ def test_a_gpu_is_looked_at() -> None:
     assert here.gpus == torch.cuda.device_count()
     assert 0 < here.free_bytes <= torch.cuda.get_device_properties(0).total_memory
     assert place(study(device="cuda"), IMAGES).workers >= 1
+
+
+@pytest.mark.parametrize(
+    ("cores", "trials", "expected"),
+    [
+        (2, 0.6, (1, 2)),
+        (2, 1.9, (1, 2)),
+        (2, 2.0, (2, 1)),
+        (8, 3.5, (3, 2)),
+        (8, 1e9, (8, 1)),
+        (1, 0.1, (1, 1)),
+    ],
+)
+def test_cores_unite_where_there_is_no_time_for_a_trial_on_each(
+    cores: int, trials: float, expected: tuple[int, int]
+) -> None:
+    united = Placement(workers=cores).united(trials)
+    assert (united.workers, united.threads) == expected
+    assert bool(united.reason) == (united.workers < cores)
+
+
+def test_cores_that_a_person_divided_stay_so() -> None:
+    assert can_unite(study(device="cpu"), None)
+    assert not can_unite(study(device="cpu", workers=2), None)
+    assert not can_unite(study(device="cpu", threads=1), None)
+    assert not can_unite(study(device="cpu"), machine(0, cores=8))

@@ -15,11 +15,13 @@ from convscout.services.search.auto_config import (
     ENOUGH_IMAGES,
     LEAST_EPOCHS,
     LEAST_FAMILIES,
-    LEAST_FULL_TRIALS,
+    MARGIN,
     MOST_EPOCHS,
+    count_full_trials,
     default_epochs,
     images_to_train,
     resolve,
+    usual_trials,
 )
 from convscout.services.search.runtime_model import RuntimeModel
 from convscout.trials.data.batches import TrainingData
@@ -62,7 +64,8 @@ def decided(
     config = StudyConfig.from_options({"name": "s", "data": "digits", **options})
     machine = Machine(speed=speed, workers=workers).measured
     runtime = RuntimeModel.on(machine, training=num_images, validation=num_images // 10)
-    return resolve(config, data(num_images, size), runtime, workers=workers, sharing=sharing)[0]
+    images = data(num_images, size)
+    return resolve(config, images, runtime, workers=workers, sharing=sharing, united=sharing == 1)[0]
 
 
 def test_little_time_is_for_the_strongest_families() -> None:
@@ -78,11 +81,11 @@ def test_more_time_more_workers_and_smaller_images_make_room_for_more() -> None:
     def count(**options: Any) -> int:
         return len(decided(epochs=10, **options).families)
 
-    few = count(time_s=3600)
+    few = count(time_s=7_200)
     assert LEAST_FAMILIES < few < len(SEARCHED)
-    assert count(time_s=7200) > few
-    assert count(time_s=3600, workers=4) > few
-    assert count(time_s=3600, size=16) > few
+    assert count(time_s=10_800) > few
+    assert count(time_s=7_200, workers=4) > few
+    assert count(time_s=7_200, size=16) > few
 
 
 def test_trials_that_share_a_gpu_share_its_arithmetic() -> None:
@@ -109,38 +112,55 @@ def test_a_family_whose_knob_is_named_takes_part() -> None:
 
 
 def test_full_trials_grow_with_time_workers_and_speed_and_shrink_with_the_data() -> None:
-    usual = decided(time_s=1800).epochs
-    assert usual == decided(trials=10).epochs  # without a limit it plans as for half an hour
+    usual = decided(time_s=14_400).epochs
     assert LEAST_EPOCHS < usual < MOST_EPOCHS
-    assert decided(time_s=600).epochs < usual < decided(time_s=7200).epochs
-    assert decided(time_s=1800, workers=8).epochs > usual
-    assert decided(time_s=1800, num_images=20_000).epochs > usual
-    assert decided(time_s=1800, size=16).epochs > usual
-    assert decided(time_s=1800, families=("wide_resnet",)).epochs < usual  # slower than the strongest of all
+    assert decided(time_s=600).epochs < usual < decided(time_s=43_200).epochs
+    assert decided(time_s=14_400, workers=8).epochs > usual
+    assert decided(time_s=14_400, num_images=20_000).epochs > usual
+    assert decided(time_s=14_400, size=16).epochs > usual
+    assert decided(time_s=14_400, families=("nin",)).epochs > usual  # faster than the strongest of all
     assert decided(time_s=1800, speed=100.0).epochs == MOST_EPOCHS
     assert decided(time_s=20).epochs == LEAST_EPOCHS
+    # without a limit several trials are to fit into half an hour
+    assert decided(trials=10).epochs < decided(time_s=1800).epochs
 
 
-def full_trials(images_seen: float, workers: int) -> float:
+def full_trials(images_seen: float, fewest: int = 1) -> float:
     """How many of them fit into what all workers together can see of 45,000 images."""
-    return images_seen / 45_000 / default_epochs(45_000, images_seen, workers, flops=25e6)
+    return images_seen / 45_000 / default_epochs(45_000, images_seen, fewest, flops=25e6)
 
 
-def test_each_worker_has_a_full_trial_before_there_are_more_and_more_time_brings_more_of_them() -> None:
-    assert full_trials(300_000, workers=2) == pytest.approx(2, rel=0.2)
-    assert full_trials(400_000, workers=1) == pytest.approx(400_000 / ENOUGH_IMAGES, rel=0.2)
-    assert full_trials(1_000_000, workers=2) == pytest.approx(LEAST_FULL_TRIALS, rel=0.2)
-    assert full_trials(40_000_000, workers=2) > 2 * full_trials(10_000_000, workers=2) > 3 * LEAST_FULL_TRIALS
+def test_little_time_is_for_one_trial_and_more_brings_longer_ones_and_more_of_them() -> None:
+    assert full_trials(300_000) == pytest.approx(1 / MARGIN, rel=0.1), "it may train on until the time ends"
+    assert full_trials(700_000) == pytest.approx(1 / MARGIN, rel=0.1)
+    assert full_trials(3_000_000) == pytest.approx(usual_trials(45_000, 3_000_000), rel=0.1)
+    assert full_trials(10_000_000) > 2 * full_trials(3_000_000) > 4 * full_trials(1_500_000) / 1.1
+    assert full_trials(40_000_000) == pytest.approx(2.6 * full_trials(10_000_000), rel=0.1), (
+        "longer ones, too"
+    )
+
+
+def test_workers_that_cannot_unite_have_a_full_trial_each() -> None:
+    assert full_trials(300_000, fewest=2) == pytest.approx(2, rel=0.2)
+
+
+def test_full_trials_are_counted_by_the_time_that_is_left() -> None:
+    config = decided(time_s=1800)
+    machine = Machine(speed=1.0, workers=2).measured
+    runtime = RuntimeModel.on(machine, training=45_000, validation=4_500)
+
+    def count(left_s: float, workers: int = 2) -> float:
+        return count_full_trials(config, data(45_000, 32), runtime, workers=workers, left_s=left_s)
+
+    assert count(3600) == pytest.approx(2 * count(3600, workers=1))
+    assert count(3600) > 1.9 * count(1800)
+    assert count(float("inf")) == float("inf")
 
 
 def test_few_images_are_shared_by_more_trials() -> None:
-    digits = default_epochs(1_078, 200_000, workers=2, flops=2e6)  # two minutes on two slow cores
+    digits = default_epochs(1_078, 200_000, fewest=2, flops=2e6)  # two minutes on two slow cores
     assert 15 < digits < MOST_EPOCHS and 200_000 / 1_078 / digits > 6
-    assert default_epochs(300, 2_000_000, workers=2, flops=2e6) == MOST_EPOCHS
-
-
-def test_no_trial_sees_more_images_than_one_worker_can() -> None:
-    assert full_trials(4_000_000, workers=16) > 14
+    assert default_epochs(300, 2_000_000, fewest=2, flops=2e6) == MOST_EPOCHS
 
 
 def test_with_too_little_time_images_and_network_shrink_alike() -> None:

@@ -55,6 +55,20 @@ def test_the_same_seed_draws_the_same_batches() -> None:
     assert not all(map(torch.equal, first, other))
 
 
+def test_mirrored_images_are_so_before_anything_else_is_done_to_them() -> None:
+    _, batches = _batches(40)
+    mirrored = torch.arange(40) % 3 == 0
+    straight, turned = (
+        torch.cat(
+            [images for images, _ in batches.shuffled(16, NONE, torch.Generator().manual_seed(1), each)]
+        )
+        for each in (None, mirrored)
+    )
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(1))
+    for image, before, is_mirrored in zip(turned, straight, mirrored[order], strict=True):
+        torch.testing.assert_close(image, before.flip(2) if is_mirrored else before)
+
+
 @pytest.mark.parametrize(
     ("size", "expected"), [(32, [16, 16]), (33, [16, 17]), (39, [16, 23]), (40, [16, 16, 8]), (5, [5])]
 )

@@ -275,12 +275,16 @@ def test_reading_costs_nothing_where_the_whole_is_kept(tree: Path) -> None:
 
 
 def test_what_is_given_is_not_chosen(place: Path) -> None:
-    asked, choose = chooser(Extent(share=0.5, image_size=6))
-    splits = read(place, 0.34, image_size=12, choose=choose)
+    asked, choose = chooser(Extent(share=0.5, image_size=6, validation_share=0.2))
+    splits = read(place, 0.34, image_size=12, validation_share=0.3, choose=choose)
+    assert splits.reading is not None
     assert (splits.share, splits.image.image_size, asked) == (0.34, 12, [])
+    assert splits.reading.extent.validation_share == 0.3
     assert read(place, 0.34, choose=choose).image.image_size == 6
     assert read(place, image_size=12, choose=choose).share == 0.5
-    assert len(asked) == 2
+    held_out = read(place, 0.34, image_size=12, choose=choose)
+    assert held_out.reading is not None and held_out.reading.extent.validation_share == 0.2
+    assert len(asked) == 3
 
 
 def test_what_was_chosen_can_be_asked_for(place: Path) -> None:
