@@ -25,6 +25,7 @@ PART_OF_RESULT = {
     "sampler_latency": "ours_ms",
     "ensemble_selection": "seconds",
     "serving": "ratio",
+    "allocator": "images_per_s",
     "orthogonalization": "update_ms",
 }
 LONG = ("trial_throughput", "packing", "trial_overhead")

@@ -19,7 +19,7 @@ from convscout.search_space.errors import StudyInterrupted
 from convscout.trials.checkpoints.trial_directory import BestEpoch, TrialDirectory
 from convscout.trials.config import Measurement, TrialResult, TrialState
 from convscout.trials.end_reason import EndReason
-from convscout.trials.training.loop import training_step
+from convscout.trials.training.loop import mirrored_in, training_step
 from convscout.trials.training.loss_watch import INTERVAL
 from convscout.trials.training.run import Dispatch, TrialRun
 from tests.support.digits import digits, dispatch
@@ -256,3 +256,10 @@ def test_what_cannot_be_computed_deterministically_is_refused(
     _, result = _train(replace(dispatch(tmp_path), deterministic=True))
     assert result is not None and result.code is EndReason.ERROR
     assert "put_" in result.error and "deterministic" in result.error
+
+
+def test_an_alternating_policy_shows_both_sides_of_every_image_in_two_epochs() -> None:
+    first, second, third = (mirrored_in(epoch, 7, 1_000) for epoch in (1, 2, 3))
+    assert torch.equal(second, ~first) and torch.equal(third, first)
+    assert 0.4 < first.float().mean() < 0.6, "half of them begin mirrored"
+    assert not torch.equal(first, mirrored_in(1, 8, 1_000)), "which ones goes by the seed"
