@@ -74,9 +74,7 @@ def main() -> None:
                 }
                 with running(sides) as started:
                     times = in_turn(started, repeats)
-                rates = {
-                    name: (2 + steps) * size / typical(laps).wall_s for name, laps in times.items()
-                }
+                rates = {name: (2 + steps) * size / typical(laps).wall_s for name, laps in times.items()}
                 results.append(
                     {"network": network, "threads": count, "batch_size": size, "images_per_s": rates}
                 )
@@ -89,7 +87,13 @@ def _row(result: dict[str, object]) -> list[object]:
     rates = result["images_per_s"]
     assert isinstance(rates, dict)
     ratio = f"**{rates[OURS] / rates[PLAIN]:.2f}×**"
-    return [result["network"], result["threads"], result["batch_size"], *(f"{each:.0f}" for each in rates.values()), ratio]
+    return [
+        result["network"],
+        result["threads"],
+        result["batch_size"],
+        *(f"{each:.0f}" for each in rates.values()),
+        ratio,
+    ]
 
 
 if __name__ == "__main__":

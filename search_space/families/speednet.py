@@ -91,7 +91,7 @@ class SpeedNetConfig(ConvKnobs, ArchitectureConfig):
     proven_recipe: ClassVar[Mapping[str, Scalar]] = {
         "recipe.optimizer": "normalized_muon",
         "recipe.augmentation": "crop_alternating",
-        "recipe.batch_size": 512,
+        "recipe.batch_size": 1024,
         "recipe.schedule": "linear",
         "recipe.warmup": 0.0,
         "recipe.label_smoothing": 0.2,

@@ -93,7 +93,7 @@ class Admission:
         wanted = self._timetable.wanted_epochs(complexity, epoch_s, most)
         if not alone and not self._timetable.fits(epoch_s, wanted):
             raise TooLargeError(EndReason.TOO_SLOW)
-        return max(1, round(min(affordable, self._timetable.left_s / epoch_s)))
+        return max(1, round(min(affordable, self._timetable.promised_epochs(epoch_s))))
 
     def _tell(self, smaller: Proposal, share: float) -> None:
         family = smaller.candidate[0].name

@@ -6,7 +6,7 @@ import math
 
 from convscout.search_space.complexity import Complexity
 from convscout.services.config.study_config import StudyConfig
-from convscout.services.search.auto_config import images_to_train, training_s
+from convscout.services.search.auto_config import MARGIN, images_to_train, training_s
 from convscout.services.search.budget import REFIT_SHARE, FinishCost
 from convscout.services.search.setting import SearchSetting
 
@@ -67,6 +67,13 @@ class Timetable:
         """How many epochs such a network should train in the time left, at most ``most``; perhaps a part of one."""
         images = self._setting.num_training
         return min(most, images_to_train(images * self.trial_s / epoch_s, complexity.flops) / images)
+
+    def promised_epochs(self, epoch_s: float) -> float:
+        """How many epochs a trial is planned to train in the time left: a few more than are expected to fit.
+
+        Its schedule ends with the time. Of one that is to repeat in all bits it goes by epochs alone.
+        """
+        return (1.0 if self._config.deterministic else MARGIN) * self.left_s / epoch_s
 
     def fits(self, epoch_s: float, epochs: float) -> bool:
         """Whether enough of ``epochs`` can be trained in the time left to begin with them; a part may be enough."""

@@ -163,7 +163,7 @@ def test_a_family_is_first_tried_with_the_recipe_that_is_proven_for_it() -> None
 
     own = first({})
     assert (own["resnet"].optimizer.name, own["resnet"].batch_size) == ("muon", 128)
-    assert (own["speednet"].optimizer.name, own["speednet"].batch_size) == ("normalized_muon", 512)
+    assert (own["speednet"].optimizer.name, own["speednet"].batch_size) == ("normalized_muon", 1024)
     assert (own["speednet"].augmentation.name, own["speednet"].label_smoothing) == ("crop_alternating", 0.2)
     narrowed = first({"recipe.batch_size": {"choices": [64, 128, 256]}, "recipe.optimizer": "sgd"})
     assert (narrowed["speednet"].optimizer.name, narrowed["speednet"].batch_size) == ("sgd", 256)
