@@ -38,7 +38,6 @@ SIDES = (256, 224, 192, 160, 128, 96, 64, 48, 32)
 SHRINKING = 4
 NEARLY_ALL = 0.8  # of the images: then all are read, as there is little to gain
 FEWEST_A_CLASS, FEWEST = 10, 200  # images, for which reading may take
-USUAL_HELD_OUT = 0.1  # of the training images, to choose between trials by
 FEWEST_JUDGED, FEWEST_JUDGED_A_CLASS = 1000, 20  # images that one network is judged by
 MOST_READING_SHARE = 0.3  # of the time; sources read some of each class whatever it takes
 
@@ -66,11 +65,11 @@ def with_extent(config: StudyConfig, splits: DataSplits) -> StudyConfig:
     """``config`` with what was decided when its images were read, for whoever reads them again."""
     if splits.reading is None:
         return config
-    extent = splits.reading.extent
-    share = extent.share if extent.share < 1 else config.share
-    return replace(
-        config, share=share, image_size=extent.image_size, validation_share=extent.validation_share
-    )
+    extent, usual = splits.reading.extent, Extent()
+    share = config.share if extent.share == usual.share else extent.share
+    usual_part = extent.validation_share == usual.validation_share
+    held_out = config.validation_share if usual_part else extent.validation_share
+    return replace(config, share=share, image_size=extent.image_size, validation_share=held_out)
 
 
 def _size(available: Available, speed: MachineSpeed, time_s: float) -> int | None:
@@ -113,9 +112,9 @@ def _validation_share(
     image_s = _image_s(available, side, speed, (family.proven(), recipe))
     threads = speed.threads if speed.device == "cpu" else 1
     if usual_trials(round(num_images), threads * training_s(time_s) / image_s) >= 2:
-        return USUAL_HELD_OUT
+        return Extent().validation_share
     fewest = max(FEWEST_JUDGED, FEWEST_JUDGED_A_CLASS * available.num_classes)
-    return _round(min(USUAL_HELD_OUT, fewest / num_images))
+    return _round(min(Extent().validation_share, fewest / num_images))
 
 
 def _round(share: float) -> float:

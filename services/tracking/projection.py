@@ -57,9 +57,8 @@ def milliseconds(moment: datetime.datetime | None) -> int:
 
 
 def trial_params(record: TrialRecord) -> dict[str, str]:
-    """Every setting of the trial under its full name."""
-    assert record.config is not None
-    return {key: _text(value) for key, value in record.config.flat().items()}
+    """Every setting of the trial under its full name, as it was written: a later version may have more of them."""
+    return {key: _text(value) for key, value in record.settings.items()}
 
 
 def trial_tags(record: TrialRecord, ref: StudyRef, parent_id: str) -> dict[str, str]:

@@ -22,7 +22,11 @@ def sampled_trials(
     count: int, *, objective: str = "accuracy", workers: int = 3, epochs: int = 4
 ) -> list[TrialRecord]:
     """Trials of random candidates of the whole space; the batch size decides what they are worth."""
-    space = SearchSpace(image=ImageSpec(in_channels=3, image_size=16, num_classes=10), epochs=epochs)
+    space = SearchSpace(
+        image=ImageSpec(in_channels=3, image_size=16, num_classes=10),
+        epochs=epochs,
+        overrides={"recipe.batch_size": {"choices": [64, 128, 256]}},
+    )
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     records = []
     for number in range(count):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from convscout.services.search.extent import FEWEST_JUDGED, USUAL_HELD_OUT, extent_for
+from convscout.services.search.extent import FEWEST_JUDGED, extent_for
 from convscout.trials.data.extent import Available, Extent
 from tests.support.simulated_search import Machine
 
@@ -31,4 +31,4 @@ def test_many_classes_are_judged_by_more() -> None:
     ("time_s", "num_train"), [(86_400.0, 50_000), (600.0, 1_000), (600.0, 5_000)], ids=["day", "few", "some"]
 )
 def test_where_there_is_time_for_several_a_tenth_chooses_between_them(time_s: float, num_train: int) -> None:
-    assert chosen(time_s, num_train).validation_share == USUAL_HELD_OUT
+    assert chosen(time_s, num_train).validation_share == 0.1
