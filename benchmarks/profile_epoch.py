@@ -52,10 +52,14 @@ class MarkedBatches(Batches):
     """Batches whose making is seen in a profile."""
 
     def shuffled(
-        self, batch_size: int, augmentation: Augmentation, generator: torch.Generator
+        self,
+        batch_size: int,
+        augmentation: Augmentation,
+        generator: torch.Generator,
+        mirrored: Tensor | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """As ``Batches.shuffled``."""
-        drawn = super().shuffled(batch_size, augmentation, generator)
+        drawn = super().shuffled(batch_size, augmentation, generator, mirrored)
         while True:
             with record_function(DATA):
                 batch = next(drawn, None)

@@ -220,9 +220,11 @@ class StudyConfig:
     workers: int | None = _setting(
         "resources.workers",
         Whole(1, 1024),
-        "trials at a time; unless given, a core each, or as many as fit on the GPUs",
+        "trials at a time; unless given, as many as fit on the GPUs, or a core each, or fewer in little time",
     )
-    threads: int | None = _setting("resources.threads", Whole(1, 1024), "of one worker")
+    threads: int | None = _setting(
+        "resources.threads", Whole(1, 1024), "of one worker; unless given, its cores"
+    )
     gpus_per_trial: float | str = _setting(
         "resources.gpus_per_trial",
         GpuShare(),

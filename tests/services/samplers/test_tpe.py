@@ -28,7 +28,8 @@ from convscout.services.samplers.tpe.parzen import ParzenEstimator, recency
 from convscout.trials.end_reason import EndReason
 from tests.support.sampled import BEST_RATE, IMAGE, PARTS, WHOLE, imagine, new_study, rate_of, smooth
 
-LENET = SearchSpace(image=IMAGE, families=("lenet",), overrides=PARTS)
+BATCHES = {"recipe.batch_size": {"choices": [64, 128, 256]}}
+LENET = SearchSpace(image=IMAGE, families=("lenet",), overrides={**PARTS, **BATCHES})
 KNOBS: dict[str, BaseDistribution] = {
     "rate": FloatDistribution(1e-3, 1, log=True),
     "share": FloatDistribution(0, 0.3),
