@@ -15,7 +15,7 @@ import torch
 from convscout.trials.compute.allocator import SETTINGS, describe_allocator, kept_memory
 
 BYTES = 64 * 2**20
-STEPS = 8
+STEPS = 4
 
 needs_glibc = pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="this C library is not glibc, whose allocator is told"
@@ -65,9 +65,9 @@ def told(**environment: str) -> list[float]:
 @needs_glibc
 def test_within_freed_memory_is_kept_and_afterwards_given_back() -> None:
     outside, within, given_back = told()
-    pages = 3 * BYTES / resource.getpagesize()
-    assert outside > pages / 2, "each step gets its pages anew"
-    assert within < pages / 100
+    assert outside > 50 * max(1, within), (
+        "each step gets its pages anew; of huge ones, if the kernel always gives them, 96"
+    )
     assert given_back > 0.9
 
 
