@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(2**34),
     "MALLOC_TOP_PAD_": str(2**28),
 }
+WARM_UP = 4  # steps that bring the heap to its size, as the first of a trial do
 PLAIN, OURS, THEIRS = "glibc as it is set", "kept_memory", "environment"
 
 
@@ -36,12 +37,16 @@ def lap(kept: bool, network: str, batch_size: int, steps: int) -> Lap:
     recipe = TrainingRecipe.proven_for(IMAGE, epochs=1, precision="auto", overrides={}, family=family)
     step = step_timer(family.proven(), recipe, torch.device("cpu"))
 
-    def work() -> None:
-        with kept_memory() if kept else nullcontext():
-            for _ in range(2 + steps):  # the first bring the heap to its size, as the first of a trial do
-                step(batch_size)
+    def take(count: int) -> None:
+        for _ in range(count):
+            step(batch_size)
 
-    return lambda: clock(work)
+    def timed() -> float:
+        with kept_memory() if kept else nullcontext():
+            take(WARM_UP)
+            return clock(partial(take, steps))
+
+    return timed
 
 
 def main() -> None:
@@ -74,7 +79,7 @@ def main() -> None:
                 }
                 with running(sides) as started:
                     times = in_turn(started, repeats)
-                rates = {name: (2 + steps) * size / typical(laps).wall_s for name, laps in times.items()}
+                rates = {name: steps * size / typical(laps).wall_s for name, laps in times.items()}
                 results.append(
                     {"network": network, "threads": count, "batch_size": size, "images_per_s": rates}
                 )

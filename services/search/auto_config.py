@@ -38,7 +38,7 @@ ROOT_OF_EPOCHS = 1.75
 GOOD_EPOCHS, GOOD_IMAGES = 16, 750_000
 LEAST_FULL_TRIALS = 4  # where the time is open
 # A schedule ends with the time, so that the last trial may be promised more epochs than are expected to fit.
-MARGIN = 1.25
+MARGIN = 1.5
 # Images that a network has to see before a larger one is worth its time.
 ENOUGH_IMAGES = 230_000
 # Where there is too little time for that, a smaller network that sees more images learns more than the proven one:
