@@ -5,8 +5,12 @@ Jordan et al. (2024), "Muon: An optimizer for hidden layers in neural networks".
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 from torch.optim._muon import _zeropower_via_newtonschulz as orthogonalize_in_bfloat16
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of its quintic
@@ -41,6 +45,27 @@ def _polynomial(gram: Tensor) -> Tensor:
     polynomial = torch.addmm(gram, gram, gram, beta=cubic, alpha=quintic)
     polynomial.diagonal().add_(linear)
     return polynomial
+
+
+@torch.no_grad()
+def update_matrices(
+    optimizer: Optimizer,
+    least_dimensions: int,
+    update: Callable[[Tensor, Tensor, dict[str, Any], dict[str, Any]], None],
+) -> None:
+    """Let ``update`` change in place each parameter that has a gradient and so many dimensions, as a matrix.
+
+    It is given the matrix (out, in · height · width), its gradient, what ``optimizer`` keeps of it, and its group.
+    Afterwards the gradient is gone, so that the step of the optimizer itself passes the parameter over.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.ndim >= least_dimensions and parameter.grad is not None:
+                matrix = parameter.flatten(1)
+                update(matrix, parameter.grad.flatten(1), optimizer.state[parameter], group)
+                if matrix.data_ptr() != parameter.data_ptr():  # flattening copies what is channels-last
+                    parameter.copy_(matrix.view_as(parameter))
+                parameter.grad = None
 
 
 def orthogonalizing_bytes(parameter: Tensor) -> int:

@@ -12,7 +12,7 @@ from torch.optim import AdamW, Optimizer
 
 from convscout.search_space.knobs import real
 from convscout.search_space.optimizer import OptimizerConfig, optimizers
-from convscout.search_space.orthogonalization import orthogonalize, orthogonalizing_bytes
+from convscout.search_space.orthogonalization import orthogonalize, orthogonalizing_bytes, update_matrices
 
 RMS = 0.2  # of a step of AdamW (Liu et al., 2025, section 2.2)
 
@@ -60,25 +60,18 @@ class MuonAdamW(AdamW):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """One update of all parameters that have a gradient."""
         loss = closure() if closure else None
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.ndim > 1 and parameter.grad is not None:
-                    self._step_matrix(parameter, group)
-                    parameter.grad = None  # so that AdamW passes it over
+        update_matrices(self, 2, self._step_matrix)
         super().step()
         return loss
 
-    def _step_matrix(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        assert parameter.grad is not None
-        matrix, gradient = parameter.flatten(1), parameter.grad.flatten(1)  # (out, in · height · width)
-        state = self.state[parameter]
+    def _step_matrix(
+        self, matrix: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]
+    ) -> None:
         if not state:
-            state["step"] = parameter.new_zeros(())  # which AdamW looks for when a state is loaded
+            state["step"] = matrix.new_zeros(())  # which AdamW looks for when a state is loaded
             state["momentum_buffer"] = torch.zeros_like(gradient)
         momentum = state["momentum_buffer"].lerp_(gradient, 1 - group["momentum"])
         update = orthogonalize(gradient.lerp(momentum, group["momentum"]))
         rate = group["lr"]  # a number, or a tensor that may not be read while a graph is recorded
         matrix.mul_(1 - rate * group["weight_decay"])
         matrix.sub_(update.float().mul_(RMS * max(matrix.shape) ** 0.5 * rate))
-        if matrix.data_ptr() != parameter.data_ptr():  # flattening copies what is channels-last
-            parameter.copy_(matrix.view_as(parameter))

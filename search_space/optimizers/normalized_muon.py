@@ -12,7 +12,12 @@ from torch.optim import SGD, Optimizer
 
 from convscout.search_space.knobs import integer, real
 from convscout.search_space.optimizer import OptimizerConfig, optimizers
-from convscout.search_space.orthogonalization import SMALLEST_NORM, orthogonalize, orthogonalizing_bytes
+from convscout.search_space.orthogonalization import (
+    SMALLEST_NORM,
+    orthogonalize,
+    orthogonalizing_bytes,
+    update_matrices,
+)
 
 MOMENTUM = 0.85  # Nesterov's, of the head and of biases
 
@@ -97,18 +102,11 @@ class NormalizedMuon(SGD):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """One update of all parameters that have a gradient."""
         loss = closure() if closure else None
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if _kind(parameter) == 4 and parameter.grad is not None:
-                    self._turn(parameter, group)
-                    parameter.grad = None  # so that SGD passes it over
+        update_matrices(self, 3, self._turn)
         super().step()
         return loss
 
-    def _turn(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        assert parameter.grad is not None
-        matrix, gradient = parameter.flatten(1), parameter.grad.flatten(1)  # (out, in · height · width)
-        state = self.state[parameter]
+    def _turn(self, matrix: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(gradient)
         momentum = state["momentum_buffer"].mul_(group["filter_momentum"]).add_(gradient)
@@ -117,5 +115,3 @@ class NormalizedMuon(SGD):
         ).float()
         matrix.mul_(len(matrix) ** 0.5 / matrix.norm().clamp(min=SMALLEST_NORM))
         matrix.sub_(update.mul_(group["lr"]))  # a number, or a tensor that a graph reads anew
-        if matrix.data_ptr() != parameter.data_ptr():  # flattening copies what is channels-last
-            parameter.copy_(matrix.view_as(parameter))

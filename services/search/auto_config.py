@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 
 from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
 from convscout.search_space.complexity import Complexity
@@ -181,11 +182,15 @@ def _costs(config: StudyConfig, image: ImageSpec) -> Iterator[tuple[type[Archite
     """The families that may be searched on such images, each with the cost of its proven configuration."""
     for family in map(families.get, config.families or families.names()):
         if family.searched or config.families:
-            recipe = TrainingRecipe.proven_for(
-                image, epochs=1, precision="float32", overrides={}, family=family
-            )
             with suppress(UnbuildableError):
-                yield family, measure(family.proven(), recipe, image)
+                yield family, _proven_cost(family, image)
+
+
+@cache
+def _proven_cost(family: type[ArchitectureConfig], image: ImageSpec) -> Complexity:
+    """What the proven network of ``family`` costs; a plan asks it when it is made and again when trials begin."""
+    recipe = TrainingRecipe.proven_for(image, epochs=1, precision="float32", overrides={}, family=family)
+    return measure(family.proven(), recipe, image)
 
 
 def _over(config: StudyConfig, cost: Complexity) -> bool:

@@ -58,10 +58,10 @@ def describe_allocator() -> str:
         return "freed memory goes back to the system, as this C library has it"
     if name := _set_by_person():
         return f"freed memory is handled as {name} says"
-    return f"freed memory is kept for the next step, huge pages: {huge_pages()}"
+    return f"freed memory is kept for the next step, huge pages: {_huge_pages()}"
 
 
-def huge_pages() -> str:
+def _huge_pages() -> str:
     """When this kernel hands out huge pages: "always", "on request" or "never"."""
     try:
         said = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
