@@ -55,6 +55,7 @@ _REASONS = {
         EndReason.TOO_SLOW,
         EndReason.TOO_LONG,
         EndReason.NO_ROOM,
+        EndReason.NOT_SCOUTED,
         EndReason.DUPLICATE,
         EndReason.UNBUILDABLE,
         EndReason.UNCOMMITTED,
@@ -63,13 +64,22 @@ _REASONS = {
 _AFTER = {reason: state for state, reasons in _REASONS.items() for reason in reasons}
 
 
+class TrialPhase(StrEnum):
+    """In which phase of a search a trial is trained, and so how thoroughly."""
+
+    SCOUT = "scout"  # briefly and on a part of the images, to tell which networks are worth more
+    CONTENDER = "contender"  # for all its epochs and on all images, as in a search without scouts
+    CONTROL = "control"  # as a contender, chosen without looking at the data: the best known recipe
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
     """Everything that defines a trial; a worker is sent this, never a model.
 
     ``number`` is the trial's number in the ledger, ``attempt`` counts from 1 and rises each time the
     trial is taken up again, ``dataset`` is the fingerprint of the data it must see, ``objective`` the
-    quality (``trials/evaluation/qualities.py``) by which its best epoch is chosen.
+    quality (``trials/evaluation/qualities.py``) by which its best epoch is chosen. It trains on
+    ``images_share`` of the training images, in (0, 1].
     """
 
     number: int
@@ -79,6 +89,8 @@ class TrialConfig:
     recipe: TrainingRecipe
     seed: int
     objective: str = "accuracy"
+    phase: TrialPhase = TrialPhase.CONTENDER
+    images_share: float = 1.0
 
     def next_attempt(self) -> Self:
         """The same trial, taken up again."""
@@ -92,6 +104,8 @@ class TrialConfig:
             "dataset": self.dataset,
             "seed": self.seed,
             "objective": self.objective,
+            "phase": str(self.phase),
+            "images_share": self.images_share,
             "architecture": self.architecture.to_dict(),
             "recipe": self.recipe.to_dict(),
         }
@@ -102,6 +116,7 @@ class TrialConfig:
         parts = {
             "architecture": architecture_from_dict(values["architecture"]),
             "recipe": TrainingRecipe.from_dict(values["recipe"]),
+            "phase": TrialPhase(values.get("phase", TrialPhase.CONTENDER)),
         }
         return cls(**{**values, **parts})
 
@@ -118,6 +133,8 @@ def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
     recipe = dict(config["recipe"])
     parts = {name: recipe.pop(name) for name in REGISTRIES if name in recipe}
     flat = {"family": config["architecture"]["name"], "seed": config["seed"]}
+    if (phase := config.get("phase", TrialPhase.CONTENDER)) != TrialPhase.CONTENDER:
+        flat |= {"phase": phase, "images_share": config["images_share"]}
     flat |= {f"recipe.{name}": part["name"] for name, part in parts.items()}
     for part in (config["architecture"], recipe, *parts.values()):
         flat |= {f"{part['name']}.{key}": value for key, value in part.items() if key != "name"}

@@ -29,6 +29,7 @@ class EndReason(StrEnum):
     TOO_SLOW = "too_slow"  # for the time left, even as a smaller network
     TOO_LONG = "too_long"  # for the epochs left
     NO_ROOM = "no_room"  # for its checkpoints
+    NOT_SCOUTED = "not_scouted"  # its turn came when the scouts' time was over
     DUPLICATE = "duplicate"
     UNBUILDABLE = "unbuildable"
     UNCOMMITTED = "uncommitted"  # a crash came between its proposal and its commit

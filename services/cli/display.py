@@ -28,6 +28,7 @@ from convscout.services.events.wording import (
     budget_text,
     event_text,
     loading_text,
+    network_text,
     notice_text,
     pace_text,
     phase_text,
@@ -171,6 +172,11 @@ def print_scores(console: Console, outcome: Outcome, following: Iterable[str]) -
         f"images: {', '.join(images.values())}",
         *([f"gain: {_gain(outcome.gain)}"] if outcome.gain else []),
         *([f"refitted: {_gain(outcome.refit_gain)}"] if outcome.refit_gain else []),
+        *(
+            [f"control: {gain_text(outcome.control_gain, ' over the control on the test images')}"]
+            if outcome.control_gain
+            else []
+        ),
         *_calibration(outcome),
         trials_text(outcome.state_counts.items()),
         f"ensemble: {members}",
@@ -312,7 +318,10 @@ def _cells(trial: TrialRecord, eta_s: float | None, width: int) -> Iterable[Rend
     done, epochs = len(trial.measurements), _epochs(trial)
     last = trial.measurements[-1] if trial.measurements else None
     reason = f" {trial.reason}" if trial.reason else f" attempt {trial.attempt}" if trial.attempt > 1 else ""
-    cells: list[RenderableType] = [str(trial.number), trial.family]
+    cells: list[RenderableType] = [
+        str(trial.number),
+        network_text(trial.family, str(trial.phase), trial.grown_from),
+    ]
     if width >= MEDIUM:
         cells.append(params)
     cells.append(_bar(done, epochs) if width >= WIDE else f"{done}/{epochs}")

@@ -145,6 +145,12 @@ class StudyConfig:
     portfolio: bool = _setting(
         "study.portfolio", Flag(), "try each family's proven network first", default=True
     )
+    control: bool = _setting(
+        "study.control",
+        Flag(),
+        "also train the control, the best known recipe, as it is, and say by how much the ensemble beats it",
+        default=False,
+    )
     repeats: int = _setting(
         "study.repeats",
         Whole(1, 100),
@@ -172,6 +178,16 @@ class StudyConfig:
         "budget.time",
         Duration(1, _YEAR_S),
         "of the whole command: 90s, 10m, 1h30m; 10m without another budget",
+    )
+    scouts: int | None = _setting(
+        "budget.scouts",
+        Whole(0, 100_000),
+        "short trials, whose best are trained in full: so many at most; by the time unless given, 0 for none",
+    )
+    contenders: int | None = _setting(
+        "budget.contenders",
+        Whole(1, 100_000),
+        "full trials at most; unless given, as many as there is time for",
     )
     epochs: int | None = _setting(
         "budget.epochs", Whole(1, 10_000), "of a full trial; by the data unless given"

@@ -232,6 +232,8 @@ class StudyState:
         return RunningTrial(
             trial=record.number,
             family=record.family,
+            phase=str(record.phase),
+            grown_from=record.grown_from,
             epoch=len(record.measurements),
             epochs=record.planned_epochs,
             score=record.score,

@@ -100,6 +100,8 @@ def _summary(record: TrialRecord) -> dict[str, Any]:
         "number": record.number,
         "state": str(record.state),
         "family": record.family,
+        "phase": str(record.phase),
+        "grown_from": record.grown_from,
         "score": record.score,
         "score_text": "" if record.score is None else record.quality.text(record.score),
         "best_epoch": best.epoch if best else None,

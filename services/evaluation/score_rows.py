@@ -10,6 +10,7 @@ from convscout.trials.evaluation.metrics import PairedDifference, wilson_interva
 
 SINGLE, TOP_K, ENSEMBLE, REFITTED = "best single", "top-k mean", "ensemble", "refit"
 UNCALIBRATED = "ensemble before calibration"
+CONTROL = "control"  # the best known recipe, chosen without looking at the data
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,6 +53,7 @@ def facts_of(event: Event) -> dict[str, Any]:
                 "family": trial.family,
                 "attempt": trial.attempt,
                 "epoch_s": epoch_s,
+                **_phase(trial),
             }
         case EpochEnded(trial=trial, measurement=measured):
             return {
@@ -77,7 +78,12 @@ def _describe_end(trial: TrialRecord) -> dict[str, Any]:
         "epochs": trial.planned_epochs,
         "reason": trial.reason,
         "reason_code": trial.reason_code,
+        **_phase(trial),
     }
+
+
+def _phase(trial: TrialRecord) -> dict[str, Any]:
+    return {"phase": str(trial.phase), "grown_from": trial.grown_from}
 
 
 def _score(trial: TrialRecord, score: float | None) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def event_text(kind: str, facts: Mapping[str, Any]) -> str:
             return _search_started(facts)
         case "trial_started":
             attempt = f", attempt {facts['attempt']}" if facts["attempt"] > 1 else ""
-            return f"{trial_name(facts['trial'])} started: {facts['family']}{attempt}"
+            return f"{trial_name(facts['trial'])} started: {_network(facts)}{attempt}"
         case "epoch":
             return f"{trial_name(facts['trial'])} epoch {facts['epoch']}: validation {_score(facts)}"
         case "trial_ended":
@@ -66,7 +66,7 @@ def _search_started(facts: Mapping[str, Any]) -> str:
 
 
 def _trial_ended(facts: Mapping[str, Any]) -> str:
-    parts = [f"{trial_name(facts['trial'])} {facts['state']}: {facts['family']}"]
+    parts = [f"{trial_name(facts['trial'])} {facts['state']}: {_network(facts)}"]
     if facts.get("params") is not None:
         parts.append(f"{format_count(facts['params'])} parameters")
     if facts["score"] is not None:
@@ -85,6 +85,18 @@ def _score(facts: Mapping[str, Any]) -> str:
 def trial_name(number: int) -> str:
     """The name of a trial, which begins the text of each event of it."""
     return f"trial {number}"
+
+
+def network_text(family: str, phase: str, grown_from: int | None) -> str:
+    """The family of a trial, with the part that it has in a search that has scouts or a control."""
+    role = phase if phase in ("scout", "control") else ""
+    if grown_from is not None:
+        role = f"from scout {grown_from}"
+    return f"{family} ({role})" if role else family
+
+
+def _network(facts: Mapping[str, Any]) -> str:
+    return network_text(facts["family"], facts.get("phase", ""), facts.get("grown_from"))
 
 
 def phase_text(phase: str, detail: str = "") -> str:

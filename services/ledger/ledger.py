@@ -40,7 +40,7 @@ from convscout.services.ledger.optuna_schema import SCHEMA_KEY, schemas, study_n
 from convscout.services.ledger.provenance import CODE_NOTE
 from convscout.services.ledger.ranking import pareto_front
 from convscout.services.ledger.tables import StaleStudyError, StudyTables
-from convscout.services.ledger.trial_record import TrialRecord, measurement_key
+from convscout.services.ledger.trial_record import GROWN_FROM, TrialRecord, measurement_key
 from convscout.services.pruners.base import Pruner
 from convscout.services.pruners.curves import Curves
 from convscout.services.samplers.base import SamplerFactory
@@ -51,7 +51,8 @@ from convscout.trials.checkpoints.kill_points import Write, durable
 from convscout.trials.config import Measurement, TrialConfig, TrialState
 from convscout.trials.end_reason import EndReason
 
-_BY_HAND = "by_hand"
+_BY_HAND, _CONTROL = "by_hand", "control"
+_PROPOSED = "proposed"  # the parameters of a trial that was scaled down, before that
 DELETED_NOTE = "deleted"  # until when it can be restored, in seconds since 1970
 _OPTUNA_STATE = {
     TrialState.COMPLETED: OptunaState.COMPLETE,
@@ -63,11 +64,16 @@ _OPTUNA_STATE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A candidate that was asked for and not yet committed; ``by_hand`` when it is just what a person asked for."""
+    """A candidate that was asked for and not yet committed; ``by_hand`` when it is just what a person asked for.
+
+    A contender has the number of the scout that it has ``grown_from``; ``control`` says that it is the study's.
+    """
 
     number: int
     candidate: Candidate
     by_hand: bool = False
+    grown_from: int | None = None
+    control: bool = False
 
 
 class Ledger:
@@ -274,6 +280,35 @@ class Ledger:
         self._study.enqueue_trial(dict(parameters), user_attrs=facts, skip_if_exists=not again)
         self._save(Write.ENQUEUE)
 
+    def enqueue_contender(self, scout: TrialRecord) -> None:
+        """Queue what became the trial ``scout``, in the size in which it was proposed, as a contender."""
+        frozen = self._tables.saved[scout.number]
+        parameters = frozen.user_attrs.get(_PROPOSED, frozen.params)
+        self._study.enqueue_trial(dict(parameters), user_attrs={GROWN_FROM: scout.number})
+        self._save(Write.ENQUEUE)
+
+    def enqueue_control(self, parameters: Mapping[str, object]) -> None:
+        """Queue ``parameters`` as the study's control."""
+        self._study.enqueue_trial(dict(parameters), user_attrs={_CONTROL: True})
+        self._save(Write.ENQUEUE)
+
+    @property
+    def has_control(self) -> bool:
+        """Whether the control was proposed, or waits to be."""
+        return any(_CONTROL in trial.user_attrs for trial in self._study.get_trials(deepcopy=False))
+
+    @property
+    def contender_waits(self) -> bool:
+        """Whether a contender that has grown from a scout is queued."""
+        waiting = self._study.get_trials(deepcopy=False, states=(OptunaState.WAITING,))
+        return any(GROWN_FROM in trial.user_attrs for trial in waiting)
+
+    @property
+    def grown(self) -> set[int]:
+        """The scouts from which contenders have grown, or wait to."""
+        trials = self._study.get_trials(deepcopy=False)
+        return {trial.user_attrs[GROWN_FROM] for trial in trials if GROWN_FROM in trial.user_attrs}
+
     @property
     def queued(self) -> bool:
         """Whether a queued proposal waits."""
@@ -289,14 +324,22 @@ class Ledger:
         self._study.sampler = sampler(self._study, self._notes["config"]["seed"] * 100_003 + asked)
         trial = self._study.ask()
         try:
-            by_hand = _BY_HAND in trial.user_attrs
-            return Proposal(number=trial.number, candidate=space.suggest(trial), by_hand=by_hand)
+            facts = trial.user_attrs
+            return Proposal(
+                number=trial.number,
+                candidate=space.suggest(trial),
+                by_hand=_BY_HAND in facts,
+                grown_from=facts.get(GROWN_FROM),
+                control=_CONTROL in facts,
+            )
         except BaseException:
             self._end(trial.number, EndReason.UNBUILDABLE, "it could not be made from what was sampled")
             raise
 
     def scale(self, proposal: Proposal, candidate: Candidate, space: SearchSpace) -> Proposal:
         """Let ``candidate``, which differs in sizes alone, take the place of what was proposed."""
+        if candidate != proposal.candidate:
+            self._set(proposal.number, _PROPOSED, space.parameters(proposal.candidate))
         self._memory.change_params(proposal.number, space.parameters(candidate))
         return replace(proposal, candidate=candidate)
 

@@ -17,11 +17,12 @@ from optuna.trial import FrozenTrial
 
 from convscout.search_space.complexity import Complexity
 from convscout.services.pruners.curves import Curve
-from convscout.trials.config import Measurement, TrialConfig, TrialState, flatten
+from convscout.trials.config import Measurement, TrialConfig, TrialPhase, TrialState, flatten
 from convscout.trials.end_reason import EndReason
 from convscout.trials.evaluation.qualities import QUALITIES, Quality
 
 _MEASUREMENT = "measurement:"
+GROWN_FROM = "grown_from"
 
 
 def measurement_key(epoch: int) -> str:
@@ -37,7 +38,7 @@ class TrialRecord:
     committed. ``costs`` are those the study makes small, by objective. ``reason`` says why the trial ended as it did,
     in a few words for a person, and ``reason_code`` for a program; the code is None while it runs.
     ``worker_failures`` counts the workers that died on it, ``reopened`` how often it was let go on after it had
-    ended. Times are aware.
+    ended. A contender has the number of the scout that it has ``grown_from``, if it has. Times are aware.
     """
 
     number: int
@@ -53,6 +54,7 @@ class TrialRecord:
     reason_code: EndReason | None
     started_at: datetime.datetime | None
     finished_at: datetime.datetime | None
+    grown_from: int | None = None
 
     @classmethod
     def of(cls, frozen: FrozenTrial) -> Self:
@@ -75,6 +77,7 @@ class TrialRecord:
             reason_code=EndReason(ended.get("code", EndReason.UNKNOWN)) if ended else None,
             started_at=_aware(frozen.datetime_start),
             finished_at=_aware(frozen.datetime_complete),
+            grown_from=attributes.get(GROWN_FROM),
         )
 
     @cached_property
@@ -85,7 +88,23 @@ class TrialRecord:
     @property
     def settings(self) -> dict[str, Any]:
         """Every setting under a prefixed name, as ``TrialConfig.flat`` has them; none before it was committed."""
-        return flatten(self.plan) if self.plan else {}
+        grown = {} if self.grown_from is None else {"phase": str(self.phase), GROWN_FROM: self.grown_from}
+        return flatten(self.plan) | grown if self.plan else {}
+
+    @property
+    def phase(self) -> TrialPhase:
+        """In which phase of its search it is trained."""
+        return TrialPhase(self.plan.get("phase", TrialPhase.CONTENDER)) if self.plan else TrialPhase.CONTENDER
+
+    @property
+    def is_scout(self) -> bool:
+        """Whether it is trained briefly, to tell what is worth more."""
+        return self.phase is TrialPhase.SCOUT
+
+    @property
+    def images_share(self) -> float:
+        """The part of the training images that it sees."""
+        return float(self.plan.get("images_share", 1.0)) if self.plan else 1.0
 
     @cached_property
     def best(self) -> Measurement | None:
@@ -142,6 +161,7 @@ class TrialRecord:
             values=tuple(map(self.quality.utility, self.measurements)),
             costs=tuple(self.costs.values()),
             running=running,
+            phase=self.phase,
         )
 
     @property
@@ -157,6 +177,8 @@ class TrialRecord:
             "state": str(self.state),
             "attempt": self.attempt,
             "family": self.family,
+            "phase": str(self.phase),
+            "grown_from": self.grown_from,
             "reason": self.reason,
             "reason_code": str(self.reason_code) if self.reason_code else None,
             "objective": self.quality.name,

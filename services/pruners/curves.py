@@ -19,7 +19,8 @@ class Curve:
     """What one trial has shown so far.
 
     ``values`` are those of its first epochs, of which more is better; ``epochs`` is how many it trains in all.
-    ``costs`` were known before it began, and less of them is better. ``running`` says that more may follow.
+    ``costs`` were known before it began, and less of them is better. ``running`` says that more may follow. Those of
+    another ``phase`` are no rivals, as they train for longer and on more images, or for less.
     """
 
     number: int
@@ -28,6 +29,7 @@ class Curve:
     values: tuple[float, ...]
     costs: tuple[float, ...] = ()
     running: bool = True
+    phase: str = ""
 
     @property
     def best(self) -> float:
@@ -41,11 +43,13 @@ class Curves:
     def __init__(self, curves: Iterable[Curve] = ()) -> None:
         self._curves: dict[int, Curve] = {}
         self._families: dict[str, int] = {}
+        self._phases: dict[str, int] = {}
         self.best: Floats = np.empty((0, 1))  # (trials, epochs); after its last epoch a trial's best stays
         self.trained = np.empty(0, int)  # epochs so far; 0 where a number has no curve
         self.epochs = np.empty(0, int)
         self.family = np.empty(0, int)
         self.running = np.empty(0, bool)
+        self.phase = np.empty(0, int)
         self.costs: Floats = np.empty((0, 0))
         for curve in curves:
             self.put(curve)
@@ -73,6 +77,7 @@ class Curves:
         self.trained[row], self.epochs[row] = len(curve.values), curve.epochs
         self.family[row] = self.code(curve.family)
         self.running[row] = curve.running
+        self.phase[row] = self._phases.setdefault(curve.phase, len(self._phases))
         self.costs[row] = curve.costs
 
     def code(self, family: str) -> int:
@@ -80,8 +85,8 @@ class Curves:
         return self._families.setdefault(family, len(self._families))
 
     def rivals(self, number: int) -> Rivals:
-        """Every other trial that has trained at all."""
-        rows = np.flatnonzero(self.trained)
+        """Every other trial of its phase that has trained at all."""
+        rows = np.flatnonzero((self.trained > 0) & (self.phase == self.phase[number]))
         return Rivals(self, rows[rows != number])
 
     def _make_room(self, rows: int, epochs: int, costs: int) -> None:
@@ -91,8 +96,9 @@ class Curves:
             more = 2 * rows - known if rows > known else 0
             wider = 2 * epochs - width if epochs > width else 0
             self.best = np.pad(self.best, ((0, more), (0, wider)), mode="edge" if known else "empty")
-            self.trained, self.epochs, self.family, self.running = (
-                np.pad(column, (0, more)) for column in (self.trained, self.epochs, self.family, self.running)
+            self.trained, self.epochs, self.family, self.running, self.phase = (
+                np.pad(column, (0, more))
+                for column in (self.trained, self.epochs, self.family, self.running, self.phase)
             )
             self.costs = np.pad(self.costs, ((0, more), (0, max(0, costs - self.costs.shape[1]))))
 

@@ -11,6 +11,12 @@ from convscout.services.schemas.jobs import JobKind, JobState
 from convscout.services.schemas.study_status import StudyStatus
 from convscout.trials.end_reason import EndReason
 
+PHASE = Field(
+    default="contender",
+    description="How thoroughly it is trained: scout, contender, or control (the best known recipe).",
+)
+GROWN_FROM = Field(default=None, description="The scout that the contender has grown from.")
+
 
 class Schema(BaseModel):
     """One of them."""
@@ -50,6 +56,8 @@ class RunningTrial(Schema):
 
     trial: int
     family: str
+    phase: str = PHASE
+    grown_from: int | None = GROWN_FROM
     epoch: int = Field(description="Epochs that it has reported.")
     epochs: int
     score: float | None
@@ -113,6 +121,8 @@ class TrialSummary(Schema):
     number: int
     state: str
     family: str
+    phase: str = PHASE
+    grown_from: int | None = GROWN_FROM
     score: float | None
     score_text: str
     best_epoch: int | None

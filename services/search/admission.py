@@ -54,18 +54,21 @@ class Admission:
         self._criteria = criteria
         self._listener = listener
 
-    def fit(self, proposal: Proposal, *, alone: bool) -> Proposal:
+    def fit(self, proposal: Proposal, *, alone: bool, scout: bool = False) -> Proposal:
         """``proposal``, or one of smaller sizes where the time is too short for it; what a person asked for stays.
 
-        Raises ``TooLargeError`` where it would have to be much smaller, and ``UnbuildableError``.
+        A ``scout`` has no more time than the other scouts. Raises ``TooLargeError`` where it would have to be much
+        smaller and is to be trained in full, and ``UnbuildableError``.
         """
         complexity = self._candidates.complexity(proposal.candidate)
         epoch_s, left_s = self._runtime.epoch_s(complexity), self._timetable.trial_s
         if proposal.by_hand or epoch_s is None or math.isinf(left_s):
             return proposal
-        affordable_s = left_s / self._timetable.wanted_epochs(
-            complexity, epoch_s, proposal.candidate[1].epochs
-        )
+        if scout:
+            affordable_s = self._scout_epoch_s
+        else:
+            most = proposal.candidate[1].epochs
+            affordable_s = left_s / self._timetable.wanted_epochs(complexity, epoch_s, most)
         if epoch_s <= TOLERANCE * affordable_s:
             return proposal
         longest_s = max(affordable_s, self._runtime.least_epoch_s)
@@ -73,13 +76,20 @@ class Admission:
             proposal, lambda cost: (self._runtime.epoch_s(cost) or 0.0) <= longest_s
         )
         share = self._candidates.complexity(smaller.candidate).flops / complexity.flops
-        if not alone and MOST_SHRINKING * share < 1:
+        if not (alone or scout) and MOST_SHRINKING * share < 1:
             raise TooLargeError(EndReason.TOO_SLOW)
-        if share < 1:
+        if share < 1 and not scout:
             self._tell(smaller, share)
         return smaller
 
-    def epochs(self, complexity: Complexity, most: int, *, alone: bool) -> int:
+    @property
+    def _scout_epoch_s(self) -> float:
+        """Seconds that an epoch of all images may take of a network that is scouted."""
+        plan = self._timetable.plan
+        assert plan.fidelity is not None
+        return plan.scout_s / (plan.fidelity.epochs * self._timetable.epoch_share(plan.fidelity.share))
+
+    def epochs(self, complexity: Complexity, most: int, *, alone: bool, scout: bool = False) -> int:
         """As many of ``most`` epochs as fit the time left, so that the learning rate is annealed when it ends.
 
         Even the only one may end within itself. Raises ``TooLargeError`` when too little of a budget is left.
@@ -87,6 +97,10 @@ class Admission:
         if self._criteria.epochs_left < first_rung(most):
             raise TooLargeError(EndReason.TOO_LONG)
         affordable = int(min(most, self._criteria.epochs_left))
+        if scout:
+            fidelity = self._timetable.plan.fidelity
+            assert fidelity is not None
+            return min(affordable, fidelity.epochs)
         epoch_s = self._runtime.epoch_s(complexity)
         if epoch_s is None:
             return affordable

@@ -24,6 +24,7 @@ from convscout.services.config.study_config import StudyConfig
 from convscout.services.plugins import samplers
 from convscout.services.samplers.auto import choose
 from convscout.services.samplers.base import SamplingTask
+from convscout.services.search.phases import REDUCTION, count_trials, has_scouts
 from convscout.services.search.runtime_model import RuntimeModel
 from convscout.trials.data.batches import TrainingData
 
@@ -63,7 +64,7 @@ def resolve(
     sharing: int = 1,
     united: bool = False,
 ) -> tuple[StudyConfig, float]:
-    """``config`` with its epochs and families decided, and about how many full trials its budgets have room for.
+    """``config`` with its epochs and families decided, and about how many trials its budgets have room for.
 
     ``runtime`` tells how long epochs take, ``workers`` train at a time, of which up to ``sharing`` share one device's
     computing. Where they can be ``united``, there are fewer of them if the time is too short for as many trials.
@@ -81,21 +82,23 @@ def resolve(
         fewest = max(LEAST_FULL_TRIALS, fewest)
     epochs = config.epochs or default_epochs(num_images, images_seen, fewest, cost.flops)
     trial_images = epochs * num_images
-    costs_s = [(family, TRIAL_SHARE * trial_images * each_s) for family, each_s in image_s.items()]
+    timed_trials = math.inf if config.time_s is None else images_seen / trial_images
+    share = TRIAL_SHARE / (REDUCTION if has_scouts(config, timed_trials) else 1)
+    costs_s = [(family, share * trial_images * each_s) for family, each_s in image_s.items()]
     chosen = config.families or _families_that_fit(config, costs_s, workers)
-    full_trials = min(
-        math.inf if config.time_s is None else images_seen / trial_images,
+    num_trials = min(
+        count_trials(config, timed_trials),
         math.inf if config.epochs_total is None else config.epochs_total / epochs,
         math.inf if config.trials is None else config.trials,
     )
-    return replace(config, epochs=epochs, families=chosen), full_trials
+    return replace(config, epochs=epochs, families=chosen), num_trials
 
 
 def with_sampler(
-    config: StudyConfig, space: SearchSpace, full_trials: float = math.inf
+    config: StudyConfig, space: SearchSpace, num_trials: float = math.inf
 ) -> tuple[StudyConfig, str]:
     """``config`` with its sampler decided, and what to tell of it. Raises ``ConfigError`` when it does not suit."""
-    task = SamplingTask.of(config, space, full_trials)
+    task = SamplingTask.of(config, space, num_trials)
     name, told = config.sampler, list[str]()
     if name == AUTO:
         name, reason = choose(task)

@@ -44,7 +44,7 @@ class CheckpointGC:
             return
         self._records[record.number] = record
         self._ranks[record.number] = record.utility, -record.number
-        if record.state is TrialState.STOPPED and directory.resumable:
+        if record.state is TrialState.STOPPED and directory.resumable and not record.is_scout:
             self._resumable.add(record.number)
         if taken := directory.num_bytes:
             self._bytes[record.number] = taken

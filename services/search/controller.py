@@ -50,19 +50,24 @@ from convscout.services.search.command_queue import (
     CommandQueue,
 )
 from convscout.services.search.crash_cleanup import sweep
+from convscout.services.search.phases import Phases, next_contender
 from convscout.services.search.proposals import Proposals
 from convscout.services.search.setting import SearchSetting
 from convscout.services.search.stopping_criteria import StoppingCriteria
 from convscout.services.search.timetable import LEAST_TRIAL_S, Timetable
 from convscout.trials.checkpoints.trial_directory import TrialDirectory
 from convscout.trials.compute.seeding import nth_seed
-from convscout.trials.config import Measurement, TrialConfig, TrialResult, TrialState
+from convscout.trials.config import Measurement, TrialConfig, TrialPhase, TrialResult, TrialState
 from convscout.trials.end_reason import EndReason
 from convscout.trials.training.run import Dispatch
 
 MAX_WORKER_FAILURES = 3
 MAX_REJECTIONS = 100
 MAX_TOO_LARGE = 3  # although each was scaled down
+
+
+class NotScoutedError(ConvscoutError):
+    """A candidate's turn came when scouts were no longer trained."""
 
 
 class Search:
@@ -96,6 +101,7 @@ class Search:
         self._pruner = _pruner_of(self._config)
         self._runtime = setting.runtime
         self._timetable = Timetable(self._config, setting)
+        self._phases = Phases(setting.plan)
         self._admission = Admission(
             self._candidates, self._timetable, self._runtime, self._criteria, listener
         )
@@ -105,6 +111,7 @@ class Search:
         self._to_stop: set[int] = set()  # those that a person wants to stop
         self._resumed: set[int] = set()  # those that went on from a checkpoint and have not reported since
         self._proposed_all = False
+        self._awaits_scouts = False  # of which one may become a contender
         self._exhausted = ""  # why the sampler has nothing left to propose
         self._failed = 0
         self._revived = 0
@@ -123,11 +130,14 @@ class Search:
         for record in known:
             self._learn_pace(record)
             self._candidates.count(record)
+            self._phases.count(record)
             self._criteria.count(record)
             self._close(record)
             if record.trained and record.state is not TrialState.RUNNING:
                 self._checkpoints.ended(record)
         self._criteria.begin()
+        if self._config.control:
+            self._candidates.queue_control()
         self._candidates.queue_portfolio()
         if self._timetable.left_s < LEAST_TRIAL_S and self._waits_for_first:
             end = f"the end alone takes about {format_clock(self._timetable.reserve_s)} here"
@@ -183,7 +193,8 @@ class Search:
             return self._dispatch(record)
         # what the running ones were promised and will not use may be enough for another, and each may be repeated
         repeated = self._exhausted and self._config.repeats > 1
-        self._proposed_all = not (self._running and (self._criteria.epochs_left < math.inf or repeated))
+        waiting = self._criteria.epochs_left < math.inf or repeated or self._awaits_scouts
+        self._proposed_all = not (self._running and waiting)
         if self._proposed_all and self._exhausted:
             self._listener(Notice(text=self._exhausted))
         return None
@@ -193,7 +204,7 @@ class Search:
         if record.attempt != attempt:
             return False
         assert record.config is not None and record.complexity is not None
-        self._runtime.expect(record.complexity, epoch_s)
+        self._runtime.expect(record.complexity, epoch_s / self._timetable.epoch_share(record.images_share))
         self._listener(TrialEstimated(trial=record, epoch_s=epoch_s))
         # nothing is better than a network that is being trained until there is another one
         fits = self._timetable.fits(epoch_s, record.planned_epochs)
@@ -217,7 +228,13 @@ class Search:
         if number in self._resumed:  # the epoch before it may have been trained twice, at another pace
             self._resumed.discard(number)
         else:
-            self._runtime.observe(record.complexity, previous, measurement)
+            self._runtime.observe(
+                record.complexity,
+                previous,
+                measurement,
+                share=self._timetable.epoch_share(record.images_share),
+            )
+        self._phases.count(record)
         self._criteria.count(record)
         self._touch(number)
         self._listener(EpochEnded(trial=record, measurement=measurement))
@@ -370,11 +387,17 @@ class Search:
         self._running[record.number] = record
         if record.measurements:
             self._resumed.add(record.number)
+        self._phases.count(record)
         self._criteria.count(record)
         self._touch(record.number)
         time_s, now_s = self._timetable.trial_s, self._now_s
+        sent_at = now_s
+        if record.is_scout and self._timetable.scout_s < time_s:
+            time_s, sent_at = self._timetable.scout_s, 0.0  # which its worker counts, once it has started
         self._ends[record.number] = now_s + time_s
         expected_s = self._runtime.epoch_s(record.complexity) if record.complexity else None
+        if expected_s:
+            expected_s *= self._timetable.epoch_share(record.images_share)
         self._listener(TrialStarted(trial=record, epoch_s=expected_s))
         return Dispatch(
             config=record.config,
@@ -384,13 +407,15 @@ class Search:
             cache=str(self._ledger.home.cache / "calibration"),
             deterministic=self._config.deterministic,
             time_s=time_s,
-            sent_at=now_s,
+            sent_at=sent_at,
         )
 
     def _propose(self) -> TrialRecord | None:
         """The next committed trial, or None when the budget has no room for another."""
         refused: list[EndReason] = []
         while self._room() and sum(map(refused.count, TOO_LARGE)) < MAX_TOO_LARGE:
+            if not self._phases.scouting and not self._promote():
+                break
             try:
                 proposal = self._candidates.propose()
             except ExhaustedError as error:
@@ -398,7 +423,7 @@ class Search:
                 break
             try:
                 return self._commit(proposal)
-            except (LimitExceededError, DuplicateError, UnbuildableError) as error:
+            except (LimitExceededError, DuplicateError, UnbuildableError, NotScoutedError) as error:
                 refused.append(self._refuse(proposal, error))
                 if len(refused) == MAX_REJECTIONS:
                     self._give_up(error.message)
@@ -410,7 +435,9 @@ class Search:
         return None
 
     def _refuse(
-        self, proposal: Proposal, error: LimitExceededError | DuplicateError | UnbuildableError
+        self,
+        proposal: Proposal,
+        error: LimitExceededError | DuplicateError | UnbuildableError | NotScoutedError,
     ) -> EndReason:
         """Reject ``proposal`` because of ``error``, and return the code of that."""
         code = _code_of(error)
@@ -419,6 +446,26 @@ class Search:
         if code is EndReason.DUPLICATE:
             self._candidates.queue_neighbour(proposal)
         return code
+
+    def _promote(self) -> bool:
+        """Queue the contender that is next, if one is; returns whether anything more is to be proposed now.
+
+        Once all scouts have grown the sampler proposes contenders.
+        """
+        self._awaits_scouts = False
+        if self._phases.contenders_left <= 0:
+            self._exhausted = f"all {self._phases.plan.contenders:g} contenders are trained"
+            return bool(self._ledger.queued)
+        if not self._phases.plan.fidelity:
+            return True
+        if self._ledger.contender_waits:  # behind others, or a run was killed before it came to it
+            return True
+        trials, grown = self._ledger.trials(), self._ledger.grown
+        if scout := next_contender(trials, grown, self._setting.num_validation):
+            self._ledger.enqueue_contender(scout)
+            return True
+        self._awaits_scouts = any(record.is_scout for record in self._running.values())
+        return not self._awaits_scouts
 
     def _revive(self) -> Dispatch | None:
         """Let the best stopped trial go on that is worth more than a new one now, if one is.
@@ -473,10 +520,12 @@ class Search:
     def _commit(self, proposal: Proposal) -> TrialRecord:
         """Raises what ``Proposals.cost`` does, and ``TooLargeError`` when too little of a budget is left."""
         alone = not (self._timetable.scored or self._running)
-        proposal = self._admission.fit(proposal, alone=alone)
+        phase = self._phase_of(proposal)
+        scout = phase is TrialPhase.SCOUT
+        proposal = self._admission.fit(proposal, alone=alone, scout=scout)
         architecture, recipe = proposal.candidate
-        complexity, costs = self._candidates.cost(proposal.candidate)
-        epochs = self._admission.epochs(complexity, recipe.epochs, alone=alone)
+        complexity, costs = self._candidates.cost(proposal.candidate, scout=scout)
+        epochs = self._admission.epochs(complexity, recipe.epochs, alone=alone, scout=scout)
         running = [record.complexity for record in self._running.values() if record.complexity]
         if not self._checkpoints.makes_room([complexity, *running]):
             raise TooLargeError(EndReason.NO_ROOM)
@@ -488,10 +537,24 @@ class Search:
             recipe=recipe.with_epochs(epochs),
             seed=nth_seed(self._config.seed, proposal.number),
             objective=self._config.objective[0],
+            phase=phase,
+            images_share=self._setting.plan.scouts_share if scout else 1.0,
         )
         record = self._ledger.commit(config, complexity, costs)
         self._candidates.count(record)
         return record
+
+    def _phase_of(self, proposal: Proposal) -> TrialPhase:
+        """In which phase ``proposal`` is trained; raises ``NotScoutedError`` for one that comes too late."""
+        if proposal.control:
+            return TrialPhase.CONTROL
+        if proposal.grown_from is not None or proposal.by_hand:
+            return TrialPhase.CONTENDER
+        if self._phases.scouting:
+            return TrialPhase.SCOUT
+        if self._phases.plan.fidelity and self._ledger.queued:  # by the contender that is next
+            raise NotScoutedError("its turn came when the scouts' time was over")
+        return TrialPhase.CONTENDER
 
     def _finish(self, number: int, attempt: int, code: EndReason, reason: str) -> None:
         directory = TrialDirectory(self._ledger.ref.trial(number))
@@ -506,6 +569,7 @@ class Search:
         self._timetable.scored += record.state.scored
         self._failed += record.state is TrialState.FAILED
         self._close(record)
+        self._phases.count(record)
         self._criteria.count(record)
         self._checkpoints.ended(record)
         self._touch(number)
@@ -520,7 +584,7 @@ class Search:
     def _close(self, record: TrialRecord) -> None:
         if record.trained and record.state is not TrialState.RUNNING:
             TrialDirectory(self._ledger.ref.trial(record.number)).close(
-                resumable=record.state is TrialState.STOPPED
+                resumable=record.state is TrialState.STOPPED and not record.is_scout
             )
 
     def _tell_spending(self) -> None:
@@ -531,7 +595,8 @@ class Search:
         previous = None
         for measurement in record.measurements:
             assert record.complexity is not None
-            self._runtime.observe(record.complexity, previous, measurement)
+            share = self._timetable.epoch_share(record.images_share)
+            self._runtime.observe(record.complexity, previous, measurement, share=share)
             previous = measurement
 
 
@@ -540,7 +605,7 @@ def _pruner_of(config: StudyConfig) -> Fair:
     return Fair(pruners.get(config.pruner)(), by_family=config.fair == "family")
 
 
-def _code_of(error: LimitExceededError | DuplicateError | UnbuildableError) -> EndReason:
+def _code_of(error: LimitExceededError | DuplicateError | UnbuildableError | NotScoutedError) -> EndReason:
     """Why a candidate is rejected that raised ``error``."""
     match error:
         case TooLargeError():
@@ -549,4 +614,6 @@ def _code_of(error: LimitExceededError | DuplicateError | UnbuildableError) -> E
             return EndReason.DUPLICATE
         case UnbuildableError():
             return EndReason.UNBUILDABLE
+        case NotScoutedError():
+            return EndReason.NOT_SCOUTED
     return EndReason.LIMIT_EXCEEDED

@@ -38,6 +38,7 @@ class Proposals:
         self._ledger = ledger
         self._device = device
         self._trained: Counter[Candidate] = Counter()
+        self._scouted: set[Candidate] = set()
         self._complexities: dict[Candidate, Complexity] = {}  # as one is asked about several times
         self._completed: dict[Candidate, None] = {}  # in the order of their first completion
         self.change(config, space)
@@ -51,18 +52,28 @@ class Proposals:
     @property
     def trained(self) -> int:
         """How many were committed, repeats included."""
-        return self._trained.total()
+        return self._trained.total() + len(self._scouted)
 
     def count(self, record: TrialRecord) -> None:
         """Take into account a trial that was committed, now or by an earlier run."""
         if record.trained and record.config:
-            self._trained[_identity(record.config.architecture, record.config.recipe)] += 1
+            identity = _identity(record.config.architecture, record.config.recipe)
+            if record.is_scout:
+                self._scouted.add(identity)
+            else:
+                self._trained[identity] += 1
         self.note_completion(record)
 
     def note_completion(self, record: TrialRecord) -> None:
         """If the trial is completed, its configuration may be repeated."""
-        if record.state is TrialState.COMPLETED and record.config:
+        if record.state is TrialState.COMPLETED and record.config and not record.is_scout:
             self._completed[_identity(record.config.architecture, record.config.recipe)] = None
+
+    def queue_control(self) -> None:
+        """Queue the study's control, the proven network of the strongest family, unless it was proposed before."""
+        if not self._ledger.has_control:
+            control, *_ = self._strongest_first(self._space.portfolio())
+            self._ledger.enqueue_control(self._space.parameters(control))
 
     def queue_portfolio(self) -> None:
         """Queue the proven networks of the families that were not proposed yet, the strongest first."""
@@ -88,7 +99,8 @@ class Proposals:
         rng = random.Random(self._config.seed * 100_003 + proposal.number)
 
         def is_trained(candidate: Candidate) -> bool:
-            return self._trained[_identity(*candidate)] > 0
+            identity = _identity(*candidate)
+            return self._trained[identity] > 0 or identity in self._scouted
 
         if found := unknown_neighbour(self._space, proposal.candidate, rng, is_trained):
             self._ledger.enqueue(self._space.parameters(found))
@@ -103,14 +115,14 @@ class Proposals:
             self._complexities[candidate] = measured
         return self._complexities[candidate]
 
-    def cost(self, candidate: Candidate) -> tuple[Complexity, dict[str, float]]:
+    def cost(self, candidate: Candidate, *, scout: bool = False) -> tuple[Complexity, dict[str, float]]:
         """What ``candidate`` costs: its complexity, and the costs that the study makes small, by objective.
 
-        Raises ``DuplicateError`` when it was trained as often as the study wants, ``LimitExceededError`` when it
-        exceeds a limit, and ``UnbuildableError``.
+        Raises ``DuplicateError`` when it was trained as often as the study wants, a ``scout`` once;
+        ``LimitExceededError`` when it exceeds a limit, and ``UnbuildableError``.
         """
         architecture, _ = candidate
-        self._refuse_duplicate(candidate)
+        self._refuse_duplicate(candidate, scout=scout)
         complexity = self.complexity(candidate)
         self._limits.check(complexity)
         latency = partial(measure_latency, architecture, self._space.image, self._device)
@@ -132,8 +144,10 @@ class Proposals:
         if (repeat := next(due, None)) and not self._ledger.queued:
             self._ledger.enqueue(self._space.parameters(repeat), again=True)
 
-    def _refuse_duplicate(self, candidate: Candidate) -> None:
+    def _refuse_duplicate(self, candidate: Candidate, *, scout: bool) -> None:
         repeats = self._config.repeats
+        if scout and _identity(*candidate) in self._scouted:
+            raise DuplicateError("this configuration was scouted already")
         if self._trained[_identity(*candidate)] >= repeats:
             times = "once" if repeats == 1 else f"{repeats} times"
             raise DuplicateError(f"this configuration was trained {times} already")

@@ -65,15 +65,19 @@ class RuntimeModel:
         ]
         return cls(known, images_per_s=threads * speed.main.images_per_s)
 
-    def observe(self, complexity: Complexity, previous: Measurement | None, latest: Measurement) -> None:
+    def observe(
+        self, complexity: Complexity, previous: Measurement | None, latest: Measurement, *, share: float = 1.0
+    ) -> None:
         """Learn from one epoch; ``previous`` is the measurement before it in the same trial.
+
+        It took about that ``share`` of an epoch of all images.
 
         Where an attempt went on from a checkpoint before ``previous``, the clock of the trial was set back, and the
         time between the two says nothing; nor does that of an epoch that the time ended.
         """
         epoch_s = latest.elapsed_s - (previous.elapsed_s if previous else 0.0)
         if epoch_s > 0 and latest.share == 1:
-            self.expect(complexity, epoch_s)
+            self.expect(complexity, epoch_s / share)
         self._rates = [*self._rates[-_KEPT:], latest.images_per_s]
 
     def expect(self, complexity: Complexity, epoch_s: float) -> None:

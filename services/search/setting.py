@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from convscout.search_space.space import SearchSpace
 from convscout.services.search.budget import Budget
+from convscout.services.search.phases import PhasePlan
 from convscout.services.search.runtime_model import RuntimeModel
 from convscout.trials.training.machine_speed import MachineSpeed
 
@@ -16,6 +17,7 @@ class SearchSetting:
 
     ``num_test`` images are judged at the end; of ``workers`` with so many ``threads``, each takes ``gpu_share`` of a
     GPU. ``speed`` is that of the machine, as far as it is known, and ``runtime`` what it makes expect of these images.
+    ``plan`` says how many of the trials are scouts.
     """
 
     space: SearchSpace
@@ -30,3 +32,4 @@ class SearchSetting:
     threads: int = 1
     speed: MachineSpeed | None = None
     runtime: RuntimeModel = field(default_factory=RuntimeModel)
+    plan: PhasePlan = field(default_factory=PhasePlan)

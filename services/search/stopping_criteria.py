@@ -79,9 +79,11 @@ class StoppingCriteria:
         if running:
             self._running[record.number] = self._clock()
         if record.state is not TrialState.FAILED and record.best:
-            self._accuracies[record.number] = max(m.val_accuracy for m in record.measurements)
-            self._best = max(self._best, self._accuracies[record.number])
-            self._outlook_due = True
+            accuracy = max(m.val_accuracy for m in record.measurements)
+            self._best = max(self._best, accuracy)
+            if not record.is_scout:  # which says little of how good a network can become
+                self._accuracies[record.number] = accuracy
+                self._outlook_due = True
 
     def grant(self, config: StudyConfig) -> None:
         """From now on the budgets are those of ``config``."""

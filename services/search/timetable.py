@@ -8,7 +8,9 @@ from convscout.search_space.complexity import Complexity
 from convscout.services.config.study_config import StudyConfig
 from convscout.services.search.auto_config import MARGIN, images_to_train, training_s
 from convscout.services.search.budget import REFIT_SHARE, FinishCost
+from convscout.services.search.phases import LEAST_SCOUT_S, SLACK, PhasePlan
 from convscout.services.search.setting import SearchSetting
+from convscout.trials.training.first_steps import JUDGING
 
 FIRST_RUNG_SHARE = 4  # a trial is worth starting when a quarter of its epochs fit
 LEAST_TRIAL_S = 2.0  # of a trial that is trained although the time is up, as there is no model yet
@@ -57,6 +59,21 @@ class Timetable:
     def trial_s(self) -> float:
         """Seconds that a trial may take that begins now: briefly where the time is up."""
         return max(LEAST_TRIAL_S, self.left_s)
+
+    @property
+    def plan(self) -> PhasePlan:
+        """How the time is shared among scouts and contenders."""
+        return self._setting.plan
+
+    @property
+    def scout_s(self) -> float:
+        """Seconds that a scout may take, of which it is made to take fewer."""
+        return max(LEAST_SCOUT_S, SLACK * self._setting.plan.scout_s)
+
+    def epoch_share(self, images_share: float) -> float:
+        """What part of the time of an epoch one takes that trains on such a share of the images, and judges all."""
+        judged = JUDGING * self._setting.num_validation / self._setting.num_training
+        return (images_share + judged) / (1 + judged)
 
     @property
     def grace_s(self) -> float:

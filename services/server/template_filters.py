@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from convscout.services.config.units import format_bytes, format_clock, format_count
-from convscout.services.events.wording import budget_text, loading_text, phase_text, trial_name
+from convscout.services.events.wording import (
+    budget_text,
+    loading_text,
+    network_text,
+    phase_text,
+    trial_name,
+)
+from convscout.services.schemas.studies import RunningTrial, TrialSummary
 
 NOTHING = "–"
 
@@ -44,7 +51,24 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def network(trial: TrialSummary | RunningTrial) -> str:
+    """The family of a trial, with its part in the search: ``vgg (scout)``."""
+    return network_text(trial.family, trial.phase, trial.grown_from)
+
+
 FILTERS: Mapping[str, Callable[..., Any]] = {
     each.__name__: each
-    for each in (clock, count, share, size, moment, words, budget_text, loading_text, phase_text, trial_name)
+    for each in (
+        clock,
+        count,
+        share,
+        size,
+        moment,
+        words,
+        network,
+        budget_text,
+        loading_text,
+        phase_text,
+        trial_name,
+    )
 }

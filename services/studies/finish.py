@@ -22,7 +22,15 @@ from convscout.services.ensembles.selection import select
 from convscout.services.ensembles.trained import TrainedEnsemble, TrainedMember
 from convscout.services.evaluation.comparison import Judgement, ServingCost, judge, uncalibrated
 from convscout.services.evaluation.guessing import no_better_than_guessing
-from convscout.services.evaluation.score_rows import ENSEMBLE, REFITTED, SINGLE, TOP_K, UNCALIBRATED, ScoreRow
+from convscout.services.evaluation.score_rows import (
+    CONTROL,
+    ENSEMBLE,
+    REFITTED,
+    SINGLE,
+    TOP_K,
+    UNCALIBRATED,
+    ScoreRow,
+)
 from convscout.services.events.events import Listener, Notice, PhaseStarted
 from convscout.services.export.writer import default_formats, export
 from convscout.services.ledger.ledger import Ledger
@@ -30,9 +38,11 @@ from convscout.services.ledger.trial_record import TrialRecord
 from convscout.services.studies.outcome import OPENINGS_NOTE, OUTCOME_NOTE, Outcome, load_outcome
 from convscout.services.tracking.source import DESCRIPTION_NOTE, METRICS_NOTE, OutcomeMetrics
 from convscout.trials.checkpoints.trial_directory import TrialDirectory
+from convscout.trials.config import TrialPhase
 from convscout.trials.data.levels import describe_flat
 from convscout.trials.data.splits import DataSplits, LabelledImages
-from convscout.trials.evaluation.tta import VIEWS
+from convscout.trials.evaluation.paired_test import paired_difference
+from convscout.trials.evaluation.tta import VIEWS, best_view
 
 _MOSTLY_FLAT = 0.5  # of the training images nearly of one colour: then the search was about nothing
 
@@ -54,7 +64,12 @@ def tell_tracking(ledger: Ledger, outcome: Outcome) -> None:
         for field in ("accuracy", "nll", "calibration_error")
         if (value := getattr(row, field)) is not None
     }
-    for name, gain in (("gain", outcome.gain), ("refit_gain", outcome.refit_gain)):
+    gains = {
+        "gain": outcome.gain,
+        "refit_gain": outcome.refit_gain,
+        "control_gain": outcome.control_gain,
+    }
+    for name, gain in gains.items():
         if gain:
             metrics[f"{name}.test_accuracy"] = gain.difference
     found = OutcomeMetrics(values=metrics, at_ms=round(1000 * time.time()))
@@ -105,6 +120,7 @@ class Finish:
         judgement = self.judge(selected, best, final)
         self._write_report(judgement)
         before = judgement.evaluations[UNCALIBRATED]
+        control = judgement.answers.get(CONTROL)
         outcome = Outcome(
             study=self._ledger.name,
             state_counts=dict(Counter(str(record.state) for record in self._ledger.trials())),
@@ -114,6 +130,9 @@ class Finish:
             export=self._ledger.ref.export,
             gain=judgement.gains[ENSEMBLE],
             refit_gain=judgement.gains.get(REFITTED),
+            control_gain=None
+            if control is None
+            else paired_difference(judgement.answers[ENSEMBLE], control, judgement.images.labels),
             selected=None if final == selected else selected,
             uncalibrated=(before.nll, before.calibration_error),
         )
@@ -169,13 +188,25 @@ class Finish:
         """What is judged, by name; first what is exported."""
         size = len(selected.members)
         top = [record.number for record in self._gathering.scored()[:size]]
+        control = self._control()
         return {
             **({REFITTED: final} if final != selected else {}),
             ENSEMBLE: selected,
             UNCALIBRATED: uncalibrated(selected),
             SINGLE: _equal([best.number], selected),
             **({TOP_K: _equal(top, selected)} if len(top) > 1 else {}),
+            **({CONTROL: self._alone(control, selected)} if control else {}),
         }
+
+    def _control(self) -> TrialRecord | None:
+        """The study's control, if there is one and it was trained."""
+        return next((each for each in self._gathering.scored() if each.phase is TrialPhase.CONTROL), None)
+
+    def _alone(self, record: TrialRecord, like: Ensemble) -> Ensemble:
+        """The network of ``record`` with the looks that are usual for such images."""
+        view = best_view(self._splits.image.symmetries).name
+        members = (EnsembleMember(number=record.number, weight=1.0, view=view),)
+        return replace(_equal([record.number], like), members=members)
 
     def load_trained(self, ensemble: Ensemble, metrics: Mapping[str, float] | None = None) -> TrainedEnsemble:
         """``ensemble`` with its networks, of which a card will tell ``metrics``.

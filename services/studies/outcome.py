@@ -22,7 +22,8 @@ class Outcome:
     """What a study came to. ``best`` is the number of the best single trial.
 
     ``ensemble`` is what was exported, and ``selected`` what it was refitted from, if it was. ``gain`` is what the
-    selected one answers better than the best single trial on the test images, ``refit_gain`` what it does refitted.
+    selected one answers better than the best single trial on the test images, ``refit_gain`` what it does refitted,
+    ``control_gain`` what it does than the study's control, if there was one.
     ``uncalibrated`` are log loss and calibration error there before any temperature.
     """
 
@@ -34,6 +35,7 @@ class Outcome:
     export: Path
     gain: PairedDifference | None = None
     refit_gain: PairedDifference | None = None
+    control_gain: PairedDifference | None = None
     selected: Ensemble | None = None
     uncalibrated: tuple[float, float] | None = None
 
@@ -59,7 +61,7 @@ class Outcome:
             "export": Path(values["export"]),
             **{
                 name: PairedDifference(**values[name]) if values.get(name) else None
-                for name in ("gain", "refit_gain")
+                for name in ("gain", "refit_gain", "control_gain")
             },
             "selected": Ensemble.from_dict(values["selected"]) if values.get("selected") else None,
             "uncalibrated": tuple(values["uncalibrated"]) if values.get("uncalibrated") else None,

@@ -33,10 +33,11 @@ from convscout.services.executors.placement import (
 )
 from convscout.services.ledger.ledger import Ledger
 from convscout.services.ledger.provenance import code_version
-from convscout.services.search.auto_config import count_full_trials, resolve, with_sampler
+from convscout.services.search.auto_config import count_full_trials, resolve, training_s, with_sampler
 from convscout.services.search.budget import FIXED_S, Budget, FinishCost
 from convscout.services.search.controller import Search
 from convscout.services.search.extent import extent_for, with_extent
+from convscout.services.search.phases import PhasePlan
 from convscout.services.search.runtime_model import RuntimeModel
 from convscout.services.search.setting import SearchSetting
 from convscout.services.studies.extra_trainings import train
@@ -176,7 +177,7 @@ def _resolve(
     config = with_extent(config, splits)
     data = TrainingData.of(splits)
     placement = place(config, data, cluster)
-    decided, full_trials = resolve(
+    decided, num_trials = resolve(
         config,
         data,
         _runtime(splits, speed, placement),
@@ -188,7 +189,7 @@ def _resolve(
         count = f"{len(decided.families)} of {len(families.names())}"
         names = ", ".join(decided.families)
         listener(Notice(text=f"families: {names} ({count}; other ones with --families)"))
-    decided, told = with_sampler(decided, study_space(decided, data), full_trials)
+    decided, told = with_sampler(decided, study_space(decided, data), num_trials)
     if told:
         listener(Notice(text=told))
     return decided
@@ -271,6 +272,9 @@ def _train(run: RunContext, projection: Mirror) -> Search:
     if where := describe_gpu(data):
         listener(Notice(text=where))
     executor = executor_of(config, data, placement, ledger.home)
+    plan = _phase_plan(run, placement)
+    if told := plan.describe(placement.workers):
+        listener(Notice(text=told))
     setting = SearchSetting(
         space=run.space,
         budget=run.budget,
@@ -284,6 +288,7 @@ def _train(run: RunContext, projection: Mirror) -> Search:
         workers=placement.workers,
         threads=placement.threads,
         speed=run.speed,
+        plan=plan,
     )
     search = Search(
         ledger,
@@ -321,6 +326,21 @@ def _placement(run: RunContext) -> Placement:
     if config.trials is not None:
         trials = min(trials, config.trials - sum(record.trained for record in run.ledger.trials()))
     return placement.united(trials)
+
+
+def _phase_plan(run: RunContext, placement: Placement) -> PhasePlan:
+    """How the study's whole time is shared among scouts and contenders, what earlier commands took included."""
+    config, ledger = run.ledger.config, run.ledger
+    runtime = _runtime(run.splits, run.speed, placement)
+    # what this command has taken so far counts as spent, too
+    time_s = ledger.spent_s + run.budget.left_s
+    return PhasePlan.of(
+        config,
+        num_images=len(run.splits.train),
+        full_trials=count_full_trials(config, run.data, runtime, workers=placement.workers, left_s=time_s),
+        training_s=placement.workers * training_s(time_s),
+        begun=any(record.is_scout for record in ledger.trials()),
+    )
 
 
 def _refit(run: RunContext, cost: FinishCost, ensemble: Ensemble) -> Ensemble:

@@ -7,7 +7,7 @@ from convscout.search_space.complexity import Complexity
 from convscout.search_space.recipe import TrainingRecipe
 from convscout.services.events.events import EpochEnded, Event, SearchStarted, TrialEnded, TrialStarted
 from convscout.services.ledger.trial_record import TrialRecord
-from convscout.trials.config import Measurement, TrialConfig, TrialState
+from convscout.trials.config import Measurement, TrialConfig, TrialPhase, TrialState
 from convscout.trials.end_reason import EndReason
 
 EPOCHS = 10
@@ -22,6 +22,8 @@ def record(
     reason: str = "",
     reason_code: EndReason = EndReason.UNKNOWN,
     attempt: int = 1,
+    phase: TrialPhase = TrialPhase.CONTENDER,
+    grown_from: int | None = None,
 ) -> TrialRecord:
     """Trial ``number`` after one epoch for each of ``accuracies``, at 1000 images/s."""
     recipe = TrainingRecipe.proven_for(IMAGE, epochs=EPOCHS, precision="auto", overrides={})
@@ -32,6 +34,7 @@ def record(
         architecture=families.get(family)(),
         recipe=recipe,
         seed=0,
+        phase=phase,
     )
     return TrialRecord(
         number=number,
@@ -47,6 +50,7 @@ def record(
         reason_code=None if state is TrialState.RUNNING else reason_code,
         started_at=None,
         finished_at=None,
+        grown_from=grown_from,
     )
 
 

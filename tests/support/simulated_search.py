@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,10 +24,11 @@ from convscout.services.executors.base import goes_on
 from convscout.services.executors.placement import Placement
 from convscout.services.ledger.ledger import Ledger
 from convscout.services.ledger.trial_record import TrialRecord
-from convscout.services.search.auto_config import count_full_trials, resolve, with_sampler
+from convscout.services.search.auto_config import count_full_trials, resolve, training_s, with_sampler
 from convscout.services.search.budget import Budget
 from convscout.services.search.controller import Search
 from convscout.services.search.extent import extent_for
+from convscout.services.search.phases import PhasePlan
 from convscout.services.search.runtime_model import RuntimeModel
 from convscout.services.search.setting import SearchSetting
 from convscout.services.studies.session import study_space
@@ -143,7 +145,7 @@ class Told:
 
 @dataclass(kw_only=True)
 class _Worker:
-    """Trains one trial, as ``trials/training/loop.py`` would."""
+    """Trains one trial, as ``trials/training/loop.py`` would; ``before_s`` seconds were trained by earlier attempts."""
 
     machine: Machine
     threads: int
@@ -152,6 +154,7 @@ class _Worker:
     cost: Complexity
     began_s: float
     epoch: int = 0
+    before_s: float = 0.0
     elapsed_s: float = 0.0
     estimated: bool = False
     trained_s: float = field(default=0.0)
@@ -161,7 +164,8 @@ class _Worker:
         recipe = self.dispatch.config.recipe
         step_s = self.machine.step_s(self.cost) / recipe.batch_size
         image_s = self.machine.busier * (self.machine.image_s(self.cost) / self.threads + step_s)
-        images, validation = len(self.data.train), len(self.data.validation)
+        images = len(self.data.train.part(self.dispatch.config.images_share))
+        validation = len(self.data.validation)
         train_s, judge_s = images * image_s, JUDGING * validation * image_s
         if not self.estimated and self.epoch == 0 and train_s > WATCHED_S:
             self.estimated = True
@@ -193,7 +197,7 @@ class _Worker:
         return self.dispatch.sent_at + self.dispatch.time_s
 
     def _measurement(self, share: float, image_s: float, last: bool) -> Measurement:
-        seen = (self.epoch - 1 + share) * len(self.data.train)
+        seen = (self.epoch - 1 + share) * self.dispatch.config.images_share * len(self.data.train)
         accuracy = 1 - 1 / (1 + (seen * self.cost.flops / 1e11) ** 0.3)
         return Measurement(
             epoch=self.epoch,
@@ -204,7 +208,7 @@ class _Worker:
             val_macro_f1=accuracy,
             val_calibration_error=0.1,
             learning_rate=0.1,
-            elapsed_s=self.elapsed_s,
+            elapsed_s=self.before_s + self.elapsed_s,
             images_per_s=1 / image_s,
             precision="float32 channels-last",
             share=share,
@@ -213,9 +217,19 @@ class _Worker:
 
 
 def simulate(
-    home: Path, machine: Machine, images: Images, *, time_s: float, most_trials: int | None = None
+    home: Path,
+    machine: Machine,
+    images: Images,
+    *,
+    time_s: float,
+    most_trials: int | None = None,
+    killed_after: Sequence[int] = (),
+    **settings: Any,
 ) -> Told:
-    """A search of ``time_s`` for ``images`` on ``machine``."""
+    """A search of ``time_s`` for ``images`` on ``machine``, with ``settings`` of a study.
+
+    Its controller is killed after so many words of its workers, again and again, and another goes on with the study.
+    """
     clock = Clock()
     began_s = clock.now
     clock.now += STARTING_S
@@ -227,6 +241,7 @@ def simulate(
             "time_s": time_s,
             "trials": most_trials,
             "pruner": "none",
+            **settings,
         }
     )
     speed = machine.measured
@@ -236,17 +251,16 @@ def simulate(
     clock.now += max(extent.share * images.count, 3 * images.classes) * available.read_s
     runtime = RuntimeModel.on(speed, training=len(data.train), validation=len(data.validation))
     config = replace(config, share=extent.share, image_size=extent.image_size)
-    config, full_trials = resolve(config, data, runtime, workers=machine.workers, united=True)
+    config, num_trials = resolve(config, data, runtime, workers=machine.workers, united=True)
     left_s = began_s + time_s - clock.now
     room = count_full_trials(config, data, runtime, workers=machine.workers, left_s=left_s)
     placement = Placement(workers=machine.workers).united(room)
     training, validation = len(data.train), len(data.validation)
-    runtime = RuntimeModel.on(speed, training=training, validation=validation, threads=placement.threads)
-    config, _ = with_sampler(config, study_space(config, data), full_trials)
+    config, _ = with_sampler(config, study_space(config, data), num_trials)
     ledger = Ledger.create(Home(home), config, fingerprint="f" * 64)
-    search = Search(
-        ledger,
-        SearchSetting(
+
+    def begin() -> Search:
+        setting = SearchSetting(
             space=study_space(config, data),
             budget=Budget(started_s=began_s, time_s=time_s, trials=config.trials, clock=clock),
             fingerprint="f" * 64,
@@ -258,15 +272,27 @@ def simulate(
             workers=placement.workers,
             threads=placement.threads,
             speed=speed,
-            runtime=runtime,
-        ),
-        listener=quiet,
-        touch=lambda number: None,
-        interrupted=lambda: False,
-    )
-    search.prepare()
-    training_from_s = clock.now
-    trained_s = _train(search, ledger, machine, placement, data, clock)
+            runtime=RuntimeModel.on(
+                speed, training=training, validation=validation, threads=placement.threads
+            ),
+            plan=PhasePlan.of(
+                config,
+                num_images=training,
+                full_trials=count_full_trials(config, data, runtime, workers=machine.workers, left_s=time_s),
+                training_s=placement.workers * training_s(time_s),
+                begun=any(record.is_scout for record in ledger.trials()),
+            ),
+        )
+        search = Search(ledger, setting, listener=quiet, touch=lambda number: None, interrupted=lambda: False)
+        search.prepare()
+        return search
+
+    training_from_s, trained_s = clock.now, 0.0
+    for words in killed_after:
+        trained_s += _train(begin(), ledger, machine, placement, data, clock, most_words=words)
+        ledger = Ledger.open(Home(home).study(config.name))
+    search = begin()
+    trained_s += _train(search, ledger, machine, placement, data, clock)
     available_s = (clock.now - training_from_s) * placement.workers
     search.close()
     cost = search.finish_cost
@@ -283,19 +309,37 @@ def simulate(
 
 
 def _train(
-    search: Search, ledger: Ledger, machine: Machine, placement: Placement, data: TrainingData, clock: Clock
+    search: Search,
+    ledger: Ledger,
+    machine: Machine,
+    placement: Placement,
+    data: TrainingData,
+    clock: Clock,
+    *,
+    most_words: float = math.inf,
 ) -> float:
-    """Let workers train what ``search`` dispatches until it is over; returns the seconds they trained."""
+    """Let workers train what ``search`` dispatches until it is over; returns the seconds they trained.
+
+    After ``most_words`` of theirs nobody listens any more.
+    """
     threads = placement.threads
     free, busy, trained_s = placement.workers, list[tuple[float, int, _Worker, Progress]](), 0.0
     clock.now += WORKER_S
-    while not search.should_stop():
+    words = 0
+    while not search.should_stop() and words < most_words:
         while free and (dispatch := search.next_dispatch()):
             free -= 1
-            cost = ledger.trial(dispatch.config.number).complexity
-            assert cost is not None
+            record = ledger.trial(dispatch.config.number)
+            assert record.complexity is not None
             worker = _Worker(
-                machine=machine, threads=threads, data=data, dispatch=dispatch, cost=cost, began_s=clock.now
+                machine=machine,
+                threads=threads,
+                data=data,
+                dispatch=dispatch,
+                cost=record.complexity,
+                began_s=clock.now,
+                epoch=dispatch.reported,
+                before_s=record.training_s,
             )
             _push(busy, worker)
         if not busy:
@@ -304,6 +348,7 @@ def _train(
         if not _waits_until(search, clock, at_s):
             trained_s += clock.now - worker.began_s
             break
+        words += 1
         if goes_on(search, worker.dispatch.config, progress):
             _push(busy, worker)
         else:

@@ -44,6 +44,14 @@ class LabelledImages:
         images = held.at(index) if isinstance(held, MappedImages) else held[index]
         return LabelledImages(images=images, labels=self.labels[index])
 
+    def part(self, share: float) -> LabelledImages:
+        """That ``share`` of the images, in (0, 1], and of each class as nearly as may be; always the same ones."""
+        if share == 1:
+            return self
+        count = max(1, round(share * len(self)))
+        by_class = np.argsort(self.labels, kind="stable")
+        return self.at(np.sort(by_class[np.arange(count) * len(self) // count]))
+
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """All images of ``parts``, one after another; those that lie in one file stay there."""

@@ -134,8 +134,7 @@ def train(
         train_loss = losses[: index + 1].mean().item()  # the first read of a device that runs ahead
         trained = time.perf_counter()
         check_finite("training", train_loss, epoch)
-        scores = _judge(state, validation, precision)
-        check_finite("validation", scores["val_loss"], epoch)
+        scores = _judge(state, validation, precision, epoch)
         before = state.measurements[-1].elapsed_s if state.measurements else 0.0
         measurement = Measurement(
             epoch=epoch,
@@ -223,12 +222,19 @@ def training_step(
     return total
 
 
-def _judge(state: TrainingState, validation: Batches, precision: Precision) -> dict[str, float]:
-    """What a ``Measurement`` says of the validation images, whose probabilities are kept in ``state``."""
+def _judge(
+    state: TrainingState, validation: Batches, precision: Precision, epoch: int
+) -> dict[str, float]:
+    """What a ``Measurement`` says of the validation images, whose probabilities are kept in ``state``.
+
+    Raises ``DivergedError`` where these are not finite.
+    """
     state.probabilities = probabilities(state.evaluated, validation, precision)
     answers, labels = state.probabilities.numpy(), validation.labels.cpu().numpy()
+    val_loss = metrics.nll(answers, labels)
+    check_finite("validation", val_loss, epoch)  # first, as the others make no sense of what is not finite
     return {
-        "val_loss": metrics.nll(answers, labels),
+        "val_loss": val_loss,
         "val_accuracy": metrics.accuracy(answers, labels),
         "val_balanced_accuracy": metrics.balanced_accuracy(answers, labels),
         "val_macro_f1": metrics.macro_f1(answers, labels),

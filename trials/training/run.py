@@ -181,7 +181,7 @@ class TrialRun:
                 device=device,
                 memory=data.device_bytes,
             )
-            for part in (data.train, data.validation)
+            for part in (data.train.part(config.images_share), data.validation)
         )
         state = _initial_state(config, data.image, training, device)
         self._restore(state)

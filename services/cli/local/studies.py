@@ -18,6 +18,7 @@ from convscout.services.config.objectives import COSTS
 from convscout.services.config.study_ref import StudyRef
 from convscout.services.config.units import format_count
 from convscout.services.control.study_state import StudyState, states_on_disk
+from convscout.services.events.wording import network_text
 from convscout.services.ledger.ledger import Ledger
 from convscout.services.ledger.ranking import rank
 from convscout.services.ledger.trial_record import TrialRecord
@@ -170,7 +171,7 @@ def _trial_row(record: TrialRecord) -> list[str]:
     epochs = f"{len(record.measurements)}/{record.planned_epochs}" if record.plan else ""
     return [
         str(record.number),
-        record.family,
+        network_text(record.family, str(record.phase), record.grown_from),
         format_count(record.complexity.params) if record.complexity else "",
         epochs,
         "" if record.score is None else record.quality.text(record.score),

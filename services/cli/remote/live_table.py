@@ -17,6 +17,7 @@ from convscout.services.events.wording import (
     NO_SCORE,
     event_text,
     loading_text,
+    network_text,
     notice_text,
     pace_text,
     phase_text,
@@ -95,7 +96,8 @@ def _trials(standing: Standing, width: int, rows: int) -> Table:
     for each in best:
         state = Text.assemble(each.state, (f" {each.reason}", "dim"))
         epochs = f"{each.epoch}/{each.epochs}"
-        table.add_row(str(each.number), each.family, epochs, each.score_text, "", state)
+        network = network_text(each.family, each.phase, each.grown_from)
+        table.add_row(str(each.number), network, epochs, each.score_text, "", state)
     return table
 
 
@@ -106,4 +108,5 @@ def _cells(trial: RunningTrial, width: int) -> list[RenderableType]:
         bar.add_row(ProgressBar(total=max(trial.epochs, 1), completed=trial.epoch, width=10), done)
         done = bar
     eta = "" if trial.eta_s is None else format_clock(trial.eta_s)
-    return [str(trial.trial), trial.family, done, trial.score_text, eta, Text("running", style="cyan")]
+    network = network_text(trial.family, trial.phase, trial.grown_from)
+    return [str(trial.trial), network, done, trial.score_text, eta, Text("running", style="cyan")]

@@ -10,6 +10,7 @@ from convscout.services.cli.output import print_json, print_line, print_table
 from convscout.services.cli.remote.outcome import tell_outcome
 from convscout.services.cli.remote.summary import summary
 from convscout.services.config.units import format_clock, format_count
+from convscout.services.events.wording import network_text
 
 if TYPE_CHECKING:
     from convscout.services.client import Client
@@ -97,7 +98,7 @@ def _trial_row(trial: TrialSummary) -> list[str]:
     ended, began = trial.finished_at, trial.started_at
     return [
         str(trial.number),
-        trial.family,
+        network_text(trial.family, trial.phase, trial.grown_from),
         "" if trial.params is None else format_count(trial.params),
         "" if trial.epochs is None else f"{trial.epoch}/{trial.epochs}",
         trial.score_text,

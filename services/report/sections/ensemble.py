@@ -38,6 +38,9 @@ def ensemble(known: StudyFacts) -> Section | None:
     if outcome.gain and len(outcome.ensemble.members) > 1:
         gain = gain_text(outcome.gain, " over the best single network")
         blocks.append(Text(f"Gain of the ensemble on test images: {gain}."))
+    if outcome.control_gain:
+        gain = gain_text(outcome.control_gain, " over the control, the best known recipe alone")
+        blocks.append(Text(f"Gain of the ensemble on test images: {gain}."))
     if outcome.refit_gain:
         gain = gain_text(outcome.refit_gain, " over the best single network")
         blocks.append(Text(f"Gain when it was refitted on all but the test images: {gain}."))

@@ -267,7 +267,7 @@ def _commit(ledger: Ledger) -> None:
 def test_failed_trials_are_nobodys_rivals_and_the_objective_turns_the_sign() -> None:
     accurate = record(3, 0.4, 0.5, state=TrialState.STOPPED)
     assert accurate.curve == Curve(
-        number=3, family="lenet", epochs=10, values=(0.4, 0.5), costs=(), running=False
+        number=3, family="lenet", epochs=10, values=(0.4, 0.5), running=False, phase="contender"
     )
     assert record(4, 0.9, state=TrialState.FAILED).curve is None
     assert record(5, 0.9, state=TrialState.REJECTED).curve is None

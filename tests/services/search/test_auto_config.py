@@ -79,13 +79,18 @@ def test_with_time_for_all_of_them_all_take_part_but_those_to_be_named() -> None
 
 def test_more_time_more_workers_and_smaller_images_make_room_for_more() -> None:
     def count(**options: Any) -> int:
-        return len(decided(epochs=10, **options).families)
+        return len(decided(epochs=10, scouts=0, **options).families)
 
     few = count(time_s=7_200)
     assert LEAST_FAMILIES < few < len(SEARCHED)
     assert count(time_s=10_800) > few
     assert count(time_s=7_200, workers=4) > few
     assert count(time_s=7_200, size=16) > few
+
+
+def test_scouts_make_room_for_more_families() -> None:
+    few = decided(epochs=10, scouts=0, time_s=7_200).families
+    assert set(few) < set(decided(epochs=10, scouts=20, time_s=7_200).families)
 
 
 def test_trials_that_share_a_gpu_share_its_arithmetic() -> None:

@@ -17,7 +17,7 @@ import torch
 
 from convscout.search_space.errors import StudyInterrupted
 from convscout.trials.checkpoints.trial_directory import BestEpoch, TrialDirectory
-from convscout.trials.config import Measurement, TrialResult, TrialState
+from convscout.trials.config import Measurement, TrialPhase, TrialResult, TrialState
 from convscout.trials.end_reason import EndReason
 from convscout.trials.training.loop import mirrored_in, training_step
 from convscout.trials.training.loss_watch import INTERVAL
@@ -200,6 +200,33 @@ def test_a_diverged_trial_does_not_train_its_epoch_to_the_end(
     assert result is not None and "training loss became" in result.error
     assert not measurements
     assert steps <= 3 * INTERVAL < len(digits().train) / 16
+
+
+def test_a_network_whose_answers_are_not_finite_has_diverged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> torch.Tensor:
+        return torch.full((len(digits().validation), 10), torch.nan)
+
+    monkeypatch.setattr("convscout.trials.training.loop.probabilities", lost)
+    measurements, result = _train(dispatch(tmp_path))
+    assert result is not None and result.code is EndReason.DIVERGED
+    assert result.error == "the validation loss became nan in epoch 1"
+    assert not measurements
+
+
+def test_a_scout_trains_on_its_part_of_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def counted(state: Any, images: torch.Tensor, *others: Any) -> torch.Tensor:
+        seen.append(len(images))
+        return training_step(state, images, *others)
+
+    monkeypatch.setattr("convscout.trials.training.loop.training_step", counted)
+    order = dispatch(tmp_path)
+    scout = replace(order.config, phase=TrialPhase.SCOUT, images_share=0.25)
+    measurements, _ = _train(replace(order, config=scout))
+    assert sum(seen) == len(measurements) * round(0.25 * len(digits().train))
 
 
 def test_a_damaged_checkpoint_costs_one_epoch_only(tmp_path: Path) -> None:
