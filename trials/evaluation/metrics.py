@@ -13,6 +13,7 @@ from convscout.trials.data.splits import Labels
 
 Probabilities = npt.NDArray[np.float32]
 
+CALIBRATION_BINS = 15
 _SMALLEST = np.finfo(np.float32).tiny  # the log of a probability is cut off here
 
 
@@ -55,7 +56,7 @@ def macro_f1(probabilities: Probabilities, labels: Labels) -> float:
     return float(scores[images > 0].mean())
 
 
-def calibration_error(probabilities: Probabilities, labels: Labels, bins: int = 15) -> float:
+def calibration_error(probabilities: Probabilities, labels: Labels, bins: int = CALIBRATION_BINS) -> float:
     """By how much confidence and accuracy differ on average: (N, K), (N,) → [0, 1].
 
     The expected calibration error of Guo et al. (2017), "On calibration of modern neural networks", section
@@ -63,9 +64,16 @@ def calibration_error(probabilities: Probabilities, labels: Labels, bins: int = 
     """
     confidence = probabilities.max(axis=1).astype(np.float64)  # (N,)
     right = probabilities.argmax(axis=1) == labels
-    bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    bin_of = calibration_bins(confidence, bins)
     gaps = np.bincount(bin_of, weights=right - confidence, minlength=bins)  # (bins,) summed differences
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def calibration_bins(
+    confidences: npt.NDArray[np.floating], bins: int = CALIBRATION_BINS
+) -> npt.NDArray[np.int64]:
+    """Which of ``bins`` of equal width in [0, 1] each of ``confidences`` lies in; the same shape."""
+    return np.minimum((confidences.astype(np.float64) * bins).astype(np.int64), bins - 1)
 
 
 def brier_score(probabilities: Probabilities, labels: Labels) -> float:
@@ -83,6 +91,15 @@ def confusion_matrix(probabilities: Probabilities, labels: Labels) -> npt.NDArra
 
 
 @dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What is known of a number: its ``value``, which lies between ``low`` and ``high`` with 95 % confidence."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class PairedDifference:
     """By how much one classifier answers a larger share of the same images rightly than another.
 
@@ -95,7 +112,7 @@ class PairedDifference:
     p_value: float
 
 
-def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(correct: float, total: int, confidence: float = 0.95) -> tuple[float, float]:
     """Bounds of the share that ``correct`` of ``total`` estimates, at the two-sided ``confidence``.
 
     The score interval of Wilson (1927), "Probable inference, the law of succession, and statistical
