@@ -178,6 +178,7 @@ def print_scores(console: Console, outcome: Outcome, following: Iterable[str]) -
             else []
         ),
         *_calibration(outcome),
+        *outcome.corrections,
         trials_text(outcome.state_counts.items()),
         f"ensemble: {members}",
         f"selected by {outcome.ensemble.strategy}{': ' if outcome.ensemble.reason else ''}{outcome.ensemble.reason}",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from convscout.trials.data.splits import Labels
-from convscout.trials.evaluation.metrics import Probabilities, accuracy, nll
+from convscout.trials.evaluation.metrics import Estimate, Probabilities, accuracy, nll
 from convscout.trials.evaluation.views import PLAIN
 
 BEST = "best"  # of the networks that a trial keeps, that of its best epoch
@@ -55,7 +55,8 @@ class Ensemble:
 
     Their mean is divided by ``temperature`` in turn: of probabilities, or of logarithms where there are ``biases``
     of the classes. ``single`` is the score of the best candidate alone. ``strategy`` selected them, and ``reason``
-    says why that one, if it was chosen among several.
+    says why that one, if it was chosen among several. ``unseen`` is then the accuracy of what it selects on images that
+    it did not select by; ``score`` is of those that it did.
     """
 
     members: tuple[EnsembleMember, ...]
@@ -65,6 +66,9 @@ class Ensemble:
     strategy: str = "greedy"
     reason: str = ""
     biases: tuple[float, ...] = ()
+    unseen: Estimate | None = field(
+        default=None, compare=False
+    )  # what is known of an ensemble is no part of it
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -78,5 +82,6 @@ class Ensemble:
             "score": Score(**values["score"]),
             "single": Score(**values["single"]),
             "biases": tuple(values.get("biases", ())),
+            "unseen": Estimate(**values["unseen"]) if values.get("unseen") else None,
         }
         return cls(**{**values, **parts})

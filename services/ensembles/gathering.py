@@ -6,7 +6,7 @@ without the average, the mean of their best epochs, and the best of these networ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +25,7 @@ from convscout.trials.checkpoints.trial_directory import BestEpoch, TrialDirecto
 from convscout.trials.compute.precision import Precision, choose_device, choose_precision
 from convscout.trials.data.batches import Batches
 from convscout.trials.data.splits import DataSplits
-from convscout.trials.evaluation.metrics import accuracy
+from convscout.trials.evaluation.metrics import Probabilities, accuracy
 from convscout.trials.evaluation.probabilities import probabilities
 from convscout.trials.evaluation.tta import VIEWS, Viewed, best_view
 from convscout.trials.evaluation.views import PLAIN
@@ -52,6 +52,17 @@ class LibraryBuilder:
             if record.state.scored and record.best and self._saw_these_images(record)
         ]
         return sorted(found, key=_rank, reverse=True)
+
+    def answers(self) -> Iterator[tuple[int, Probabilities]]:
+        """The number of each scored trial and its answers (N, K) to the validation images, in the order of numbers.
+
+        Trials whose answers were dropped, are damaged or are not finite are left out.
+        """
+        images = len(self._splits.validation)
+        for number in sorted(record.number for record in self.scored()):
+            kept = TrialDirectory(self._ledger.ref.trial(number)).load_best()
+            if kept and len(kept.probabilities) == images and bool(torch.isfinite(kept.probabilities).all()):
+                yield number, kept.probabilities.numpy()
 
     def library(self, limits: EnsembleLimits, *, timed: bool = False) -> Library:
         """What an ensemble within ``limits`` may be made of; ``timed`` also measures what each takes for an image.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convscout.services.config.setting_types import AUTO
-from convscout.services.ensembles.cross_validation import choose
+from convscout.services.ensembles.cross_validation import Choice, choose
 from convscout.services.ensembles.ensemble import Ensemble, EnsembleMember, Score
 from convscout.services.ensembles.library import Library, Weights, biases_of
 from convscout.services.ensembles.temperature import fit_temperature, temper
@@ -12,11 +12,9 @@ from convscout.services.plugins import selectors
 
 def select(library: Library, strategy: str) -> Ensemble:
     """The calibrated ensemble that ``strategy`` makes of ``library``, never worth less there than the best alone."""
-    reason = ""
-    if strategy == AUTO:
-        strategy, reason = choose(library)
+    choice = choose(library) if strategy == AUTO else Choice(strategy=strategy, reason="")
     alone: Weights = {0: 1.0}
-    found = library.best([alone, selectors.get(strategy)(library)])
+    found = library.best([alone, selectors.get(choice.strategy)(library)])
     answer = library.answer(found)
     temperature = fit_temperature(answer, library.labels)
     members = [
@@ -34,7 +32,8 @@ def select(library: Library, strategy: str) -> Ensemble:
         score=Score.of(temper(answer, temperature), library.labels),
         single=library.single,
         temperature=temperature,
-        strategy=strategy,
-        reason=reason,
+        strategy=choice.strategy,
+        reason=choice.reason,
         biases=biases_of(found),
+        unseen=choice.unseen,
     )

@@ -109,6 +109,11 @@ def notice_text(text: str) -> str:
     return f"note: {text}"
 
 
+def sentence(text: str) -> str:
+    """A line of a terminal as a sentence of a page or document."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def loading_text(description: str, done: int, total: int) -> str:
     """How far a reading has come."""
     return f"{description}: {done:,} of {total:,}"

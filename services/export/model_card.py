@@ -36,8 +36,9 @@ $num_classes classes: $class_names.
 |---|---|
 $metrics
 
-The members, their weights and temperatures were chosen by the validation images, so those scores are optimistic; test
-images took no part in any choice.
+The members, their weights and temperatures were chosen by the validation images, so those scores are optimistic. Those
+called `corrected` are what the best single network should be worth on other images, after its choice among the trials;
+`unseen` is of validation images that the selection had not seen. Test images took no part in any choice.
 
 ## Limits of use
 

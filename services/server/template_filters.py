@@ -12,6 +12,7 @@ from convscout.services.events.wording import (
     loading_text,
     network_text,
     phase_text,
+    sentence,
     trial_name,
 )
 from convscout.services.schemas.studies import RunningTrial, TrialSummary
@@ -69,6 +70,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
         budget_text,
         loading_text,
         phase_text,
+        sentence,
         trial_name,
     )
 }

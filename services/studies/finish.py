@@ -31,7 +31,10 @@ from convscout.services.evaluation.score_rows import (
     UNCALIBRATED,
     ScoreRow,
 )
+from convscout.services.evaluation.winner_judging import judge_winner
+from convscout.services.evaluation.winner_score import WinnerScore
 from convscout.services.events.events import Listener, Notice, PhaseStarted
+from convscout.services.events.wording import sentence
 from convscout.services.export.writer import default_formats, export
 from convscout.services.ledger.ledger import Ledger
 from convscout.services.ledger.trial_record import TrialRecord
@@ -72,6 +75,8 @@ def tell_tracking(ledger: Ledger, outcome: Outcome) -> None:
     for name, gain in gains.items():
         if gain:
             metrics[f"{name}.test_accuracy"] = gain.difference
+    for row, field, value in outcome.correction_figures:
+        metrics[f"{row.replace(' ', '_')}.validation_{field}"] = value
     found = OutcomeMetrics(values=metrics, at_ms=round(1000 * time.time()))
     ledger.set_note(METRICS_NOTE, found.to_note())
     lines = [f"Data `{ledger.config.data}`, {sum(outcome.state_counts.values())} trials.", ""]
@@ -80,6 +85,7 @@ def tell_tracking(ledger: Ledger, outcome: Outcome) -> None:
         f"| {row.name} | {row.split} | {row.accuracy:.4f} | {row.low:.4f} to {row.high:.4f} |"
         for row in outcome.report
     ]
+    lines += [line for text in outcome.corrections for line in ("", sentence(text))]
     members = ", ".join(f"trial {m.name} ({m.weight:.0%})" for m in outcome.ensemble.members)
     lines += [
         "",
@@ -135,6 +141,7 @@ class Finish:
             else paired_difference(judgement.answers[ENSEMBLE], control, judgement.images.labels),
             selected=None if final == selected else selected,
             uncalibrated=(before.nll, before.calibration_error),
+            winner=self._judge_winner(best),
         )
         self._export(outcome, outcome.export, self._formats)
         self._ledger.set_note(OUTCOME_NOTE, outcome.to_note(self._ledger.ref))
@@ -160,6 +167,15 @@ class Finish:
         """What these and other ensembles are worth. Opens the test split."""
         scored = self._score_ensembles(selected, best, final)
         return judge(scored, open_test(self._ledger, self._splits, self._listener), self.load_trained)
+
+    def _judge_winner(self, best: TrialRecord) -> WinnerScore | None:
+        return judge_winner(
+            self._gathering.answers(),
+            self._splits.validation.labels,
+            self._ledger.config.objective[0],
+            best=best.number,
+            first=min(record.number for record in self._gathering.scored()),
+        )
 
     def rows(self, judgement: Judgement, best: TrialRecord) -> tuple[ScoreRow, ...]:
         """Validation scores of when the choice was made, and those on the test images with what each costs."""
@@ -264,6 +280,9 @@ class Finish:
         self._listener(PhaseStarted(phase="export", detail=str(directory)))
         metrics = {
             f"{row.split}.{row.name.replace(' ', '_')}.accuracy": row.accuracy for row in outcome.report
+        } | {
+            f"validation.{row.replace(' ', '_')}.{field}": value
+            for row, field, value in outcome.correction_figures
         }
         self._put(self.load_trained(outcome.ensemble, metrics), directory, formats)
 

@@ -10,6 +10,7 @@ from typing import Any
 from convscout.services.config.study_ref import StudyRef
 from convscout.services.ensembles.ensemble import Ensemble
 from convscout.services.evaluation.score_rows import ScoreRow
+from convscout.services.evaluation.winner_score import WinnerScore, correction_figures, correction_texts
 from convscout.services.ledger.ledger import Ledger
 from convscout.trials.evaluation.metrics import PairedDifference
 
@@ -24,7 +25,8 @@ class Outcome:
     ``ensemble`` is what was exported, and ``selected`` what it was refitted from, if it was. ``gain`` is what the
     selected one answers better than the best single trial on the test images, ``refit_gain`` what it does refitted,
     ``control_gain`` what it does than the study's control, if there was one.
-    ``uncalibrated`` are log loss and calibration error there before any temperature.
+    ``uncalibrated`` are log loss and calibration error there before any temperature. ``winner`` is what the best single
+    trial is worth on validation images, corrected for its choice by them; a study of an earlier version has none.
     """
 
     study: str
@@ -38,6 +40,7 @@ class Outcome:
     control_gain: PairedDifference | None = None
     selected: Ensemble | None = None
     uncalibrated: tuple[float, float] | None = None
+    winner: WinnerScore | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -65,8 +68,19 @@ class Outcome:
             },
             "selected": Ensemble.from_dict(values["selected"]) if values.get("selected") else None,
             "uncalibrated": tuple(values["uncalibrated"]) if values.get("uncalibrated") else None,
+            "winner": WinnerScore.from_dict(values["winner"]) if values.get("winner") else None,
         }
         return cls(**{**values, **parts})
+
+    @property
+    def corrections(self) -> list[str]:
+        """What the choice by validation images does to their scores, a sentence each."""
+        return correction_texts(self.winner, (self.selected or self.ensemble).unseen)
+
+    @property
+    def correction_figures(self) -> list[tuple[str, str, float]]:
+        """The same as numbers: of which row of the report, under which name, and the number."""
+        return list(correction_figures(self.winner, (self.selected or self.ensemble).unseen))
 
     def row(self, name: str, split: str) -> ScoreRow:
         """One row of the report."""

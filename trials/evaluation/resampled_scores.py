@@ -6,8 +6,8 @@ often each image was drawn.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -38,21 +38,27 @@ class Answers:
     num_classes: int
 
     @classmethod
-    def of(cls, probabilities: Iterable[Probabilities], labels: Labels) -> Self:
-        """Of the ``probabilities`` (N, K) of each classifier, at least one; no two are held at once.
-
-        Raises ``ValueError`` where there is no classifier or no image.
-        """
-        found = [_reduce(each, labels) for each in probabilities]
-        if not found or not len(labels):
-            raise ValueError("scores need at least one classifier and one image")
-        classes, confidences, losses, widths = zip(*found, strict=True)
+    def of(cls, probabilities: Probabilities, labels: Labels) -> Self:
+        """Of one classifier with ``probabilities`` (N, K). Raises ``ValueError`` where there is no image."""
+        if not len(labels):
+            raise ValueError("scores need at least one image")
+        losses = log_losses(probabilities[np.arange(len(labels)), labels])
         return cls(
-            classes=np.stack(classes),
-            confidences=np.stack(confidences),
-            losses=np.stack(losses),
+            classes=probabilities.argmax(axis=1).astype(np.int32)[None],
+            confidences=probabilities.max(axis=1)[None],
+            losses=losses.astype(np.float32)[None],
             labels=labels,
-            num_classes=max(widths),
+            num_classes=probabilities.shape[1],
+        )
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """Of all classifiers of ``parts``, at least one, which answer to the same images."""
+        return replace(
+            parts[0],
+            classes=np.concatenate([part.classes for part in parts]),
+            confidences=np.concatenate([part.confidences for part in parts]),
+            losses=np.concatenate([part.losses for part in parts]),
         )
 
     def __len__(self) -> int:
@@ -63,14 +69,6 @@ class Answers:
         """1 where a classifier answers an image rightly, else 0 (M, N)."""
         right: Floats = (self.classes == self.labels).astype(np.float32)
         return right
-
-
-def _reduce(
-    probabilities: Probabilities, labels: Labels
-) -> tuple[npt.NDArray[np.int32], Floats, Floats, int]:
-    losses = log_losses(probabilities[np.arange(len(labels)), labels])
-    classes = probabilities.argmax(axis=1).astype(np.int32)
-    return classes, probabilities.max(axis=1), losses.astype(np.float32), probabilities.shape[1]
 
 
 def likelihood(answers: Answers) -> Scores:

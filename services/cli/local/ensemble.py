@@ -11,6 +11,7 @@ from convscout.services.cli.output import predict_hint, print_json, print_line, 
 from convscout.services.config.study_ref import StudyRef
 from convscout.services.ensembles.ensemble import Ensemble
 from convscout.services.ensembles.front import EnsembleCost, FrontPoint
+from convscout.services.evaluation.winner_score import unseen_text
 from convscout.services.studies import results
 
 
@@ -56,6 +57,8 @@ def _tell(found: Ensemble) -> None:
         f"validation accuracy {found.score.accuracy:.2%}, the best single network {found.single.accuracy:.2%}; "
         f"log loss {found.score.nll:.4f} and {found.single.nll:.4f}"
     )
+    if found.unseen:
+        print_line(unseen_text(found.unseen))
 
 
 def _print_front(points: Sequence[FrontPoint], cost: EnsembleCost) -> None:

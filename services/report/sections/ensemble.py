@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from convscout.services.ensembles.ensemble import Ensemble
 from convscout.services.evaluation.score_rows import gain_text
+from convscout.services.events.wording import sentence
 from convscout.services.report.document import Block, Section, Table, Text
 from convscout.services.report.facts import StudyFacts
 from convscout.services.studies.distilled import load_distilled
@@ -44,6 +45,7 @@ def ensemble(known: StudyFacts) -> Section | None:
     if outcome.refit_gain:
         gain = gain_text(outcome.refit_gain, " over the best single network")
         blocks.append(Text(f"Gain when it was refitted on all but the test images: {gain}."))
+    blocks += [Text(sentence(text)) for text in outcome.corrections]
     openings = len(known.ledger.note(OPENINGS_NOTE) or [])
     blocks.append(
         Text(f"The test images were opened {'once' if openings == 1 else f'{openings} times'} in this study.")

@@ -12,10 +12,11 @@ from convscout.services.cli.display import Display, LiveDisplay, PlainDisplay, d
 from convscout.services.config.home import Home
 from convscout.services.ensembles.ensemble import Ensemble, EnsembleMember, Score
 from convscout.services.evaluation.score_rows import ScoreRow
+from convscout.services.evaluation.winner_score import WinnerScore
 from convscout.services.events.events import Loading, Notice, PhaseStarted, SearchStarted
 from convscout.services.studies.outcome import Outcome
 from convscout.trials.config import TrialState
-from convscout.trials.evaluation.metrics import PairedDifference
+from convscout.trials.evaluation.metrics import Estimate, PairedDifference
 from tests.services.events.test_progress import Clock
 from tests.support.records import life, record, search_started
 
@@ -181,14 +182,25 @@ def test_the_outcome_shows_scores_intervals_and_what_to_type_next() -> None:
         ),
         export=Path("/runs/my studies/export"),
         gain=PairedDifference(difference=0.02, low=0.005, high=0.0351, p_value=0.012),
+        winner=WinnerScore(
+            objective="accuracy",
+            trials=12,
+            images=143,
+            score=Estimate(value=0.94, low=0.9, high=0.97),
+            first=0,
+            gain=Estimate(value=0.01, low=-0.02, high=0.03),
+        ),
     )
     print_outcome(target, outcome, Home(Path("/runs")))
     lines = written(target).splitlines()
     assert ["ensemble", "test", "97.00%", "94.83%", "–", "98.28%", "0.1000", "1.50%"] in [
         line.split() for line in lines
     ]
-    assert lines[-8:] == [
+    assert lines[-10:] == [
         "gain: +2.00 points over the best single on the test images (95 %: +0.50 to +3.51; McNemar p = 0.012)",
+        "best single, corrected for its choice among 12 trials: validation accuracy 94.00% (95 %: 90.00% to 97.00%)",
+        "the best trial cannot be told from the first (trial 0) on 143 validation images: more images, not more "
+        "trials, would show a difference",
         "trials: 4 completed, 8 stopped",
         "ensemble: trial 3 (60%), trial 7 (40%)",
         "selected by weighted: the best of three",

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from convscout.services.ensembles.ensemble import Ensemble, EnsembleMember, Score
 from convscout.services.evaluation.score_rows import ScoreRow
+from convscout.services.evaluation.winner_score import WinnerScore
 from convscout.services.ledger.ledger import Ledger
 from convscout.services.studies.distilled import DISTILLED_NOTE, Distilled
 from convscout.services.studies.outcome import OUTCOME_NOTE, Outcome
-from convscout.trials.evaluation.metrics import PairedDifference
+from convscout.trials.evaluation.metrics import Estimate, PairedDifference
 from tests.support.sampled import factory, imagine, new_study, smooth, task_of
 
 COMMANDS = (
@@ -62,6 +63,9 @@ def _finish(ledger: Ledger) -> None:
         report=rows,
         export=export,
         gain=gain,
+        winner=WinnerScore(
+            objective="accuracy", trials=3, images=400, score=Estimate(value=0.9, low=0.8, high=1.0)
+        ),
     )
     student = Distilled(
         study=ledger.name,

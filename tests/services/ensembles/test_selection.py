@@ -16,7 +16,7 @@ from convscout.search_space.errors import ConvscoutError, UserError
 from convscout.services.config.setting_types import AUTO
 from convscout.services.config.study_config import strategies
 from convscout.services.ensembles.combination import combine
-from convscout.services.ensembles.cross_validation import choose
+from convscout.services.ensembles.cross_validation import Choice, choose
 from convscout.services.ensembles.ensemble import Ensemble, Score
 from convscout.services.ensembles.forward_selection import select_forward
 from convscout.services.ensembles.front import COSTS, front
@@ -343,16 +343,34 @@ class TestCrossValidation:
             for number, odds in enumerate([*good, *weak])
         ]
         library = _library(candidates, labels, 5)
-        chosen, reason = choose(library)
-        assert chosen in STRATEGIES and "5-fold cross-validation" in reason
-        assert all(name in reason for name in STRATEGIES)
-        assert select(library, AUTO).strategy == chosen
+        choice = choose(library)
+        assert choice.strategy in STRATEGIES and "5-fold cross-validation" in choice.reason
+        assert all(name in choice.reason for name in STRATEGIES)
+        assert select(library, AUTO).strategy == choice.strategy
+
+    def test_says_how_good_the_chosen_one_is_on_unseen_images(self) -> None:
+        """Of networks that guess, the best on some images is right no more often than the others on further ones."""
+        rng = np.random.default_rng(5)
+        labels = rng.integers(0, 3, 300)
+        odds = rng.random((20, 300, 3)).astype(np.float32) + 0.1
+        candidates = [
+            Member(number=number, probabilities=each / each.sum(axis=1, keepdims=True))
+            for number, each in enumerate(odds)
+        ]
+        found = select(_library(candidates, labels, 5), AUTO)
+        assert found.unseen is not None
+        assert found.score.accuracy > 0.38
+        assert found.unseen.low < 1 / 3 < found.unseen.high < found.score.accuracy + 0.03
+        assert Ensemble.from_dict(json.loads(json.dumps(found.to_dict()))).unseen == found.unseen
+        assert select(_library(candidates, labels, 5), "greedy").unseen is None
 
     def test_needs_two_candidates_and_some_images(self) -> None:
         candidates, labels = _random_members(0, 3), _labels(0)
-        assert choose(_library(candidates[:1], labels)) == ("top-k", "there is one candidate")
+        assert choose(_library(candidates[:1], labels)) == Choice(
+            strategy="top-k", reason="there is one candidate"
+        )
         few = [replace(each, probabilities=each.probabilities[:9]) for each in candidates]
-        assert "too few" in choose(_library(few, labels[:9]))[1]
+        assert "too few" in choose(_library(few, labels[:9])).reason
 
 
 class TestFront:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from convscout.search_space.errors import (
 from convscout.search_space.space import SearchSpace
 from convscout.services.config.home import Home
 from convscout.services.events.events import EpochEnded, Event, Listener, Notice, TrialEnded, TrialStarted
+from convscout.services.events.wording import sentence
 from convscout.services.export.formats.bundle import load_bundle
 from convscout.services.export.onnx_model import MODEL_FILE, ExportedModel
 from convscout.services.export.parity import Parity
@@ -32,6 +34,7 @@ from convscout.services.ledger.ledger import Ledger
 from convscout.services.studies import results, run, session
 from convscout.services.studies.check import check
 from convscout.services.studies.outcome import OPENINGS_NOTE, Outcome, load_outcome
+from convscout.services.tracking.source import DESCRIPTION_NOTE, OutcomeMetrics
 from convscout.trials.checkpoints.trial_directory import TrialDirectory
 from convscout.trials.config import TrialState
 from convscout.trials.end_reason import EndReason
@@ -89,6 +92,38 @@ def test_a_search_ends_with_a_tested_exported_ensemble(finished: Path) -> None:
     assert all(row.low < row.accuracy < row.high for row in outcome.report)
     assert {path.name for path in outcome.export.iterdir()} >= {"model.onnx", "config.json", "SHA256SUMS"}
     assert len(ledger.note(OPENINGS_NOTE) or []) == 1
+
+
+def test_a_search_tells_what_its_best_trial_is_worth_beyond_the_images_it_was_chosen_by(
+    finished: Path,
+) -> None:
+    ledger = Ledger.open(Home(finished).study("tiny"))
+    outcome = load_outcome(ledger)
+    assert outcome is not None and outcome.winner is not None
+    row = outcome.row("best single", "validation")
+    assert (outcome.winner.objective, outcome.winner.trials, outcome.winner.images) == (
+        "accuracy",
+        3,
+        row.images,
+    )
+    assert outcome.winner.score.low < row.accuracy < outcome.winner.score.high
+    assert outcome.winner.first == (None if outcome.best == 0 else 0)
+    card, told = (outcome.export / "README.md").read_text(), OutcomeMetrics.of(ledger)
+    assert f"| validation.best_single.accuracy_corrected | {outcome.winner.score.value:.4f} |" in card
+    assert told is not None
+    assert told.values["best_single.validation_accuracy_corrected"] == outcome.winner.score.value
+    assert sentence(outcome.corrections[0]) in (ledger.note(DESCRIPTION_NOTE) or "")
+
+
+def test_the_outcome_of_an_earlier_version_is_read_as_it_was(finished: Path) -> None:
+    ledger = Ledger.open(Home(finished).study("tiny"))
+    outcome = load_outcome(ledger)
+    assert outcome is not None
+    note = outcome.to_note(ledger.ref)
+    del note["winner"], note["ensemble"]["unseen"]
+    earlier = Outcome.from_note(note, ledger.ref)
+    assert earlier == replace(outcome, winner=None)
+    assert earlier.corrections == earlier.correction_figures == []
 
 
 def test_the_export_answers_as_torch_does_on_every_test_image(finished: Path) -> None:

@@ -47,6 +47,10 @@ def right_answers(right: np.ndarray) -> tuple[list[Probabilities], Labels]:
     )
 
 
+def together(answers: list[Probabilities], labels: Labels) -> Answers:
+    return Answers.join([Answers.of(each, labels) for each in answers])
+
+
 def slowly(answers: list[Probabilities], labels: Labels, objective: str) -> tuple[list[float], list[float]]:
     """Scores on the images left out, of who was best on those drawn and of the first, a resample at a time."""
     metric, sign = METRICS[objective], 1 if QUALITIES[objective].maximize else -1
@@ -67,7 +71,7 @@ def slowly(answers: list[Probabilities], labels: Labels, objective: str) -> tupl
 @pytest.mark.parametrize("objective", METRICS)
 def test_it_finds_what_a_slow_bootstrap_finds(objective: str) -> None:
     answers, labels = classifiers(6, 70)
-    found = correct(Answers.of(answers, labels), objective, RESAMPLES)
+    found = correct(together(answers, labels), objective, RESAMPLES)
     assert found is not None and found.gain is not None
     best, first = map(np.array, slowly(answers, labels, objective))
     assert found.score.value == pytest.approx(best.mean(), abs=1e-5)
@@ -87,7 +91,7 @@ def test_scores_of_all_images_are_the_plain_metrics(objective: str) -> None:
     weights = np.ones((1, 50), np.float32)
     sign = 1 if QUALITIES[objective].maximize else -1
     expected = [sign * METRICS[objective](each, labels) for each in answers]
-    assert SCORES[objective](Answers.of(answers, labels))(weights)[0] == pytest.approx(expected, abs=1e-6)
+    assert SCORES[objective](together(answers, labels))(weights)[0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_every_quality_can_be_corrected() -> None:
@@ -95,22 +99,22 @@ def test_every_quality_can_be_corrected() -> None:
 
 
 def test_the_same_answers_give_the_same_figures() -> None:
-    answers = Answers.of(*classifiers(5, 60))
+    answers = together(*classifiers(5, 60))
     assert correct(answers, "accuracy") == correct(answers, "accuracy")
 
 
 def test_the_figures_do_not_depend_on_how_many_resamples_are_held_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    answers = Answers.of(*classifiers(5, 60))
-    together = correct(answers, "balanced_accuracy", RESAMPLES)
+    answers = together(*classifiers(5, 60))
+    at_once = correct(answers, "balanced_accuracy", RESAMPLES)
     monkeypatch.setattr("convscout.trials.evaluation.winners_curse._CELLS", 420)  # 7 at once
-    assert correct(answers, "balanced_accuracy", RESAMPLES) == together
+    assert correct(answers, "balanced_accuracy", RESAMPLES) == at_once
 
 
 def test_the_best_of_equally_good_networks_is_worth_what_each_of_them_is() -> None:
     right = np.random.default_rng(2).random((40, 400)) < 0.7
-    found = correct(Answers.of(*right_answers(right)), "accuracy")
+    found = correct(together(*right_answers(right)), "accuracy")
     assert found is not None and found.gain is not None
     assert right.mean(axis=1).max() > 0.74
     assert found.score.value == pytest.approx(0.7, abs=0.02)
@@ -119,28 +123,28 @@ def test_the_best_of_equally_good_networks_is_worth_what_each_of_them_is() -> No
 
 def test_a_network_that_is_better_is_told_from_the_first() -> None:
     right = np.random.default_rng(2).random((3, 400)) < [[0.6], [0.6], [0.8]]
-    found = correct(Answers.of(*right_answers(right)), "accuracy")
+    found = correct(together(*right_answers(right)), "accuracy")
     assert found is not None and found.gain is not None
     assert found.gain.low > 0.05
 
 
 def test_one_network_alone_has_the_ordinary_interval() -> None:
     right = np.arange(100)[None] < 80
-    found = correct(Answers.of(*right_answers(right)), "accuracy")
+    found = correct(together(*right_answers(right)), "accuracy")
     assert found is not None and found.gain is None
     low, high = wilson_interval(80, 100)
     assert found.score.value == pytest.approx(0.8)
     assert (found.score.low, found.score.high) == pytest.approx((low, high), abs=0.02)
     assert found.score.low < low + 1e-6 and found.score.high > high - 1e-6
     answers, labels = classifiers(1, 100)
-    loss = correct(Answers.of(answers, labels), "nll")
+    loss = correct(together(answers, labels), "nll")
     assert loss is not None and loss.score.low < loss.score.value < loss.score.high
     assert loss.score.value == pytest.approx(nll(answers[0], labels), abs=1e-5)
 
 
 def test_networks_that_answer_alike_are_no_better_than_the_first() -> None:
     right = np.tile(np.arange(50) % 4 > 0, (6, 1))
-    found = correct(Answers.of(*right_answers(right)), "accuracy")
+    found = correct(together(*right_answers(right)), "accuracy")
     assert found is not None and found.gain is not None
     assert (found.gain.low, found.gain.value, found.gain.high) == (0, 0, 0)
     assert found.score.value == pytest.approx(right[0].mean(), abs=0.01)
@@ -149,10 +153,10 @@ def test_networks_that_answer_alike_are_no_better_than_the_first() -> None:
 def test_of_equals_the_more_likely_counts_as_the_best() -> None:
     answers, labels = right_answers(np.ones((2, 30), bool))
     surer = [answers[0], np.full_like(answers[0], [0.01, 0.99])]
-    found = correct(Answers.of(surer, labels), "calibration_error")
+    found = correct(together(surer, labels), "calibration_error")
     assert found is not None
     assert found.score.value == pytest.approx(0.01, abs=1e-6)
-    tied = correct(Answers.of(surer, labels), "accuracy")
+    tied = correct(together(surer, labels), "accuracy")
     assert tied is not None and tied.gain is not None and tied.gain.value == 0
 
 
@@ -162,7 +166,7 @@ def test_of_equals_the_more_likely_counts_as_the_best() -> None:
 def test_the_interval_has_a_width_where_all_answers_are_right_or_wrong(
     right: bool, bounds: tuple[float, float]
 ) -> None:
-    found = correct(Answers.of(*right_answers(np.full((3, 25), right))), "accuracy")
+    found = correct(together(*right_answers(np.full((3, 25), right))), "accuracy")
     assert found is not None
     assert found.score.value == float(right)
     assert (found.score.low, found.score.high) == pytest.approx(bounds)
@@ -170,22 +174,20 @@ def test_the_interval_has_a_width_where_all_answers_are_right_or_wrong(
 
 def test_of_a_single_image_several_networks_cannot_be_judged() -> None:
     answers, labels = right_answers(np.array([[True], [False]]))
-    assert correct(Answers.of(answers, labels), "accuracy") is None
-    alone = correct(Answers.of(answers[:1], labels), "accuracy")
+    assert correct(together(answers, labels), "accuracy") is None
+    alone = correct(together(answers[:1], labels), "accuracy")
     assert alone is not None and alone.score.value == 1
     assert (alone.score.low, alone.score.high) == pytest.approx(wilson_interval(1, 1))
 
 
 def test_two_images_are_enough_to_judge() -> None:
-    found = correct(Answers.of(*right_answers(np.array([[True, False], [True, True]]))), "accuracy")
+    found = correct(together(*right_answers(np.array([[True, False], [True, True]]))), "accuracy")
     assert found is not None and 0 <= found.score.low <= found.score.value <= found.score.high <= 1
 
 
-def test_nothing_cannot_be_judged() -> None:
-    with pytest.raises(ValueError, match="at least one classifier"):
-        Answers.of([], np.zeros(3, np.int64))
-    with pytest.raises(ValueError, match="one image"):
-        Answers.of([np.zeros((0, 2), np.float32)], np.zeros(0, np.int64))
+def test_without_images_nothing_can_be_judged() -> None:
+    with pytest.raises(ValueError, match="at least one image"):
+        Answers.of(np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
 
 
 @pytest.mark.parametrize("networks", ["tabulated", "best tenth", "easy"])

@@ -19,6 +19,7 @@ from convscout.services.server.pages.event_feed import latest_happenings
 from convscout.services.server.pages.flash import text_of
 from convscout.services.server.path_params import StudyPath
 from convscout.services.server.rendering import render
+from convscout.services.studies.outcome import Outcome
 
 router = APIRouter(include_in_schema=False)
 _MOST_LEADERS, _MOST_HAPPENINGS, _MOST_REASONS = 20, 40, 25
@@ -60,6 +61,7 @@ def study_page(
         "study.html",
         status=status,
         study=detail,
+        corrections=Outcome.from_dict(detail.outcome).corrections if detail.outcome else [],
         leaders=[summary(record) for record in snapshot.ranking[:_MOST_LEADERS]],
         families=family_rows(snapshot),
         reasons=group_reasons(snapshot.trials)[:_MOST_REASONS],
