@@ -9,7 +9,7 @@ its difficulty, which all networks share, of a part that all epochs of a network
 that gives the epoch its true accuracy. So networks err on the same images, as real ones do. Each trial keeps its best
 epoch by these images, and the best trial by them is the winner.
 
-"Naive" is the winner's score with its Wilson interval, "corrected" that of ``trials/evaluation/winners_curse.py``. A
+"Naive" is the winner's score with its Wilson interval, "corrected" that of ``services/evaluation/winners_curse.py``. A
 study "tells" its winner from its first trial where it gives no warning, "falsely" where the winner is not better.
 """
 
@@ -25,9 +25,9 @@ from scipy.special import ndtri
 
 from benchmarks.common import markdown, write
 from benchmarks.replay import Table
+from convscout.services.evaluation.resampled_scores import Answers
+from convscout.services.evaluation.winners_curse import correct
 from convscout.trials.evaluation.metrics import wilson_interval
-from convscout.trials.evaluation.resampled_scores import Answers
-from convscout.trials.evaluation.winners_curse import correct
 
 IMAGES, TRIALS, STUDIES, RESAMPLES = (143, 500, 1_500, 5_000), (1, 5, 20, 100), 400, 300
 SHARED, OWN = (

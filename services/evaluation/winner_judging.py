@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from convscout.services.evaluation.resampled_scores import Answers
 from convscout.services.evaluation.winner_score import WinnerScore
+from convscout.services.evaluation.winners_curse import correct
 from convscout.trials.data.splits import Labels
 from convscout.trials.evaluation.metrics import Probabilities
-from convscout.trials.evaluation.resampled_scores import Answers
-from convscout.trials.evaluation.winners_curse import correct
 
 
 def judge_winner(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 
@@ -121,6 +122,29 @@ def test_a_soup_is_the_mean_of_epochs(tmp_path: Path) -> None:
         assert set(networks_of(kept, directory.load_past())) == expected
     found = network(directory, SOUP)
     assert found["weight"].tolist() == [3.0] * 3 and found["steps"] == 7
+
+
+def test_answers_of_scored_trials_are_told_in_the_order_of_numbers_as_far_as_they_are_whole(
+    home: Home, splits: DataSplits, tmp_path: Path
+) -> None:
+    copy = Home(shutil.copytree(home.root, tmp_path / "home"))
+    ledger = Ledger.open(copy.study("tiny"))
+    builder = LibraryBuilder(ledger, splits, quiet)
+    numbers = [record.number for record in ledger.trials()]
+    assert [number for number, _ in builder.answers()] == numbers
+    for number, probabilities in builder.answers():
+        best = ledger.trial(number).best
+        assert best is not None
+        assert accuracy(probabilities, splits.validation.labels) == pytest.approx(best.val_accuracy)
+    dropped, unsure = (
+        TrialDirectory(ledger.ref.trial(numbers[0])),
+        TrialDirectory(ledger.ref.trial(numbers[2])),
+    )
+    dropped.discard()
+    kept = unsure.load_best()
+    assert kept is not None
+    unsure.save_best(kept.epoch + 1, kept.weights, torch.full_like(kept.probabilities, torch.nan))
+    assert [number for number, _ in builder.answers()] == [numbers[1], *numbers[3:]]
 
 
 def test_the_best_single_trial_is_one_as_it_was_judged(home: Home, splits: DataSplits) -> None:

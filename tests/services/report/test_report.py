@@ -19,6 +19,7 @@ from convscout.services.config.command_line import search_command
 from convscout.services.config.home import Home
 from convscout.services.config.study_config import StudyConfig
 from convscout.services.events.events import Event, Notice
+from convscout.services.events.wording import sentence
 from convscout.services.ledger.ledger import Ledger
 from convscout.services.report.document import Code, Document, Picture, Section, Table, Text
 from convscout.services.report.facts import StudyFacts
@@ -100,6 +101,7 @@ def test_figures_are_those_of_the_ledger(story: Path, home: Home, outcome: Outco
     for text in ((story / MARKDOWN).read_text(), (story / PAGE).read_text()):
         for row in outcome.report:
             assert all(cell in text for cell in row.cells)
+        assert outcome.corrections and all(sentence(each) in text for each in outcome.corrections)
         for record in Ledger.open(home.study("tiny")).trials():
             assert record.score is not None and f"{record.score:.2%}" in text
         assert "The test images were opened once in this study." in text

@@ -13,7 +13,9 @@ from convscout.search_space.errors import NoModelError
 from convscout.services.config.home import Home
 from convscout.services.control.jobs import JobKind, Jobs
 from convscout.services.events.event_log import record_events
+from convscout.services.events.wording import sentence
 from convscout.services.ledger.ledger import Ledger
+from convscout.services.studies.outcome import load_outcome
 from tests.support.signed_in import DONE, EVERY_PAGE, LARGE, LARGE_TRIALS
 from tests.support.studies import quiet, tiny_config
 
@@ -85,6 +87,16 @@ def test_a_study_tells_how_it_stands(client: httpx.Client) -> None:
     shown = text(client.get(f"/studies/{DONE}"))
     assert f"{DONE} finished" in shown and "4 completed" in shown
     assert "trained all its epochs" in shown and "convscout search --study done" in shown
+
+
+def test_scores_of_what_was_chosen_are_told_with_their_corrections(client: httpx.Client, home: Path) -> None:
+    outcome = load_outcome(Ledger.open(Home(home).study(DONE)))
+    assert outcome is not None and outcome.winner is not None
+    for path in (f"/studies/{DONE}", f"/studies/{DONE}/ensemble"):
+        shown = text(client.get(path))
+        assert outcome.corrections and all(sentence(each) in shown for each in outcome.corrections)
+    answered = client.get(f"/api/v1/studies/{DONE}").json()["outcome"]
+    assert answered["winner"]["score"]["value"] == outcome.winner.score.value
 
 
 def test_trials_are_filtered_sorted_and_paged(client: httpx.Client, home: Path) -> None:

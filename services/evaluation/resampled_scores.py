@@ -121,7 +121,7 @@ SCORES: Mapping[str, Callable[[Answers], Scores]] = {
     "nll": likelihood,
     "calibration_error": _calibration,
 }
-"""The qualities of ``qualities.py``, turned so that more is better."""
+"""The qualities of ``trials/evaluation/qualities.py``, turned so that more is better."""
 
 
 def _class_sums(answers: Answers) -> _GroupSums:

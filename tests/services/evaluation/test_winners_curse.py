@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks.winners_curse import coverage, true_curves
+from convscout.services.evaluation.resampled_scores import SCORES, Answers
+from convscout.services.evaluation.winners_curse import correct
 from convscout.trials.data.splits import Labels
 from convscout.trials.evaluation.metrics import (
     Probabilities,
@@ -17,8 +19,6 @@ from convscout.trials.evaluation.metrics import (
     wilson_interval,
 )
 from convscout.trials.evaluation.qualities import QUALITIES
-from convscout.trials.evaluation.resampled_scores import SCORES, Answers
-from convscout.trials.evaluation.winners_curse import correct
 
 METRICS = {
     "accuracy": accuracy,
@@ -108,7 +108,7 @@ def test_the_figures_do_not_depend_on_how_many_resamples_are_held_at_once(
 ) -> None:
     answers = together(*classifiers(5, 60))
     at_once = correct(answers, "balanced_accuracy", RESAMPLES)
-    monkeypatch.setattr("convscout.trials.evaluation.winners_curse._CELLS", 420)  # 7 at once
+    monkeypatch.setattr("convscout.services.evaluation.winners_curse._CELLS", 420)  # 7 at once
     assert correct(answers, "balanced_accuracy", RESAMPLES) == at_once
 
 
