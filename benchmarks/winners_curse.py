@@ -25,7 +25,7 @@ from scipy.special import ndtri
 
 from benchmarks.common import markdown, write
 from benchmarks.replay import Table
-from convscout.services.evaluation.resampled_scores import Answers
+from convscout.services.evaluation.resampled_scores import ClassifierAnswers
 from convscout.services.evaluation.winners_curse import correct
 from convscout.trials.evaluation.metrics import wilson_interval
 
@@ -112,11 +112,11 @@ def coverage(
     return {name: float(np.mean([each[name] for each in found])) for name in found[0]}
 
 
-def _answers(right: npt.NDArray[np.bool_]) -> Answers:
+def _answers(right: npt.NDArray[np.bool_]) -> ClassifierAnswers:
     """Networks that are right there (M, N), all as sure: 1 is the right answer, 0 the wrong one."""
     sure = np.ones(right.shape, np.float32)
     labels = np.ones(right.shape[1], np.int64)
-    return Answers(
+    return ClassifierAnswers(
         classes=right.astype(np.int32),
         confidences=sure,
         losses=1 - right.astype(np.float32),

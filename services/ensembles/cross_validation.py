@@ -14,7 +14,13 @@ from convscout.services.ensembles.library import TEMPERATURE_IMAGES, Library
 from convscout.services.ensembles.temperature import fit_temperature, temper
 from convscout.services.plugins import selectors
 from convscout.trials.data.splits import Labels
-from convscout.trials.evaluation.metrics import Estimate, Probabilities, accuracy, log_losses, wilson_interval
+from convscout.trials.evaluation.metrics import (
+    IntervalEstimate,
+    Probabilities,
+    accuracy,
+    log_losses,
+    wilson_interval,
+)
 from convscout.trials.evaluation.qualities import QUALITIES
 
 FOLDS = 5
@@ -23,7 +29,7 @@ SIMPLEST = "top-k"  # where there are too few images to tell
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class StrategyChoice:
     """The name of a ``strategy`` and the ``reason`` for it.
 
     ``unseen`` is the accuracy of its answers to images that it did not select on, None where that was not measured.
@@ -31,20 +37,20 @@ class Choice:
 
     strategy: str
     reason: str
-    unseen: Estimate | None = None
+    unseen: IntervalEstimate | None = None
 
 
-def choose(library: Library) -> Choice:
+def choose(library: Library) -> StrategyChoice:
     """The strategy of the best answers to images that it did not select on.
 
     Those that are not significantly worse, by one standard error of the difference, count as equally good, and of them
     the one of the least log loss is chosen.
     """
     if len(library) == 1:
-        return Choice(strategy=SIMPLEST, reason="there is one candidate")
+        return StrategyChoice(strategy=SIMPLEST, reason="there is one candidate")
     if len(library.labels) < 2 * FOLDS:
         few = f"{len(library.labels)} validation images are too few to compare strategies"
-        return Choice(strategy=SIMPLEST, reason=few)
+        return StrategyChoice(strategy=SIMPLEST, reason=few)
     if len(library.labels) > COMPARED:
         images = np.random.default_rng(0).choice(len(library.labels), COMPARED, replace=False)
         library = library.of_images(np.sort(images))
@@ -59,17 +65,17 @@ def choose(library: Library) -> Choice:
         for name, rank in sorted(ranks.items(), key=lambda each: each[1])
     ]
     why = "the best" if chosen == best else f"the lowest log loss of those within a standard error of {best}"
-    return Choice(
+    return StrategyChoice(
         strategy=chosen,
         reason=f"{why} in {FOLDS}-fold cross-validation of the selection: {', '.join(reversed(told))}",
         unseen=_accuracy(answers[chosen], library.labels),
     )
 
 
-def _accuracy(answers: Probabilities, labels: Labels) -> Estimate:
+def _accuracy(answers: Probabilities, labels: Labels) -> IntervalEstimate:
     share, images = accuracy(answers, labels), len(labels)
     low, high = wilson_interval(round(share * images), images)
-    return Estimate(value=share, low=low, high=high)
+    return IntervalEstimate(value=share, low=low, high=high)
 
 
 def _hold_out(library: Library) -> Mapping[str, Probabilities]:

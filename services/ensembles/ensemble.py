@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from convscout.trials.data.splits import Labels
-from convscout.trials.evaluation.metrics import Estimate, Probabilities, accuracy, nll
+from convscout.trials.evaluation.metrics import IntervalEstimate, Probabilities, accuracy, nll
 from convscout.trials.evaluation.views import PLAIN
 
 BEST = "best"  # of the networks that a trial keeps, that of its best epoch
@@ -66,9 +66,8 @@ class Ensemble:
     strategy: str = "greedy"
     reason: str = ""
     biases: tuple[float, ...] = ()
-    unseen: Estimate | None = field(
-        default=None, compare=False
-    )  # what is known of an ensemble is no part of it
+    # what is known of an ensemble is no part of it: one that was selected before this was measured is the same
+    unseen: IntervalEstimate | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -82,6 +81,6 @@ class Ensemble:
             "score": Score(**values["score"]),
             "single": Score(**values["single"]),
             "biases": tuple(values.get("biases", ())),
-            "unseen": Estimate(**values["unseen"]) if values.get("unseen") else None,
+            "unseen": IntervalEstimate(**values["unseen"]) if values.get("unseen") else None,
         }
         return cls(**{**values, **parts})

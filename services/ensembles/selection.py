@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convscout.services.config.setting_types import AUTO
-from convscout.services.ensembles.cross_validation import Choice, choose
+from convscout.services.ensembles.cross_validation import StrategyChoice, choose
 from convscout.services.ensembles.ensemble import Ensemble, EnsembleMember, Score
 from convscout.services.ensembles.library import Library, Weights, biases_of
 from convscout.services.ensembles.temperature import fit_temperature, temper
@@ -12,7 +12,7 @@ from convscout.services.plugins import selectors
 
 def select(library: Library, strategy: str) -> Ensemble:
     """The calibrated ensemble that ``strategy`` makes of ``library``, never worth less there than the best alone."""
-    choice = choose(library) if strategy == AUTO else Choice(strategy=strategy, reason="")
+    choice = choose(library) if strategy == AUTO else StrategyChoice(strategy=strategy, reason="")
     alone: Weights = {0: 1.0}
     found = library.best([alone, selectors.get(choice.strategy)(library)])
     answer = library.answer(found)

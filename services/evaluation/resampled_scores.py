@@ -24,7 +24,7 @@ Scores: TypeAlias = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Answers:
+class ClassifierAnswers:
     """What M classifiers answer to N images of ``labels`` (N,): all that a score needs of their probabilities.
 
     ``classes`` (M, N) are the most probable ones, ``confidences`` (M, N) their probabilities, and ``losses`` (M, N)
@@ -71,16 +71,16 @@ class Answers:
         return right
 
 
-def likelihood(answers: Answers) -> Scores:
+def likelihood(answers: ClassifierAnswers) -> Scores:
     """The negative mean log loss."""
     return _Mean(-answers.losses)
 
 
-def _accuracy(answers: Answers) -> Scores:
+def _accuracy(answers: ClassifierAnswers) -> Scores:
     return _Mean(answers.right)
 
 
-def _balanced_accuracy(answers: Answers) -> Scores:
+def _balanced_accuracy(answers: ClassifierAnswers) -> Scores:
     images, right = _class_sums(answers), _GroupSums(answers.right, answers.labels, answers.num_classes)
 
     def scores(weights: Floats) -> Floats:
@@ -91,7 +91,7 @@ def _balanced_accuracy(answers: Answers) -> Scores:
     return scores
 
 
-def _macro_f1(answers: Answers) -> Scores:
+def _macro_f1(answers: ClassifierAnswers) -> Scores:
     images, right = _class_sums(answers), _GroupSums(answers.right, answers.labels, answers.num_classes)
     answered = _GroupSums(np.ones_like(answers.losses), answers.classes, answers.num_classes)
 
@@ -103,7 +103,7 @@ def _macro_f1(answers: Answers) -> Scores:
     return scores
 
 
-def _calibration(answers: Answers) -> Scores:
+def _calibration(answers: ClassifierAnswers) -> Scores:
     bins = calibration_bins(answers.confidences)
     gaps = _GroupSums(answers.right - answers.confidences, bins, CALIBRATION_BINS)
 
@@ -114,7 +114,7 @@ def _calibration(answers: Answers) -> Scores:
     return scores
 
 
-SCORES: Mapping[str, Callable[[Answers], Scores]] = {
+SCORES: Mapping[str, Callable[[ClassifierAnswers], Scores]] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
     "macro_f1": _macro_f1,
@@ -124,7 +124,7 @@ SCORES: Mapping[str, Callable[[Answers], Scores]] = {
 """The qualities of ``trials/evaluation/qualities.py``, turned so that more is better."""
 
 
-def _class_sums(answers: Answers) -> _GroupSums:
+def _class_sums(answers: ClassifierAnswers) -> _GroupSums:
     """How many images of each class there are in a resample (B, 1, K)."""
     return _GroupSums(
         np.ones((1, len(answers.labels)), np.float32), answers.labels[None], answers.num_classes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from convscout.services.evaluation.resampled_scores import Answers
+from convscout.services.evaluation.resampled_scores import ClassifierAnswers
 from convscout.services.evaluation.winner_score import WinnerScore
 from convscout.services.evaluation.winners_curse import correct
 from convscout.trials.data.splits import Labels
@@ -20,8 +20,8 @@ def judge_winner(
     None where the answers of ``best`` are gone, or where there are too few images to tell.
     """
     # only what scores need of each trial is held: the probabilities of all may not fit into memory
-    known = {number: Answers.of(each, labels) for number, each in answers}
-    found = correct(Answers.join(list(known.values())), objective) if best in known else None
+    known = {number: ClassifierAnswers.of(each, labels) for number, each in answers}
+    found = correct(ClassifierAnswers.join(list(known.values())), objective) if best in known else None
     if found is None:
         return None
     compared = best != first == next(iter(known))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from convscout.services.evaluation.score_rows import ENSEMBLE, SINGLE
-from convscout.trials.evaluation.metrics import Estimate
+from convscout.trials.evaluation.metrics import IntervalEstimate
 from convscout.trials.evaluation.qualities import QUALITIES
 
 
@@ -22,16 +22,16 @@ class WinnerScore:
     objective: str
     trials: int
     images: int
-    score: Estimate
+    score: IntervalEstimate
     first: int | None = None
-    gain: Estimate | None = None
+    gain: IntervalEstimate | None = None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The inverse of ``dataclasses.asdict``."""
         parts = {
-            "score": Estimate(**values["score"]),
-            "gain": Estimate(**values["gain"]) if values["gain"] else None,
+            "score": IntervalEstimate(**values["score"]),
+            "gain": IntervalEstimate(**values["gain"]) if values["gain"] else None,
         }
         return cls(**{**values, **parts})
 
@@ -46,7 +46,7 @@ class WinnerScore:
         )
 
 
-def correction_texts(winner: WinnerScore | None, unseen: Estimate | None) -> list[str]:
+def correction_texts(winner: WinnerScore | None, unseen: IntervalEstimate | None) -> list[str]:
     """What is known of the ``winner`` and of the ensemble's accuracy on ``unseen`` images, a sentence each."""
     texts = []
     if winner and winner.trials > 1:  # a lone one was not chosen among others
@@ -63,14 +63,14 @@ def correction_texts(winner: WinnerScore | None, unseen: Estimate | None) -> lis
     return texts
 
 
-def unseen_text(unseen: Estimate) -> str:
+def unseen_text(unseen: IntervalEstimate) -> str:
     """The accuracy of an ensemble on images that its selection had not seen."""
     bounds = f"(95 %: {unseen.low:.2%} to {unseen.high:.2%})"
     return f"on validation images that its selection had not seen: accuracy {unseen.value:.2%} {bounds}"
 
 
 def correction_figures(
-    winner: WinnerScore | None, unseen: Estimate | None
+    winner: WinnerScore | None, unseen: IntervalEstimate | None
 ) -> Iterator[tuple[str, str, float]]:
     """The same as numbers: of which score row, under which name, and the number."""
     known = []

@@ -15,8 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from convscout.services.evaluation.resampled_scores import SCORES, Answers, Floats, Scores, likelihood
-from convscout.trials.evaluation.metrics import Estimate, wilson_interval
+from convscout.services.evaluation.resampled_scores import (
+    SCORES,
+    ClassifierAnswers,
+    Floats,
+    Scores,
+    likelihood,
+)
+from convscout.trials.evaluation.metrics import IntervalEstimate, wilson_interval
 from convscout.trials.evaluation.qualities import QUALITIES
 
 RESAMPLES = 1_000
@@ -32,11 +38,11 @@ class Corrected:
     A gain is positive where the best is better, whatever the quality; there is none of one classifier alone.
     """
 
-    score: Estimate
-    gain: Estimate | None
+    score: IntervalEstimate
+    gain: IntervalEstimate | None
 
 
-def correct(answers: Answers, objective: str, resamples: int = RESAMPLES) -> Corrected | None:
+def correct(answers: ClassifierAnswers, objective: str, resamples: int = RESAMPLES) -> Corrected | None:
     """What the best of ``answers`` by the quality ``objective`` is truly worth, with bounds of 95 %.
 
     Of equals the one of the higher likelihood counts as best, then the first, as in a search. The bounds are
@@ -79,7 +85,7 @@ def _best_of(scores: Floats, likelihoods: Floats) -> npt.NDArray[np.intp]:
     return found
 
 
-def _draw(answers: Answers, resamples: int) -> Iterator[Floats]:
+def _draw(answers: ClassifierAnswers, resamples: int) -> Iterator[Floats]:
     """Weights of images (B, N) of all ``resamples``, a few at a time."""
     rng = np.random.default_rng(_SEED)
     images = len(answers.labels)
@@ -92,16 +98,18 @@ def _draw(answers: Answers, resamples: int) -> Iterator[Floats]:
 
 def _estimate(
     utilities: npt.NDArray[np.floating], objective: str, images: int, value: float | None = None
-) -> Estimate:
+) -> IntervalEstimate:
     """What ``utilities`` (B,) come to, in units of the ``objective``; ``value`` is their centre, if not the mean."""
     found = _percentiles(utilities, value)
     if not QUALITIES[objective].maximize:
-        return Estimate(value=-found.value, low=-found.high, high=-found.low)
+        return IntervalEstimate(value=-found.value, low=-found.high, high=-found.low)
     # qualities to maximize are shares of right answers
     low, high = wilson_interval(found.value * images, images)
-    return Estimate(value=found.value, low=min(low, found.low), high=max(high, found.high))
+    return IntervalEstimate(value=found.value, low=min(low, found.low), high=max(high, found.high))
 
 
-def _percentiles(values: npt.NDArray[np.floating], value: float | None = None) -> Estimate:
+def _percentiles(values: npt.NDArray[np.floating], value: float | None = None) -> IntervalEstimate:
     low, high = np.quantile(values, _LEVEL)
-    return Estimate(value=float(values.mean()) if value is None else value, low=float(low), high=float(high))
+    return IntervalEstimate(
+        value=float(values.mean()) if value is None else value, low=float(low), high=float(high)
+    )

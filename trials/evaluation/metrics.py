@@ -91,7 +91,7 @@ def confusion_matrix(probabilities: Probabilities, labels: Labels) -> npt.NDArra
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class IntervalEstimate:
     """What is known of a number: its ``value``, which lies between ``low`` and ``high`` with 95 % confidence."""
 
     value: float

@@ -16,7 +16,7 @@ from convscout.services.evaluation.winner_score import WinnerScore
 from convscout.services.events.events import Loading, Notice, PhaseStarted, SearchStarted
 from convscout.services.studies.outcome import Outcome
 from convscout.trials.config import TrialState
-from convscout.trials.evaluation.metrics import Estimate, PairedDifference
+from convscout.trials.evaluation.metrics import IntervalEstimate, PairedDifference
 from tests.services.events.test_progress import Clock
 from tests.support.records import life, record, search_started
 
@@ -186,9 +186,9 @@ def test_the_outcome_shows_scores_intervals_and_what_to_type_next() -> None:
             objective="accuracy",
             trials=12,
             images=143,
-            score=Estimate(value=0.94, low=0.9, high=0.97),
+            score=IntervalEstimate(value=0.94, low=0.9, high=0.97),
             first=0,
-            gain=Estimate(value=0.01, low=-0.02, high=0.03),
+            gain=IntervalEstimate(value=0.01, low=-0.02, high=0.03),
         ),
     )
     print_outcome(target, outcome, Home(Path("/runs")))

@@ -13,7 +13,7 @@ from convscout.services.evaluation.winner_score import WinnerScore
 from convscout.services.ledger.ledger import Ledger
 from convscout.services.studies.distilled import DISTILLED_NOTE, Distilled
 from convscout.services.studies.outcome import OUTCOME_NOTE, Outcome
-from convscout.trials.evaluation.metrics import Estimate, PairedDifference
+from convscout.trials.evaluation.metrics import IntervalEstimate, PairedDifference
 from tests.support.sampled import factory, imagine, new_study, smooth, task_of
 
 COMMANDS = (
@@ -64,7 +64,7 @@ def _finish(ledger: Ledger) -> None:
         export=export,
         gain=gain,
         winner=WinnerScore(
-            objective="accuracy", trials=3, images=400, score=Estimate(value=0.9, low=0.8, high=1.0)
+            objective="accuracy", trials=3, images=400, score=IntervalEstimate(value=0.9, low=0.8, high=1.0)
         ),
     )
     student = Distilled(

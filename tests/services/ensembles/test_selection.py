@@ -16,7 +16,7 @@ from convscout.search_space.errors import ConvscoutError, UserError
 from convscout.services.config.setting_types import AUTO
 from convscout.services.config.study_config import strategies
 from convscout.services.ensembles.combination import combine
-from convscout.services.ensembles.cross_validation import Choice, choose
+from convscout.services.ensembles.cross_validation import StrategyChoice, choose
 from convscout.services.ensembles.ensemble import Ensemble, Score
 from convscout.services.ensembles.forward_selection import select_forward
 from convscout.services.ensembles.front import COSTS, front
@@ -366,7 +366,7 @@ class TestCrossValidation:
 
     def test_needs_two_candidates_and_some_images(self) -> None:
         candidates, labels = _random_members(0, 3), _labels(0)
-        assert choose(_library(candidates[:1], labels)) == Choice(
+        assert choose(_library(candidates[:1], labels)) == StrategyChoice(
             strategy="top-k", reason="there is one candidate"
         )
         few = [replace(each, probabilities=each.probabilities[:9]) for each in candidates]

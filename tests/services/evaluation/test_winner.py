@@ -10,18 +10,18 @@ import pytest
 
 from convscout.services.evaluation.winner_judging import judge_winner
 from convscout.services.evaluation.winner_score import WinnerScore, correction_figures, correction_texts
-from convscout.trials.evaluation.metrics import Estimate, Probabilities
+from convscout.trials.evaluation.metrics import IntervalEstimate, Probabilities
 
 LABELS = np.zeros(200, np.int64)
 WINNER = WinnerScore(
     objective="balanced_accuracy",
     trials=30,
     images=143,
-    score=Estimate(value=0.91, low=0.85, high=0.955),
+    score=IntervalEstimate(value=0.91, low=0.85, high=0.955),
     first=0,
-    gain=Estimate(value=0.01, low=-0.02, high=0.03),
+    gain=IntervalEstimate(value=0.01, low=-0.02, high=0.03),
 )
-UNSEEN = Estimate(value=0.93, low=0.88, high=0.96)
+UNSEEN = IntervalEstimate(value=0.93, low=0.88, high=0.96)
 
 
 def answers(share: float, seed: int) -> Probabilities:
@@ -72,7 +72,7 @@ def test_a_person_is_told_what_the_choice_does_to_the_scores() -> None:
 
 
 def test_there_is_no_warning_where_the_winner_is_better_than_the_first() -> None:
-    better = replace(WINNER, gain=Estimate(value=0.02, low=0.001, high=0.04))
+    better = replace(WINNER, gain=IntervalEstimate(value=0.02, low=0.001, high=0.04))
     assert better.warning == ""
     assert len(correction_texts(better, None)) == 1
 

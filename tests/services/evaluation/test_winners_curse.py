@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.winners_curse import coverage, true_curves
-from convscout.services.evaluation.resampled_scores import SCORES, Answers
+from convscout.services.evaluation.resampled_scores import SCORES, ClassifierAnswers
 from convscout.services.evaluation.winners_curse import correct
 from convscout.trials.data.splits import Labels
 from convscout.trials.evaluation.metrics import (
@@ -47,8 +47,8 @@ def right_answers(right: np.ndarray) -> tuple[list[Probabilities], Labels]:
     )
 
 
-def together(answers: list[Probabilities], labels: Labels) -> Answers:
-    return Answers.join([Answers.of(each, labels) for each in answers])
+def together(answers: list[Probabilities], labels: Labels) -> ClassifierAnswers:
+    return ClassifierAnswers.join([ClassifierAnswers.of(each, labels) for each in answers])
 
 
 def slowly(answers: list[Probabilities], labels: Labels, objective: str) -> tuple[list[float], list[float]]:
@@ -187,7 +187,7 @@ def test_two_images_are_enough_to_judge() -> None:
 
 def test_without_images_nothing_can_be_judged() -> None:
     with pytest.raises(ValueError, match="at least one image"):
-        Answers.of(np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
+        ClassifierAnswers.of(np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
 
 
 @pytest.mark.parametrize("networks", ["tabulated", "best tenth", "easy"])
@@ -201,3 +201,10 @@ def test_on_real_training_the_interval_holds_the_truth_and_the_naive_one_does_no
     assert found["naive optimism"] > 0.01
     assert found["width"] < 1.7 * found["naive width"] or networks == "easy"
     assert found["falsely told"] <= 0.025
+
+
+def test_equally_good_networks_are_hardly_ever_told_from_each_other() -> None:
+    alike = np.tile(true_curves()["best tenth"][:1], (20, 1))
+    found = coverage(alike, images=300, trials=20, studies=400, resamples=200)
+    assert found["falsely told"] == found["told"] <= 0.025
+    assert found["coverage"] >= 0.95
