@@ -37,12 +37,12 @@ def machine() -> dict[str, Any]:
     }
 
 
-def write(name: str, results: Sequence[dict[str, Any]], **facts: Any) -> Path:
-    """Write ``results`` with the command, the machine and ``facts`` to ``NAME.json``."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
+def write(name: str, results: Sequence[dict[str, Any]], *, file: Path | None = None, **facts: Any) -> Path:
+    """Write ``results`` with the command, the machine and ``facts`` to ``NAME.json``, or to ``file``."""
+    path = file or RESULTS / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
     command = " ".join(["python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
     record = {"command": command, "machine": machine(), **facts, "results": results}
-    path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     return path
 
