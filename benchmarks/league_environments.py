@@ -1,0 +1,36 @@
+"""Environments of contestants whose packages must not mix with ours."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+INSTALL_S = 1800.0  # at most
+ALWAYS = ("numpy", "psutil")  # of which every contestant's side is made
+
+
+class NotInstalled(Exception):
+    """A contestant's packages cannot be installed here."""
+
+
+def interpreter(name: str, packages: Sequence[str], root: Path, *, timeout_s: float = INSTALL_S) -> Path:
+    """The interpreter of the environment ``root/name``, which is made on first use. Raises ``NotInstalled``.
+
+    pip is as it is configured: with ``PIP_CONSTRAINT`` it can be told to take a CPU build of torch.
+    """
+    directory = root.absolute() / name
+    python, whole = directory / "bin" / "python", directory / "whole"
+    if whole.exists():
+        return python
+    subprocess.run([sys.executable, "-m", "venv", "--clear", directory], check=True)
+    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *ALWAYS, *packages]
+    try:
+        installed = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        raise NotInstalled(f"pip took more than {timeout_s:.0f} s") from None
+    if installed.returncode:
+        raise NotInstalled(f"pip: {(installed.stderr.strip().splitlines() or ['it failed'])[-1]}")
+    whole.touch()
+    return python
