@@ -51,7 +51,8 @@ def run(
     Returns the answer with ``took_s``; or with ``test_accuracy`` None and the ``reason`` why there is none.
     """
     mark = uuid4().hex
-    variables = {**os.environ, **{name: str(cores) for name in THREADS}, **(environment or {}), _MARK: mark}
+    equal = {**{name: str(cores) for name in THREADS}, "CUDA_VISIBLE_DEVICES": ""}
+    variables = {**os.environ, **equal, **(environment or {}), _MARK: mark}
     answer.unlink(missing_ok=True)
     began = time.monotonic()
     with log.open("wb") as output:

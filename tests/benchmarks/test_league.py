@@ -133,18 +133,26 @@ def test_what_cannot_be_installed_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_league_of_those_that_need_no_environment(tmp_path: Path) -> None:
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    ("sides", "seconds"), [(("control", "residual", "optuna"), 20), (("convscout", "ray"), 60)]
+)
+def test_a_league_of_seconds(sides: tuple[str, ...], seconds: int, tmp_path: Path) -> None:
     file = tmp_path / "league.json"
-    command = [sys.executable, "-m", "benchmarks.league", "--data", str(_tiny(tmp_path)), "--time", "60s"]
-    command += ["--seeds", "1", "--cores", "1", "--work", str(tmp_path / "work"), "--json", str(file)]
+    command = [sys.executable, "-m", "benchmarks.league", "--data", str(_tiny(tmp_path)), "--cores", "1"]
+    command += ["--time", f"{seconds}s", "--seeds", "1", "--sides", ",".join(sides)]
+    command += ["--work", str(tmp_path / "work"), "--json", str(file)]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     record = json.loads(file.read_text())
-    assert record["machine"]["cores"] == 1 and record["budget_s"] == 60
-    results = {result["contestant"]: result for result in record["results"]}
-    assert set(results) == set(DEFAULT)
-    for result in results.values():
-        assert result["test_accuracy"] > 0.9, result
+    assert record["machine"]["cores"] == 1 and record["budget_s"] == seconds
+    assert [result["contestant"] for result in record["results"]] == list(sides)
+    for result in record["results"]:
+        assert "reason" not in result, result
+        assert result["test_accuracy"] > 0.7
         assert result["setup"] and result["versions"]["python"]
-    assert "| convscout | **100.00%** |" in ran.stdout
+        assert f"| {CONTESTANTS[result['contestant']].title} | **" in ran.stdout
+
+
+def test_all_of_our_environment_are_in_the_league_unless_sides_are_named() -> None:
+    assert DEFAULT == ("convscout", "control", "residual", "ray", "optuna")
