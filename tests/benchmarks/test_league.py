@@ -135,7 +135,7 @@ def test_what_cannot_be_installed_says_so(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
-    ("sides", "seconds"), [(("control", "residual", "optuna"), 20), (("convscout", "ray"), 60)]
+    ("sides", "seconds"), [(("control", "residual", "optuna"), 30), (("convscout", "ray"), 60)]
 )
 def test_a_league_of_seconds(sides: tuple[str, ...], seconds: int, tmp_path: Path) -> None:
     file = tmp_path / "league.json"
