@@ -31,6 +31,7 @@ def interpreter(name: str, packages: Sequence[str], root: Path, *, timeout_s: fl
     except subprocess.TimeoutExpired:
         raise NotInstalled(f"pip took more than {timeout_s:.0f} s") from None
     if installed.returncode:
-        raise NotInstalled(f"pip: {(installed.stderr.strip().splitlines() or ['it failed'])[-1]}")
+        lines = installed.stderr.strip().splitlines() or ["it failed"]
+        raise NotInstalled(f"pip: {next((line for line in lines if line.startswith('ERROR')), lines[-1])}")
     whole.touch()
     return python
