@@ -71,20 +71,32 @@ def turns(names: Sequence[str], seeds: int) -> list[tuple[int, str]]:
     ]
 
 
-def play(name: str, seed: int, data: LeagueData, asked: argparse.Namespace, budget_s: float) -> Result:
+def interpreters(sides: Sequence[str], environments: Path | None) -> dict[str, Path | NotInstalled]:
+    """What runs each contestant, or why nothing does."""
+    found: dict[str, Path | NotInstalled] = {}
+    for name in sides:
+        found[name] = Path(sys.executable)
+        if packages := CONTESTANTS[name].packages:
+            assert environments
+            try:
+                found[name] = interpreter(name, packages, environments)
+            except NotInstalled as error:
+                found[name] = error
+    return found
+
+
+def play(
+    name: str, seed: int, python: Path | NotInstalled, data: LeagueData, asked: argparse.Namespace
+) -> Result:
     """One turn of a contestant; its result, or the reason why there is none."""
+    if isinstance(python, NotInstalled):
+        return {"test_accuracy": None, "reason": f"not installed: {python}", "took_s": 0.0}
     contestant = CONTESTANTS[name]
-    python = Path(sys.executable)
-    try:
-        if contestant.packages:
-            python = interpreter(name, contestant.packages, asked.environments)
-    except NotInstalled as error:
-        return {"test_accuracy": None, "reason": f"not installed: {error}", "took_s": 0.0}
     answer = asked.work / f"{name}-{seed}.json"
     options = {
         "npz": data.npz,
         "folders": data.folders,
-        "time": budget_s,
+        "time": asked.time,
         "seed": seed,
         "cores": asked.cores,
         "result": answer,
@@ -92,7 +104,7 @@ def play(name: str, seed: int, data: LeagueData, asked: argparse.Namespace, budg
     command = [str(python), "-m", f"benchmarks.league_sides.{contestant.module}"]
     return run(
         [*command, *(f"--{option}={value}" for option, value in options.items())],
-        budget_s=budget_s,
+        budget_s=asked.time,
         cores=asked.cores,
         answer=answer,
         log=asked.work / f"{name}-{seed}.log",
@@ -153,7 +165,9 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, required=True, metavar="DIR_OR_NPZ", help="train/CLASS and test/CLASS, or an npz"
     )
-    parser.add_argument("--time", default="2m", help="of each contestant: 90s, 10m (default: 2m)")
+    parser.add_argument(
+        "--time", type=parse_duration, default="2m", help="of each contestant: 90s, 10m (default: 2m)"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="turns of each contestant (default: 3)")
     parser.add_argument("--cores", type=int, default=2, help="of each contestant (default: 2)")
     parser.add_argument("--sides", type=names, default=DEFAULT, help=f"(default: {','.join(DEFAULT)})")
@@ -166,18 +180,18 @@ def main() -> None:
     apart = [name for name in asked.sides if CONTESTANTS[name].packages]
     if apart and not asked.environments:
         parser.error(f"{', '.join(apart)}: give --environments DIR")
-    budget_s = parse_duration(asked.time)
     share_cores(asked.cores)
     asked.work.mkdir(parents=True, exist_ok=True)
     data = prepare(asked.data, asked.work)
+    pythons = interpreters(asked.sides, asked.environments)
     results: list[Result] = []
     file = None
     for seed, name in turns(asked.sides, asked.seeds):
-        result = {"contestant": name, "seed": seed, **play(name, seed, data, asked, budget_s)}
+        result = {"contestant": name, "seed": seed, **play(name, seed, pythons[name], data, asked)}
         results.append(result)
         said = result.get("reason") or _percent(result["test_accuracy"])
         print(f"seed {seed}, {name}: {said} after {result['took_s']:.0f} s", flush=True)
-        file = write("league", results, file=asked.json, data=asked.data.name, budget_s=budget_s)
+        file = write("league", results, file=asked.json, data=asked.data.name, budget_s=asked.time)
     print(f"\n{table(results)}\n\n{file}")
 
 

@@ -128,7 +128,7 @@ def test_every_contestant_has_a_module() -> None:
 
 @pytest.mark.slow
 def test_what_cannot_be_installed_says_so(tmp_path: Path) -> None:
-    with pytest.raises(NotInstalled, match="^pip: ERROR: Invalid requirement"):
+    with pytest.raises(NotInstalled, match=r"^pip: ERROR: Invalid requirement"):
         interpreter("none", [str(tmp_path / "nothing")], tmp_path)
 
 
