@@ -49,7 +49,10 @@ CONTESTANTS = {
     "ray": Contestant(module="ray_tutorial", title="Ray's PyTorch tutorial (ASHA)"),
     "optuna": Contestant(module="optuna_example", title="Optuna's PyTorch example"),
     "autokeras": Contestant(
-        module="autokeras_search", title="AutoKeras", packages=("autokeras", "tensorflow-cpu")
+        module="autokeras_search",
+        title="AutoKeras",
+        # AutoKeras 3.0 builds no layer with a later Keras, and imports TensorBoard, which TensorFlow 2.21 does not bring
+        packages=("autokeras", "keras<3.13", "tensorboard", "tensorflow-cpu"),
     ),
     "autogluon": Contestant(module="autogluon_fit", title="AutoGluon", packages=("autogluon.multimodal",)),
     "ultralytics": Contestant(
