@@ -51,7 +51,7 @@ CONTESTANTS = {
     "autokeras": Contestant(
         module="autokeras_search",
         title="AutoKeras",
-        # AutoKeras 3.0 builds no layer with a later Keras, and imports TensorBoard, which TensorFlow 2.21 does not bring
+        # AutoKeras 3.0 builds no layer with a later Keras; it imports TensorBoard, which TensorFlow 2.21 does not bring
         packages=("autokeras", "keras<3.13", "tensorboard", "tensorflow-cpu"),
     ),
     "autogluon": Contestant(module="autogluon_fit", title="AutoGluon", packages=("autogluon.multimodal",)),

@@ -18,7 +18,7 @@ class NotInstalled(Exception):
 def interpreter(name: str, packages: Sequence[str], root: Path, *, timeout_s: float = INSTALL_S) -> Path:
     """The interpreter of the environment ``root/name``, which is made on first use. Raises ``NotInstalled``.
 
-    pip is as it is configured: with ``PIP_CONSTRAINT`` it can be told to take a CPU build of torch.
+    pip is as it is configured: ``PIP_CONSTRAINT`` may name CPU builds of torch and torchvision, always of both.
     """
     directory = root.absolute() / name
     python, whole = directory / "bin" / "python", directory / "whole"
