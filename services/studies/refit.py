@@ -86,7 +86,7 @@ def _training(ledger: Ledger, record: TrialRecord, seed: int, growth: float) -> 
     recipe = record.config.recipe.with_epochs(record.epochs)  # which the time may have ended
     return Training(
         name=f"trial {record.number} refitted with seed {seed}",
-        config=replace(record.config, recipe=recipe, seed=own),
+        config=replace(record.config, recipe=recipe, seed=own, images_share=1.0),
         directory=refit_directory(TrialDirectory(ledger.ref.trial(record.number)), seed),
         epoch_s=growth * last.elapsed_s / last.epoch if last.epoch else math.inf,
         keep_last=True,

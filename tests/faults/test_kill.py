@@ -26,7 +26,7 @@ from convscout.services.studies.outcome import OPENINGS_NOTE, load_outcome
 from convscout.trials.checkpoints.kill_points import EXIT_CODE, VARIABLE, Write
 from convscout.trials.config import TrialState
 from tests.support import controller
-from tests.support.controller import EPOCHS, STUDY, TRIALS
+from tests.support.controller import EPOCHS, SCOUTS, STUDY, TRIALS
 from tests.support.forked import Forked
 from tests.support.planes import until
 from tests.support.processes import processes_of
@@ -95,7 +95,13 @@ def test_nothing_is_lost_however_often_a_study_is_killed(tmp_path: Path) -> None
     assert known.items() <= _finished(home).items(), "I1"
     assert len(records) == TRIALS, "I2: the budget was not kept"
     assert all(record.state is TrialState.COMPLETED for record in records), "I3"
-    assert all([m.epoch for m in r.measurements] == list(range(1, EPOCHS + 1)) for r in records), "I2"
+    assert all([m.epoch for m in r.measurements] == list(range(1, r.planned_epochs + 1)) for r in records), (
+        "I2"
+    )
+    scouts = {record.number for record in records if record.is_scout}
+    assert len(scouts) == SCOUTS, "I2"
+    assert {r.grown_from for r in records if not r.is_scout} == scouts, "a contender grows from each, once"
+    assert {r.planned_epochs for r in records if not r.is_scout} == {EPOCHS}
     assert load_outcome(ledger) is not None
     assert check(Home(home).study(STUDY)) == [], "I3, I4, I5"
     assert len(ledger.note(OPENINGS_NOTE)) >= 1

@@ -35,6 +35,7 @@ ROUNDS = 6  # most steps of an option, the first of which warms it up
 MIN_ROUNDS = 3
 MARGIN = 0.03  # of the time that an option must save to be taken before a simpler one
 HOPELESS = 1.25  # times the fastest: not tried further
+MOST_IMAGES = 256  # of a batch: formats compare as they do in a larger one, which takes as much longer
 
 StepTimer = Callable[[Precision], float]  # seconds of one training step
 
@@ -116,7 +117,7 @@ def step_timer(
     copies: dict[torch.memory_format, TrainingState] = {}
     steps: dict[Precision, GraphedStep] = {}
     new_graph = graphs_for(device, sharing_memory=True)
-    count = min(recipe.batch_size, len(training))
+    count = min(recipe.batch_size, len(training), MOST_IMAGES)
     shape = (count, image.in_channels, image.image_size, image.image_size)
     images = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
     targets = torch.full((count, image.num_classes), 1 / image.num_classes, device=device)
