@@ -18,6 +18,7 @@ from convscout.services.ensembles.resizing import CentreSquare
 from convscout.trials.compute.threads import spread_over_threads
 from convscout.trials.data.mapped_images import Images
 from convscout.trials.data.splits import Normalization
+from convscout.trials.data.white import FULL
 from convscout.trials.evaluation.metrics import Probabilities
 from convscout.trials.evaluation.tta import VIEWS, Viewed
 
@@ -64,7 +65,8 @@ class TrainedEnsemble:
 
     ``study`` and ``data`` are names, ``fingerprint`` identifies the images; the members' weights sum
     to 1, and their mean is brought to ``temperature``; it is that of logarithms where there are ``biases`` (K) of the
-    classes. ``metrics`` maps a name (``test.accuracy``) to its value, for the model card.
+    classes. ``white`` is the level that was white in the images (see ``trials/data/white.py``). ``metrics`` maps a name
+    (``test.accuracy``) to its value, for the model card.
     """
 
     study: str
@@ -77,6 +79,7 @@ class TrainedEnsemble:
     metrics: Mapping[str, float]
     temperature: float = 1.0
     biases: tuple[float, ...] = ()
+    white: int = FULL
 
     @property
     def example(self) -> Tensor:

@@ -108,7 +108,7 @@ def explain(
     refuse_foreign(output, _write(output), "an explanation")
     with replacing(output) as fresh:
         job = _Job(ensemble, wanted, chosen, fresh, listener)
-        job.explain_all(pictures_of(images))
+        job.explain_all(pictures_of(images, ensemble.white))
         if wanted.filters:
             job.draw_filters()
         if wanted.units:

@@ -8,6 +8,7 @@ from string import Template
 from torch import nn
 
 from convscout.services.ensembles.trained import TrainedEnsemble
+from convscout.trials.data.white import FEW, FULL
 from convscout.trials.evaluation.tta import VIEWS
 
 CARD_FILE = "README.md"  # in an export
@@ -68,14 +69,15 @@ In Python:
     session = onnxruntime.InferenceSession("model.onnx")
     (probabilities,) = session.run(["probabilities"], {"images": images})
 
-`images` is an array (N, height, width, $in_channels) of uint8, of any size; `probabilities` is
+`images` is an array (N, height, width, $in_channels) of uint8, of any size, in which 255 is white; `probabilities` is
 (N, $num_classes) float32, one column a class in the order above. Normalisation is part of the model, and so is
-resizing: it sees the square in the middle. Its metadata holds `class_names` (JSON), `image_size` and `in_channels`.
+resizing: it sees the square in the middle. Its metadata holds `class_names` (JSON), `image_size`, `in_channels` and
+`white`.
 
 `predict.py` does as was done for training: it squares an image by cropping its longer side about the centre, then
 resizes it bicubically.
-Transparency is laid on white, or on black where white would hide the whole picture, 16-bit levels
-keep their high byte, and EXIF orientation is obeyed.
+Transparency is laid on white, or on black where white would hide the whole picture, and EXIF orientation is obeyed.
+$levels
 
 ## Checks
 
@@ -96,6 +98,7 @@ def model_card(ensemble: TrainedEnsemble) -> str:
         image_size=image.image_size,
         in_channels=image.in_channels,
         num_classes=image.num_classes,
+        levels=_levels(ensemble.white),
         num_params=f"{sum(sizes.values()):,}",
         class_names=", ".join(map(_plain, ensemble.class_names)),
         metrics="\n".join(f"| {_plain(name)} | {value:.4f} |" for name, value in ensemble.metrics.items()),
@@ -106,6 +109,17 @@ def model_card(ensemble: TrainedEnsemble) -> str:
             for m in ensemble.members
         ),
         pooled="log probabilities, with a bias of each class," if ensemble.biases else "probabilities",
+    )
+
+
+def _levels(white: int) -> str:
+    """How levels are read that are not of 8 bits, or few."""
+    if white == FULL:
+        return "16-bit levels keep their high byte."
+    few = f" A picture of 8 bits is read so, too, if it has no level above {white}." if white <= FEW else ""
+    return (
+        f"The images that it learnt from had {white} for white, and so have pictures with 16 bits a level: {white} "
+        f"becomes 255, the others in proportion, and a picture with higher ones is refused.{few}"
     )
 
 

@@ -11,6 +11,7 @@ import onnxruntime
 
 from convscout.search_space.errors import ExportError
 from convscout.trials.data.mapped_images import Pixels
+from convscout.trials.data.white import FULL
 
 if TYPE_CHECKING:
     from convscout.services.export.reload import Predictor
@@ -23,7 +24,10 @@ _ERROR = 3  # onnxruntime's severity
 
 
 class ExportedModel:
-    """An exported ensemble with its class names and the images it wants: square, ``image_size`` pixels a side."""
+    """An exported ensemble with its class names and the images it wants: square, ``image_size`` pixels a side.
+
+    ``white`` is the level that was white in the images that it learnt from (see ``trials/data/white.py``).
+    """
 
     def __init__(self, path: Path) -> None:
         options = onnxruntime.SessionOptions()
@@ -35,6 +39,7 @@ class ExportedModel:
             self.fingerprint: str = metadata["fingerprint"]  # of the data that it was made from
             self.image_size = int(metadata["image_size"])
             self.in_channels = int(metadata["in_channels"])
+            self.white = int(metadata.get("white", FULL))  # earlier exports do not tell it, and had no other
             self._check()
         except Exception as error:  # onnxruntime has a kind of its own for each way that a file can be wrong
             cause = " ".join(str(error).split())
@@ -46,6 +51,8 @@ class ExportedModel:
             raise ValueError(
                 f"images cannot have {self.in_channels} channels and {self.image_size} pixels a side"
             )
+        if not 1 <= self.white <= FULL:
+            raise ValueError(f"white cannot be level {self.white}, but must be in [1, {FULL}]")
         if not self.class_names or not all(isinstance(name, str) for name in self.class_names):
             raise ValueError("class_names must be texts")
 

@@ -2,8 +2,9 @@
 
 Taken are paths of image files, directories and globs, Pillow's images, NumPy arrays, torch's tensors, and lists of
 these. They become what training made of image files (``trials/data/image_files.py``): upright, the square in the
-middle, grey or RGB as the model wants it, transparency laid on white, and resized. The same picture so gets the same
-answer in every form. What could mean two things is refused.
+middle, grey or RGB as the model wants it, transparency laid on white, levels read by what was white in training
+(``trials/data/white.py``), and resized. The same picture so gets the same answer in every form. What could mean two
+things is refused.
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ from convscout.trials.data.image_files import (
 )
 from convscout.trials.data.splits import Pixels
 from convscout.trials.data.tree_names import is_hidden, is_ignored
+from convscout.trials.data.white import FULL, spread_few, to_bytes
 
 Pictures: TypeAlias = (
     "str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[Any] | torch.Tensor | Sequence[Pictures]"
 )
 
+_BYTE = 255
 _CHANNELS = (1, 3, 4)  # grey, RGB, RGB with opacity
 _KINDS = {  # how to mend arrays of other types, by NumPy's letter
     "b": "; scale them: 255 * x.astype(numpy.uint8)",
@@ -58,12 +61,12 @@ class InputPicture(NamedTuple):
     read: Callable[[int, int], Pixels]
 
 
-def pictures_of(given: Pictures) -> list[InputPicture]:
-    """The pictures that ``given`` stands for, in order; files are not read yet.
+def pictures_of(given: Pictures, white: int) -> list[InputPicture]:
+    """The pictures that ``given`` stands for, in order; files are not read yet. ``white`` is that of the model.
 
     Raises ``DataError``, which says how to mend it, for arrays that are no pictures or could mean two things.
     """
-    return list(_pictures(given, "images"))
+    return list(_pictures(given, "images", white))
 
 
 def files_of(paths: Sequence[str]) -> list[Path]:
@@ -71,7 +74,7 @@ def files_of(paths: Sequence[str]) -> list[Path]:
     return [file for path in paths for file in _files(path)]
 
 
-def read_file(path: Path, size: int, channels: int) -> Pixels:
+def read_file(path: Path, size: int, channels: int, *, white: int) -> Pixels:
     """The pixels (size, size, channels) of an image file. Raises ``DataError`` with the reason, without the path."""
     if not path.exists():
         raise DataError("does not exist")
@@ -81,12 +84,12 @@ def read_file(path: Path, size: int, channels: int) -> Pixels:
         raise DataError("is not a regular file")  # opening a pipe could wait for ever
     if (kind := kind_of(path)) and (problem := problem_of(kind)):
         raise DataError(problem)
-    return read_pixels(path, size, channels)
+    return read_pixels(path, size, channels, white=white)
 
 
-def read_bytes(content: bytes, size: int, channels: int) -> Pixels:
+def read_bytes(content: bytes, size: int, channels: int, *, white: int) -> Pixels:
     """The pixels of an image file with this ``content``, which a stranger may have sent; as ``read_file``."""
-    return read_pixels(io.BytesIO(content), size, channels, NETWORK_FORMATS)
+    return read_pixels(io.BytesIO(content), size, channels, NETWORK_FORMATS, white=white)
 
 
 def read_batches(
@@ -113,27 +116,28 @@ def fit(images: Pixels, size: int, channels: int) -> Pixels:
     """(N, H, W, C) uint8 ``images`` as (N, size, size, channels); themselves if they are that already."""
     if images.shape[1:] == (size, size, channels):
         return images
-    return np.stack([_convert_array(pixels, size, channels) for pixels in images])
+    return np.stack([_convert_array(pixels, size, channels, white=FULL) for pixels in images])
 
 
-def _pictures(given: Any, name: str) -> Iterator[InputPicture]:
+def _pictures(given: Any, name: str, white: int) -> Iterator[InputPicture]:
     if isinstance(given, str | os.PathLike):
         for file in _files(os.fspath(given)):
-            yield InputPicture(str(file), partial(read_file, file))
+            yield InputPicture(str(file), partial(read_file, file, white=white))
     elif isinstance(given, bytes):
-        yield InputPicture(name, partial(read_bytes, given))
+        yield InputPicture(name, partial(read_bytes, given, white=white))
     elif isinstance(given, Image.Image) and given.mode != "F":  # which is an array of floats
-        yield InputPicture(name, partial(convert_image, given))
+        yield InputPicture(name, partial(convert_image, given, white=white))
     elif isinstance(given, list | tuple):
         for number, each in enumerate(given):
-            yield from _pictures(each, f"{name}[{number}]")
+            yield from _pictures(each, f"{name}[{number}]", white)
     else:
         array = _array(given, name)
         batch = _with_all_axes(array, name, "permute" if isinstance(given, torch.Tensor) else "transpose")
-        _check_levels(batch, name)
+        _check_levels(batch, name, white)
         alone = len(batch) == 1 and array.ndim < 4
         for number, pixels in enumerate(batch):
-            yield InputPicture(name if alone else f"{name}[{number}]", partial(_convert_array, pixels))
+            read = partial(_convert_array, pixels, white=white)
+            yield InputPicture(name if alone else f"{name}[{number}]", read)
 
 
 def _array(given: Any, name: str) -> npt.NDArray[Any]:
@@ -177,35 +181,53 @@ def _with_all_axes(array: npt.NDArray[Any], name: str, move: str) -> npt.NDArray
     return array
 
 
-def _check_levels(array: npt.NDArray[Any], name: str) -> None:
-    """Raise ``DataError`` unless all are whole numbers in [0, 255] or floats in [0, 1]."""
+def _check_levels(array: npt.NDArray[Any], name: str, white: int) -> None:
+    """Raise ``DataError`` unless all are floats in [0, 1], or whole numbers up to what is white in them."""
     if array.dtype == np.uint8 or not array.size:
         return
     floats, low, high = array.dtype.kind == "f", array.min(), array.max()
-    if not (low >= 0 and high <= (1 if floats else 255)):  # so that NaN is caught too
-        rule = "floats must lie in [0, 1]" if floats else "whole numbers must lie in [0, 255]"
-        mend = _mend(float(low), float(high), floats)
+    top = white if _is_deep(array, white) else _BYTE
+    if not (low >= 0 and high <= (1 if floats else top)):  # so that NaN is caught too
+        rule = "floats must lie in [0, 1]" if floats else f"whole numbers must lie in [0, {top}]"
+        mend = _mend(float(low), float(high), floats, top)
         raise DataError(f"{name}: {rule}, but these lie in [{low:g}, {high:g}]; {mend}")
+    if top > _BYTE >= high and array.dtype != np.uint16:
+        raise DataError(
+            f"{name}: of type {array.dtype} and up to {high}, these could have {_BYTE} or, as in training, {top} for "
+            "white; say which: x.astype(numpy.uint8), or x.astype(numpy.uint16)"
+        )
 
 
-def _convert_array(pixels: npt.NDArray[Any], size: int, channels: int) -> Pixels:
+def _is_deep(array: npt.NDArray[Any], white: int) -> bool:
+    """Whether whole numbers are those of more than 8 bits, as a model with this ``white`` learnt from."""
+    return array.dtype.kind in "iu" and array.dtype != np.uint8 and _BYTE < white < FULL
+
+
+def _convert_array(pixels: npt.NDArray[Any], size: int, channels: int, *, white: int) -> Pixels:
     """(H, W, C) ``pixels`` whose levels were checked, as (size, size, channels) uint8."""
-    levels = np.rint(pixels * np.float32(255)) if pixels.dtype.kind == "f" else pixels
-    levels = np.ascontiguousarray(levels, dtype=np.uint8)
+    if pixels.dtype.kind == "f":
+        levels = np.rint(pixels * np.float32(_BYTE)).astype(np.uint8)
+    elif _is_deep(pixels, white):
+        levels = to_bytes(pixels, white)
+    else:
+        levels = spread_few(pixels.astype(np.uint8), white)
+    levels = np.ascontiguousarray(levels)
     if levels.shape == (size, size, channels):
         return levels
     image = Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels)
     return convert_image(image, size, channels)
 
 
-def _mend(low: float, high: float, floats: bool) -> str:
+def _mend(low: float, high: float, floats: bool, top: int) -> str:
     if not np.isfinite((low, high)).all():
         return "replace what is not finite"
     if low < 0:
         return "give the pixels as they were before they were normalised, which the model does by itself"
-    if high <= 255:
+    if floats and high <= _BYTE:
         return "divide by 255: x / 255"
-    if high <= 65535 and not floats:
+    if top > _BYTE:
+        return f"bring them to that range, in which the model has {top} for white"
+    if high <= FULL and not floats:
         return "keep the high byte of 16 bits: x // 256"
     return "scale them"
 

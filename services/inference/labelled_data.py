@@ -14,6 +14,7 @@ from convscout.services.inference.images import InputPicture, read_batches, read
 from convscout.trials.compute.memory import require_memory
 from convscout.trials.data.image_files import SUFFIXES
 from convscout.trials.data.image_tree import ImageFile, ImageTree, scan
+from convscout.trials.data.levels import check_levels
 from convscout.trials.data.sources import DataRequest, sources
 from convscout.trials.data.splits import BadImage, DataSplits, LabelledImages, Pixels
 
@@ -102,11 +103,12 @@ def _choose(data: DataSplits, split: str) -> LabelledImages:
 
 def _read_tree(request: DataRequest, split: str, size: int, channels: int) -> LabelledData:
     tree = scan(Path(request.location).expanduser())
+    white = check_levels(tree, request.white).white
     whole = _is_whole(tree.splits, split)
     files = tree.files if whole else tree.splits[split]
     remedy = "evaluate fewer images"
     require_memory(len(files) * size * size * channels, what=f"{tree.root}: its images", remedy=remedy)
-    pictures = [_picture(tree, file) for file in files]
+    pictures = [_picture(tree, file, white) for file in files]
     batches = (read for _, read in read_batches(pictures, size, channels, _BATCH))
     images, labels, skipped = [], [], []
     for file, read in zip(files, chain.from_iterable(batches), strict=True):
@@ -126,10 +128,10 @@ def _read_tree(request: DataRequest, split: str, size: int, channels: int) -> La
     )
 
 
-def _picture(tree: ImageTree, file: ImageFile) -> InputPicture:
+def _picture(tree: ImageTree, file: ImageFile, white: int) -> InputPicture:
     def read(size: int, channels: int) -> Pixels:
         if file.problem:
             raise DataError(file.problem)
-        return read_file(tree.root / file.path, size, channels)
+        return read_file(tree.root / file.path, size, channels, white=white)
 
     return InputPicture(file.path, read)

@@ -70,7 +70,8 @@ def predict(
     number below 1, ``DataError`` for arrays that are no pictures.
     """
     _check_positive({"top": top, "batch_size": batch_size})
-    return list(predictions(load_model(directory), pictures_of(images), top=top, batch_size=batch_size))
+    model = load_model(directory)
+    return list(predictions(model, pictures_of(images, model.white), top=top, batch_size=batch_size))
 
 
 def predictions(
@@ -97,7 +98,8 @@ def probabilities(directory: Path, images: Pictures, *, batch_size: int = BATCH_
     Raises ``ExportError`` when the export is damaged, ``DataError`` naming the first picture that cannot be read.
     """
     _check_positive({"batch_size": batch_size})
-    model, pictures = load_model(directory), pictures_of(images)
+    model = load_model(directory)
+    pictures = pictures_of(images, model.white)
     found = np.empty((len(pictures), len(model.class_names)), dtype=np.float32)
     start = 0
     for batch, read in read_batches(pictures, model.image_size, model.in_channels, batch_size):

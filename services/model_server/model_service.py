@@ -60,8 +60,7 @@ class ModelService:
         """The ``count`` most probable classes of a picture's file, the best first. Raises ``HTTPProblem``."""
         try:
             async with asyncio.timeout(self.limits.timeout_s):
-                size, channels = self.model.image_size, self.model.in_channels
-                pixels = await asyncio.to_thread(decode, content, size, channels, self.limits)
+                pixels = await asyncio.to_thread(decode, content, self.model, self.limits)
                 answer = await self._batcher.answer(pixels)
         except TimeoutError:
             rule = f"took longer than {self.limits.timeout_s:g} s; try again in a second"

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
 from convscout.search_space.errors import DataError
+from convscout.services.export.onnx_model import ExportedModel
 from convscout.services.http.problems import HTTPProblem
 from convscout.services.inference.images import read_bytes
 from convscout.services.model_server.limits import FORM_BYTES, ServingLimits
@@ -54,14 +55,14 @@ async def read_all(request: Request, limits: ServingLimits) -> list[Upload]:
         return [Upload(file.filename or "", await file.read(limits.picture_bytes + 1)) for file in files]
 
 
-def decode(content: bytes, size: int, channels: int, limits: ServingLimits) -> Pixels:
-    """The pixels (size, size, channels) of a picture's file.
+def decode(content: bytes, model: ExportedModel, limits: ServingLimits) -> Pixels:
+    """The pixels (H, W, C) of a picture's file, as ``model`` wants them.
 
     Raises ``HTTPProblem`` where it is none that can be read.
     """
     check_size(content, limits)
     try:
-        return read_bytes(content, size, channels)
+        return read_bytes(content, model.image_size, model.in_channels, white=model.white)
     except DataError as error:
         given = f"{len(content)} bytes"
         raise HTTPProblem.of(

@@ -240,6 +240,7 @@ class Finish:
             metrics=metrics or {},
             temperature=ensemble.temperature,
             biases=ensemble.biases,
+            white=self._splits.white,
         )
 
     def export(self, directory: Path | None, formats: Sequence[str] = ()) -> Path:

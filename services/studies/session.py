@@ -117,26 +117,34 @@ def load_data(
     home: Home,
     listener: Listener,
     choose: Callable[[Available], Extent] | None = None,
+    white: int | None = None,
 ) -> DataSplits:
     """The study's data, from its cache where it was decoded before.
 
-    How much of it, and at which size, is for ``choose`` to decide where ``config`` does not say it.
+    How much of it, and at which size, is for ``choose`` to decide where ``config`` does not say it. ``white`` is what a
+    network that is to see them has for white; None leaves it to the images.
     """
     listener(PhaseStarted(phase="data", detail=config.data))
 
     def progress(description: str, done: int, total: int) -> None:
         listener(Loading(description=description, done=done, total=total))
 
-    splits = load(config.data_request(home, choose), progress)
+    splits = load(replace(config.data_request(home, choose), white=white), progress)
     listener(Notice(text=describe_placement(splits)))
     for note in splits.notes:
         listener(Notice(text=f"images: {note}"))
     return splits
 
 
-def load_images(data: str, home: Home, listener: Listener, **settings: Any) -> DataSplits:
-    """The images of ``data`` for no study, under ``settings`` by field name. Raises ``ConfigError`` for bad ones."""
-    return load_data(StudyConfig.from_options({"name": "images", "data": data, **settings}), home, listener)
+def load_images(
+    data: str, home: Home, listener: Listener, white: int | None = None, **settings: Any
+) -> DataSplits:
+    """The images of ``data`` for no study, under ``settings`` by field name. Raises ``ConfigError`` for bad ones.
+
+    ``white`` is as ``load_data`` takes it.
+    """
+    config = StudyConfig.from_options({"name": "images", "data": data, **settings})
+    return load_data(config, home, listener, white=white)
 
 
 def space_of(ref: StudyRef, listener: Listener) -> SearchSpace:

@@ -188,7 +188,7 @@ PICTURES = (
         what="16 bits a level",
         name="x.png",
         mode="I;16",
-        read_as="its high byte; refused where all files together use 12 bits or fewer, with the factor that mends it",
+        read_as="its high byte; where no file uses more than 12 bits, the highest level of those is white in all",
     ),
     PictureExample(what="transparency", name="x.png", mode="black ink", read_as="laid on white"),
     PictureExample(

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from convscout.search_space.errors import DataError
 from convscout.trials.compute.memory import require_memory
-from convscout.trials.data.splits import Labels, Pixels
+from convscout.trials.data.splits import Labels
+from convscout.trials.data.white import FULL, Levels
 
-_BLOCK = 1024  # images converted at once
 _LARGEST_LABEL = 2**31
 _NUMBERED = "class_names, y = numpy.unique({}, return_inverse=True)"  # how texts become labels
 _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -49,8 +49,8 @@ class ArrayArchive:
     ) -> None:
         self._arrays.close()
 
-    def images(self, name: str) -> Pixels:
-        """The array ``name`` as (N, H, W, C) uint8."""
+    def images(self, name: str) -> Levels:
+        """The array ``name`` as (N, H, W, C): whole numbers in [0, 65535], or floats in [0, 1]."""
         array = self._numbers(name)
         if array.ndim == 3:
             array = array[..., np.newaxis]  # (N, H, W) → (N, H, W, 1)
@@ -62,12 +62,8 @@ class ArrayArchive:
             )
             rule = f"images must be (N, H, W), (N, H, W, 1) or (N, H, W, 3){hint}"
             raise self._fault(name, f"shape {array.shape}", rule)
-        if array.dtype.kind in "iu" and array.size and (array.min(), array.max()) == (0, 1):
-            rule = f"of whole numbers 255 is white; multiply them: ({name} * 255).astype(numpy.uint8)"
-            raise self._fault(name, "the values 0 and 1 alone, which are both black", rule)
-        if array.dtype == np.uint8:
-            return array
-        return self._as_bytes(name, array)
+        self._check_range(name, array)
+        return array
 
     def labels(self, name: str) -> Labels:
         """The array ``name`` as (N,) int64."""
@@ -132,21 +128,14 @@ class ArrayArchive:
             raise self._fault(name, f"type {array.dtype}", "it must hold whole numbers or floats")
         return array
 
-    def _as_bytes(self, name: str, array: npt.NDArray[Any]) -> Pixels:
-        """Whole numbers in [0, 255] as they are, floats in [0, 1] scaled by 255."""
+    def _check_range(self, name: str, array: Levels) -> None:
         floats = array.dtype.kind == "f"
-        top = 1 if floats else 255
         low, high = (array.min(), array.max()) if array.size else (0, 0)
-        if not (low >= 0 and high <= top):  # so that NaN is caught too
-            kind = "floats in [0, 1]: (x / 255)" if floats else "whole numbers in [0, 255]"
+        if not (low >= 0 and high <= (1 if floats else FULL)):  # so that NaN is caught too
+            kind = "floats in [0, 1]: (x / 255)" if floats else f"whole numbers in [0, {FULL}]"
             raise self._fault(
                 name, f"values in [{low:g}, {high:g}]", f"images of type {array.dtype} must be {kind}"
             )
-        result = np.empty(array.shape, dtype=np.uint8)
-        for start in range(0, len(array), _BLOCK):  # a float copy of it all could be eight times the result
-            block = array[start : start + _BLOCK]
-            result[start : start + _BLOCK] = np.rint(block * np.float32(255)) if floats else block
-        return result
 
     def _fault(self, name: str, found: str, rule: str) -> DataError:
         return DataError(f"{self.path}: {name} has {found}, but {rule}")

@@ -1,7 +1,7 @@
 """Image cache: a tree of image files, or a part of it, is decoded once into one file, from which its pixels are mapped.
 
 What is kept counts as current while every file's relative path, size and modification time, the
-wanted image size and the decoder are the same. Reading every file's contents instead would cost
+wanted image size, what is white and the decoder are the same. Reading every file's contents instead would cost
 nearly as much as decoding small images anew. A file that changes and keeps its size and its time to
 the nanosecond goes unnoticed until the cache is removed. A part is taken out of the whole tree where that is
 kept and the headers of the part's files ask for the same size and channels: where the pixels come from never shows.
@@ -23,7 +23,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -99,10 +99,10 @@ def load_decoded(part: Part, decoding: Decoding, cache: Path) -> DecodedImages:
     return images
 
 
-def is_kept(tree: ImageTree, image_size: int | None, cache: Path) -> bool:
+def is_kept(tree: ImageTree, decoding: Decoding, cache: Path) -> bool:
     """Whether all of ``tree`` is kept and current; not looked through for damage."""
-    path = cache / _file_name(tree.root, image_size, 1.0)
-    return path.exists() and _open(path, _key(tree, image_size)) is not None
+    path = cache / _file_name(tree.root, decoding.image_size, 1.0)
+    return path.exists() and _open(path, _key(tree, decoding)) is not None
 
 
 def forget(root: Path, cache: Path) -> None:
@@ -115,25 +115,27 @@ def _load_kept(part: Part, decoding: Decoding, cache: Path) -> DecodedImages | N
     """What is kept of ``part`` as ``decoding`` wants it: for itself or in the whole tree, by size or unasked."""
     for image_size, share in dict.fromkeys(product((decoding.image_size, None), (part.share, 1.0))):
         path = cache / _file_name(part.tree.root, image_size, share)
-        if path.exists() and (images := _take(part, path, image_size, share)):
+        kept = replace(decoding, image_size=image_size)
+        if path.exists() and (images := _take(part, path, kept, share)):
             fits = images.headers.shape(decoding.image_size) == images.file.shape[1:]
             if fits and _undamaged(path, images.file.shape[0], decoding.progress):
                 return images
     return None
 
 
-def _take(part: Part, path: Path, image_size: int | None, share: float) -> DecodedImages | None:
+def _take(part: Part, path: Path, decoding: Decoding, share: float) -> DecodedImages | None:
     """``part`` out of the file at ``path``, which should have ``share`` of its tree."""
     if share == part.share:
-        return _open(path, _key(part.files, image_size))
-    whole = _open(path, _key(part.tree, image_size))
+        return _open(path, _key(part.files, decoding))
+    whole = _open(path, _key(part.tree, decoding))
     images = whole and whole.only(part.chosen, part.files)
     return images if images and images.headers.sides.any() else None  # else nothing says how it is decoded
 
 
-def _key(tree: ImageTree, image_size: int | None) -> str:
+def _key(tree: ImageTree, decoding: Decoding) -> str:
     """SHA-256 (hex) of all that the decoded pixels depend on."""
-    digest = hashlib.sha256(f"{_LAYOUT} {DECODER_VERSION} {image_size}\n".encode())
+    how = f"{_LAYOUT} {DECODER_VERSION} {decoding.image_size} {decoding.white}\n"
+    digest = hashlib.sha256(how.encode())
     for file in tree.files:
         digest.update(os.fsencode(file.path) + f"\0{file.size} {file.mtime_ns}\n".encode())
     return digest.hexdigest()
@@ -185,7 +187,7 @@ def _verify(path: Path, num_images: int, progress: Progress) -> None:
 
 def _decode(tree: ImageTree, decoding: Decoding, path: Path) -> DecodedImages:
     """Decode ``tree`` into a new file at ``path``."""
-    key, planned = _key(tree, decoding.image_size), plan(tree, decoding)
+    key, planned = _key(tree, decoding), plan(tree, decoding)
     temporary = path.with_name(f".{path.name}.tmp")
     with placing(path, Durability.FLUSHED, temporary=temporary), temporary.open("wb") as file:
         # the file is without what a killed process may have left there

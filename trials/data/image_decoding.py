@@ -24,6 +24,7 @@ from convscout.trials.data.image_files import read_header, read_pixels
 from convscout.trials.data.image_tree import ImageFile, ImageTree
 from convscout.trials.data.sources import LARGEST_IMAGE, SMALLEST_IMAGE, Progress
 from convscout.trials.data.splits import BadImage, Pixels
+from convscout.trials.data.white import FULL
 
 R = TypeVar("R")
 _CHUNK, _CHUNK_BYTES = 128, 2**20  # most files and pixels that a thread is handed at once
@@ -38,12 +39,13 @@ class Decoding:
     """How to decode a tree.
 
     ``image_size`` is the side in pixels, or None for the images' own (see ``Headers.common_side``). ``max_bad``
-    is the share of files that may be unreadable.
+    is the share of files that may be unreadable, ``white`` the level that is white in those with 16 bits.
     """
 
     image_size: int | None
     max_bad: float
     progress: Progress
+    white: int = FULL
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -122,7 +124,7 @@ class Headers:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingPlan:
-    """How a tree will be decoded, known from its ``headers``: as images of ``shape`` (H, W, C).
+    """How a tree will be decoded, known from its ``headers``: as images of ``shape`` (H, W, C), ``white`` being white.
 
     ``bad`` are files that have no header, by their number among the tree's files.
     """
@@ -130,6 +132,7 @@ class DecodingPlan:
     shape: tuple[int, int, int]
     headers: Headers
     bad: Mapping[int, BadImage]
+    white: int
 
     @property
     def size(self) -> int:
@@ -151,7 +154,8 @@ def plan(tree: ImageTree, decoding: Decoding) -> DecodingPlan:
     """How ``tree`` will be decoded. Raises ``DataError`` when more than ``max_bad`` of its files have no header."""
     headers, bad = read_headers(tree, decoding.progress)
     check_bad(tree, bad.values(), decoding.max_bad)
-    return DecodingPlan(shape=headers.shape(decoding.image_size), headers=headers, bad=bad)
+    shape = headers.shape(decoding.image_size)
+    return DecodingPlan(shape=shape, headers=headers, bad=bad, white=decoding.white)
 
 
 def read_headers(tree: ImageTree, progress: Progress) -> tuple[Headers, dict[int, BadImage]]:
@@ -171,7 +175,7 @@ def decode(tree: ImageTree, plan: DecodingPlan, progress: Progress) -> Iterator[
     """Each file of ``tree``, in order: its pixels (H, W, C), or why there are none."""
 
     def read(path: Path) -> Pixels:
-        return read_pixels(path, plan.size, plan.channels)
+        return read_pixels(path, plan.size, plan.channels, white=plan.white)
 
     # with small images Python's lock is held most of the time: then one thread was 1.2 times as fast as two
     num_threads = 1 if plan.common_side < _SMALL_SIDE else None

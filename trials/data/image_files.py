@@ -2,28 +2,30 @@
 
 An image is squared by cropping its longer side about the centre and resizing what is left, so shapes
 are never distorted. Transparency is laid on white, or on black where white would hide all there is; 16-bit
-levels keep their high byte, CMYK and palettes become RGB, and a photograph is turned upright as its EXIF
-orientation says. Of a file that holds several pictures only the first is read.
+levels become 8 bits by what is white among them (``trials/data/white.py``), CMYK and palettes become RGB, and a
+photograph is turned upright as its EXIF orientation says. Of a file that holds several pictures only the first is read.
 """
 
 from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import PIL
-from PIL import Image, ImageOps, UnidentifiedImageError, features
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, features
 
 from convscout.search_space.errors import DataError
 from convscout.trials.data.splits import Pixels
+from convscout.trials.data.white import FEW, FULL, Levels, read_deep, spread_few
 
 NETWORK_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # decoders that may see bytes which a stranger sent
 HAS_AVIF, HAS_HEIF = features.check("avif"), find_spec("pillow_heif") is not None
@@ -67,6 +69,8 @@ _BRANDS = {
 _ALBUMS = frozenset({"AVIF", "GIF", "PNG", "TIFF", "WEBP"})  # formats in which further pictures are others
 _BLANK = 8  # levels, which nobody sees between the darkest and the lightest
 _DEEP_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
+# Pillow keeps one byte of each 16-bit level of a colour, and which it is goes by the raw mode that it reads in
+_LOW_BYTES = {"16B": "16L", "16L": "16B", "16N": "16B" if sys.byteorder == "little" else "16L"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +136,7 @@ def read_header(path: Path) -> Header:
         return Header(
             side=min(image.size),
             length=max(image.size),
-            grey=image.mode in _GREY_MODES,
+            grey=image.mode in _GREY_MODES or _is_deep_grey(image),
             deep=_is_deep(image),
             transparent=image.has_transparency_data,
             several=image.format in _ALBUMS and bool(getattr(image, "is_animated", False)),
@@ -140,33 +144,45 @@ def read_header(path: Path) -> Header:
 
 
 def read_pixels(
-    file: Path | BinaryIO, size: int, channels: int, formats: tuple[str, ...] = FORMATS
+    file: Path | BinaryIO,
+    size: int,
+    channels: int,
+    formats: tuple[str, ...] = FORMATS,
+    *,
+    white: int = FULL,
 ) -> Pixels:
     """The image in ``file`` as (size, size, channels) uint8; ``channels`` is 1 (grey) or 3 (RGB).
 
-    Raises ``DataError`` with the reason, without the path.
+    ``white`` is the level that is white in the images that a network learns from. Raises ``DataError`` with the reason,
+    without the path.
     """
     with _open(file, formats) as image:
         image.draft(None, (size, size))  # lets a large JPEG be decoded at a fraction of its size
         _check_bytes(image)
-        ImageOps.exif_transpose(image, in_place=True)
-        return _pixels(image, size, channels)
+        deep = _is_deep(image)
+        needs_low_bytes = deep and white < FULL and image.mode not in _DEEP_MODES
+        picture = _with_white(image, file, formats, white) if needs_low_bytes else image
+        ImageOps.exif_transpose(picture, in_place=True)
+        return _pixels(picture, size, channels, white, deep=deep)
 
 
-def convert_image(image: Image.Image, size: int, channels: int) -> Pixels:
+def convert_image(image: Image.Image, size: int, channels: int, *, white: int = FULL) -> Pixels:
     """``image``, which stays as it is, as ``read_pixels`` has one of a file. Raises ``DataError`` with the reason."""
     with _named_faults():
         _check_area(image)
-        return _pixels(ImageOps.exif_transpose(image), size, channels)
+        deep = _is_deep(image)
+        if deep and white < FULL and image.mode not in _DEEP_MODES:
+            raise DataError("has colours of 16 bits, of which Pillow keeps 8; give the path of its file")
+        return _pixels(ImageOps.exif_transpose(image), size, channels, white, deep=deep)
 
 
 def read_top_level(path: Path) -> int:
-    """The highest of the 16-bit levels of the image at ``path``, to 8 bits if it is coloured. Raises ``DataError``."""
+    """The highest of the 16-bit levels of the image at ``path``. Raises ``DataError``."""
     with _open(path, FORMATS) as image:
         _check_bytes(image)
         if image.mode in _DEEP_MODES:
             return int(np.asarray(image).max())
-        return int(np.asarray(image.convert("RGB")).max()) << 8 | 0xFF  # Pillow keeps the high byte alone
+        return int(_read_colours(image, path, FORMATS).max())
 
 
 def hides_on_white(path: Path) -> bool:
@@ -188,13 +204,60 @@ def square(images: Pixels, size: int) -> Pixels:
     return result
 
 
-def _pixels(image: Image.Image, size: int, channels: int) -> Pixels:
-    flat = _convert(image, "L" if channels == 1 else "RGB")
+def _pixels(image: Image.Image, size: int, channels: int, white: int, *, deep: bool) -> Pixels:
+    flat = _convert(image, "L" if channels == 1 else "RGB", white)
+    if white <= FEW and not deep:
+        flat = Image.fromarray(spread_few(np.asarray(flat), white))
     return np.asarray(_fit(flat, size)).reshape(size, size, channels)  # (H, W, C)
 
 
+def _read_colours(image: Image.Image, file: Path | BinaryIO, formats: tuple[str, ...]) -> Levels:
+    """All 16 bits of the levels (H, W, 3) of ``image``, which ``file`` holds."""
+    high = np.asarray(image)[..., :3].astype(np.uint16)
+    with _open(file, formats) as again:
+        low = _read_low_bytes(again)
+    return high << 8 | low
+
+
+def _read_low_bytes(image: ImageFile.ImageFile) -> Pixels:
+    """The lower bytes (H, W, 3 or 1) of the 16-bit levels of an ``image`` that is not read yet."""
+    grey = _is_deep_grey(image)
+    image.tile = [tile._replace(args=_low_args(tile)) for tile in image.tile]
+    return np.asarray(image)[..., 1:2] if grey else np.asarray(image)[..., :3]
+
+
+def _low_args(tile: ImageFile._Tile) -> str | tuple[Any, ...]:
+    """How Pillow reads the lower bytes of ``tile``.
+
+    It knows none of grey with transparency; read as RGBA, the second byte is the lower one of grey.
+    """
+    mode, further = _raw_mode(tile), tile.args[1:] if isinstance(tile.args, tuple) else ()
+    mode = "RGBA" if mode.startswith("LA;") else mode[:-3] + _LOW_BYTES[mode[-3:]]
+    return (mode, *further) if further else mode
+
+
+def _is_deep_grey(image: ImageFile.ImageFile) -> bool:
+    """Whether ``image``, which is not read yet, is of 16 bits and grey, with an opacity: Pillow makes RGBA of it."""
+    return any(_raw_mode(tile).startswith("LA;") for tile in image.tile)
+
+
+def _raw_mode(tile: ImageFile._Tile) -> str:
+    return str(tile.args[0] if isinstance(tile.args, tuple) and tile.args else tile.args)
+
+
+def _with_white(
+    image: Image.Image, file: Path | BinaryIO, formats: tuple[str, ...], white: int
+) -> Image.Image:
+    """``image``, whose colours have 16 bits in ``file``, in 8 bits by ``white``; as transparent, and as it lies."""
+    result = Image.fromarray(read_deep(_read_colours(image, file, formats), white))
+    if image.has_transparency_data:
+        result.putalpha(image.convert("RGBA").getchannel("A"))
+    result.getexif()[ExifTags.Base.Orientation] = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return result
+
+
 @contextmanager
-def _open(file: Path | BinaryIO, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+def _open(file: Path | BinaryIO, formats: tuple[str, ...]) -> Iterator[ImageFile.ImageFile]:
     with _named_faults():
         if "HEIF" in formats:
             import_module("pillow_heif").register_heif_opener()  # an optional extra
@@ -239,9 +302,8 @@ def name_formats(formats: tuple[str, ...] = FORMATS) -> str:
 
 def _is_deep(image: Image.Image) -> bool:
     """Whether a level has 16 bits, before the pixels are read."""
-    arguments = (tile[3] for tile in getattr(image, "tile", ()))
-    raw_modes = (str(each[0] if isinstance(each, tuple) and each else each) for each in arguments)
-    return image.mode in _DEEP_MODES or any(mode.endswith(("16B", "16L", "16N")) for mode in raw_modes)
+    raw_modes = map(_raw_mode, getattr(image, "tile", ()))
+    return image.mode in _DEEP_MODES or any(mode.endswith(tuple(_LOW_BYTES)) for mode in raw_modes)
 
 
 def _is_reducible(image: Image.Image) -> bool:
@@ -259,12 +321,11 @@ def _check_bytes(image: Image.Image) -> None:
         )
 
 
-def _convert(image: Image.Image, mode: str) -> Image.Image:
+def _convert(image: Image.Image, mode: str, white: int) -> Image.Image:
     if image.mode == "F":
         raise DataError("has levels that are no whole numbers; convert it to 8 or 16 bits")
     if image.mode in _DEEP_MODES:
-        levels = np.asarray(image) >> 8  # Pillow would clip at 255 instead
-        image = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+        image = Image.fromarray(read_deep(np.asarray(image), white))  # Pillow would clip at 255 instead
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, _lies_on(image)), image)

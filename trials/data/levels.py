@@ -1,8 +1,9 @@
-"""Levels: whether images hold what a network can tell apart, found out from a few before it trains on them all."""
+"""Levels: what is white in images, and whether a network can tell anything by them, found out from a few."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,28 +13,36 @@ from convscout.search_space.errors import DataError
 from convscout.trials.data.image_files import Header, hides_on_white, read_header, read_top_level
 from convscout.trials.data.image_tree import ImageTree
 from convscout.trials.data.splits import LabelledImages, Pixels
+from convscout.trials.data.white import FULL, describe_white, white_of
 
 T = TypeVar("T")
 _NUM_FILES, _NUM_IMAGES = 64, 500  # that are looked at
 _NUM_CLEAR = 16  # transparent files, which are decoded each time that the tree is read
-_MOST_DEEP = 2000  # files that are looked at before levels are called too low
+_MOST_DEEP = 2000  # files that are looked at before a level of few bits is called white
 _SEED = 6174
-_DARK_BITS = 12  # of 16: no more than 16 of the 256 levels that a network sees
 _FLAT = 8  # levels between the darkest and the lightest pixel: nobody sees a picture in that
 _MANY_FLAT = 0.2  # of the images
 
 
-def check_levels(tree: ImageTree) -> tuple[str, ...]:
-    """What a person should know of the levels in the files of ``tree``, from a few of them.
+@dataclass(frozen=True, kw_only=True)
+class Levels:
+    """Which of the 16-bit levels is ``white``, and in ``notes`` what a person should know of all levels."""
 
-    Raises ``DataError`` where 16-bit levels use so few of their bits that networks would see next to nothing.
-    """
+    white: int
+    notes: tuple[str, ...]
+
+
+def check_levels(tree: ImageTree, white: int | None = None) -> Levels:
+    """What the levels in the files of ``tree`` mean, told by a few of them, unless ``white`` is given."""
     order = np.random.default_rng(_SEED).permutation(len(tree.files))[:_MOST_DEEP]
     paths = [tree.root / tree.files[index].path for index in order if not tree.files[index].problem]
     headers = _headers(paths[:_NUM_FILES])
-    if any(header.deep for header in headers.values()):
-        _check_deep(tree.root, [path for path, header in _headers(paths).items() if header.deep])
     notes = []
+    if any(header.deep for header in headers.values()):
+        top = _top_level([path for path, header in _headers(paths).items() if header.deep])
+        found, white = white_of(top), white_of(top) if white is None else white
+        if found < FULL:
+            notes.append(describe_white("images with 16 bits a level", top, white))
     if several := sum(header.several for header in headers.values()):
         seen = f"{several} of {len(headers)} files that were looked at"
         notes.append(f"{seen} hold several pictures, of which the first is read")
@@ -41,7 +50,7 @@ def check_levels(tree: ImageTree) -> tuple[str, ...]:
     if hidden := sum(bool(_look(hides_on_white, path)) for path in clear):
         seen = f"{hidden} of {len(clear)} transparent files that were looked at"
         notes.append(f"{seen} would be blank on white, and are laid on black")
-    return tuple(notes)
+    return Levels(white=FULL if white is None else white, notes=tuple(notes))
 
 
 def describe_flat(train: LabelledImages, least: float = _MANY_FLAT) -> tuple[str, ...]:
@@ -64,19 +73,14 @@ def _is_flat(pixels: Pixels) -> bool:
     return bool((np.ptp(pixels, axis=(0, 1)) <= _FLAT).all())
 
 
-def _check_deep(root: Path, deep: list[Path]) -> None:
+def _top_level(deep: list[Path]) -> int:
+    """The highest level in the files, or one so high that all 16 bits are known to be used."""
     top = 0
     for path in deep:
         top = max(top, _look(read_top_level, path) or 0)
-        if top >= 1 << _DARK_BITS:
-            return
-    if top:
-        bits = max(8, top.bit_length())
-        raise DataError(
-            f"{root}: images with 16 bits a level use {bits} of them alone, with levels up to {top} of 65535, so all "
-            f"would be nearly black; multiply their levels by {1 << 16 - bits}, as ImageMagick does: "
-            f"mogrify -evaluate multiply {1 << 16 - bits} FILES"
-        )
+        if white_of(top) == FULL and top:
+            break
+    return top
 
 
 def _headers(paths: list[Path]) -> dict[Path, Header]:

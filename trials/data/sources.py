@@ -26,6 +26,7 @@ from convscout.trials.data.image_files import square
 from convscout.trials.data.levels import describe_flat
 from convscout.trials.data.mapped_images import MappedImages
 from convscout.trials.data.splits import BadImage, DataSplits, LabelledImages, Labels
+from convscout.trials.data.white import FULL
 
 SMALLEST_IMAGE, LARGEST_IMAGE = 4, 1024  # pixels a side
 # Of the free memory: through Ray images lie there twice, and the networks that are trained need the rest.
@@ -46,8 +47,9 @@ class DataRequest:
     unreadable files that is skipped before giving up. ``cache`` holds decoded images and downloads.
     ``memory`` is how many bytes of decoded files may be held in memory (None: a share of what is free); more
     are read from the cache as they are needed. ``share`` in (0, 1] of each split's images is read, class by
-    class. What ``share``, ``image_size`` and ``validation_share`` leave open (None), ``choose`` decides once it is
-    known what there is; without it all images are read at their own size.
+    class. ``white`` is the level that is white in images of few levels (None: what they say themselves); an exported
+    network says it of those that it is asked about. What ``share``, ``image_size`` and ``validation_share`` leave open
+    (None), ``choose`` decides once it is known what there is; without it all images are read at their own size.
     """
 
     data: str
@@ -59,6 +61,7 @@ class DataRequest:
     cache: Path
     memory: int | None = None
     share: float | None = None
+    white: int | None = None
     choose: Callable[[Available], Extent] | None = None
 
     def __post_init__(self) -> None:
@@ -120,6 +123,7 @@ class DataRequest:
 class SourceImages:
     """What a source holds. A split that it does not hold is None and is taken out of ``train``.
 
+    ``white`` is the level that was taken for white (see ``trials/data/white.py``).
     ``notes`` are sentences for a person: what was guessed, changed or left out on the way.
     A source that reads no more than is wanted gives all three splits, and says in ``reading`` what they are of all.
     ``declared`` says that a person declared the ``symmetries``, and others than would be taken to hold otherwise.
@@ -132,6 +136,7 @@ class SourceImages:
     symmetries: tuple[str, ...] = ()
     declared: bool = False
     skipped: tuple[BadImage, ...] = ()
+    white: int = FULL
     notes: tuple[str, ...] = ()
     reading: Reading | None = None
 
@@ -204,6 +209,7 @@ def load(request: DataRequest, progress: Progress | None = None) -> DataSplits:
         symmetries=found.symmetries,
         declared=found.declared,
         skipped=found.skipped,
+        white=found.white,
         notes=(*found.notes, *describe_flat(parts["train"])),
         reading=found.reading,
     )

@@ -17,6 +17,7 @@ from convscout.search_space.errors import DataError
 from convscout.trials.data.extent import Available, Reading
 from convscout.trials.data.mapped_images import Images, MappedImages, blocks
 from convscout.trials.data.mapped_images import Pixels as Pixels  # most know pixels from here
+from convscout.trials.data.white import FULL
 
 Labels = npt.NDArray[np.int64]
 
@@ -84,9 +85,9 @@ class DataSplits:
     The test split is behind ``open_test`` so that only the final evaluation reaches it.
     ``symmetries`` names the changes that keep labels true (see ``ImageSpec``), ``declared`` says that a person declared
     them, and others than would be taken to hold otherwise. ``skipped`` lists files that were left out as unreadable.
-    ``notes`` tells what else a person should know of how the images were read. ``reading`` says what part of all
-    there is this is, where
-    it was loaded from a source.
+    ``white`` is the level that was taken for white in them (see ``trials/data/white.py``). ``notes`` tells what else a
+    person should know of how the images were read. ``reading`` says what part of all there is this is, where it was
+    loaded from a source.
     """
 
     name: str
@@ -96,6 +97,7 @@ class DataSplits:
     symmetries: tuple[str, ...] = ()
     declared: bool = False
     skipped: tuple[BadImage, ...] = ()
+    white: int = FULL
     notes: tuple[str, ...] = ()
     reading: Reading | None = None
     _test: LabelledImages = field(repr=False)
@@ -151,7 +153,7 @@ class DataSplits:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over every split's pixels and labels, the class names, and symmetries that were declared.
+        """SHA-256 (hex) over every split's pixels and labels, the class names, what is white, and declared symmetries.
 
         Size, channels, share, splits and seed decide which pixels these are. Symmetries that were not declared follow
         from the source and the class names.
@@ -175,6 +177,8 @@ class DataSplits:
         digest = hashlib.sha256(repr(self.class_names).encode())
         if self.declared:
             digest.update(repr(sorted(self.symmetries)).encode())
+        if self.white < FULL:  # another white may give the same pixels, and means others
+            digest.update(f"white {self.white}".encode())
         counts = np.zeros((self.image.in_channels, 256), dtype=np.int64)
         for part, trained_on in ((self.train, True), (self.validation, False), (self._test, False)):
             digest.update(repr(part.images.shape).encode())

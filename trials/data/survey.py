@@ -40,7 +40,7 @@ def survey(tree: ImageTree, decoding: Decoding, *, timed: bool) -> Survey:
     seen, read_s = list[Headers](), 0.0
     while start < len(order) and (not seen or time.monotonic() - began_s < _PATIENCE_S):
         sample = tree.only(np.sort(order[start:stop]))
-        headers, read_s = _look_at(sample, decoding.image_size, timed=timed)
+        headers, read_s = _look_at(sample, decoding, timed=timed)
         seen += [headers] if headers.sides.any() else []
         start, stop = stop, 2 * stop
     if not seen:
@@ -49,12 +49,13 @@ def survey(tree: ImageTree, decoding: Decoding, *, timed: bool) -> Survey:
     return Survey(side=found.common_side, channels=found.channels, read_s=read_s)
 
 
-def _look_at(sample: ImageTree, image_size: int | None, *, timed: bool) -> tuple[Headers, float]:
+def _look_at(sample: ImageTree, decoding: Decoding, *, timed: bool) -> tuple[Headers, float]:
     """The headers of ``sample``, and how many seconds one of its files takes if its pixels are read too."""
     began_s = time.perf_counter()
     headers, bad = read_headers(sample, _silent)
     if timed and headers.sides.any():
-        planned = DecodingPlan(shape=headers.shape(image_size), headers=headers, bad=bad)
+        shape = headers.shape(decoding.image_size)
+        planned = DecodingPlan(shape=shape, headers=headers, bad=bad, white=decoding.white)
         deque(decode(sample, planned, _silent), maxlen=0)
     return headers, (time.perf_counter() - began_s) / len(sample.files)
 

@@ -39,9 +39,10 @@ def check(
     json: bool,
 ) -> None:
     """Say what the images of ``data`` are, and draw a contact sheet."""
-    settings = {"data_dir": data_dir, "image_size": image_size, "max_bad_images": max_bad_images}
     with display(quiet=json) as listener:
-        splits = load_images(data, home, listener, **settings)
+        splits = load_images(
+            data, home, listener, data_dir=data_dir, image_size=image_size, max_bad_images=max_bad_images
+        )
     picture = (sheet or home.root / f"{_file_name(splits.name)}-contact-sheet.png").absolute()
     contact_sheet(splits, picture)
     print_report(check_splits(splits).to_dict(), picture, json=json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from convscout.search_space.errors import IndivisibleError
@@ -53,10 +54,13 @@ def _load(
 ) -> LabelledData:
     """A ``split`` of ``data``; all of what is too few to be split, which the ``listener`` is told."""
     try:
-        splits = load_images(data, home, listener, data_dir=data_dir, image_size=model.image_size)
+        splits = load_images(
+            data, home, listener, white=model.white, data_dir=data_dir, image_size=model.image_size
+        )
     except IndivisibleError as error:
         config = StudyConfig.from_options({"name": "images", "data": data, "data_dir": data_dir})
-        found = read_undivided(config.data_request(home), split, model.image_size, model.in_channels)
+        request = replace(config.data_request(home), white=model.white)
+        found = read_undivided(request, split, model.image_size, model.in_channels)
         if found.split != split:
             listener(Notice(text=f"all {len(found.images):,} images are judged, not split: {error.message}"))
         return found

@@ -57,7 +57,8 @@ def explain(
 
 
 def _images_for_units(data: str, home: Home, listener: Listener, ensemble: TrainedEnsemble) -> DataSplits:
-    splits = load_images(data, home, listener, image_size=ensemble.image.image_size)
+    size, white = ensemble.image.image_size, ensemble.white
+    splits = load_images(data, home, listener, white=white, image_size=size)
     if splits.image.in_channels != ensemble.image.in_channels:
         raise DataError(f"{data} has images of other colours than this ensemble wants; convert them first")
     return splits

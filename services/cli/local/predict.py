@@ -23,7 +23,8 @@ def predict(
     """Tell the class of images, with probabilities."""
     form = Form(json=json, csv=csv, output=output)
     form.writer()  # so that what is wrong with it is told before anything is read
-    model, pictures = load_model(directory), pictures_of(list(paths))
+    model = load_model(directory)
+    pictures = pictures_of(list(paths), model.white)
     top = min(top, len(model.class_names))
     answers = predictions(model, pictures, top=top, batch_size=batch_size)
     files = [Path(each.name) for each in pictures]

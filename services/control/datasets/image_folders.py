@@ -36,10 +36,12 @@ def examine(root: Path) -> Examined:
     try:
         tree = scan(root)
         symmetries_of(tree.top, tree.class_names)
-        planned = plan(tree, Decoding(image_size=None, max_bad=_MAX_BAD, progress=_silent))
+        levels = check_levels(tree)
+        planned = plan(
+            tree, Decoding(image_size=None, max_bad=_MAX_BAD, progress=_silent, white=levels.white)
+        )
         _check_counts(tree, planned.bad)
         _check_sample(tree, planned)
-        levels = check_levels(tree)
     except DataError as error:
         raise DataError(error.message.replace(f"{root}/", "").replace(str(root), "the archive")) from None
     for index in planned.bad:
@@ -48,7 +50,7 @@ def examine(root: Path) -> Examined:
         num_images=len(tree.files) - len(planned.bad),
         classes=tree.class_names,
         image_size=planned.common_side,
-        notes=(*tree.notes, *levels, *planned.headers.describe(planned.size)),
+        notes=(*tree.notes, *levels.notes, *planned.headers.describe(planned.size)),
     )
     return Examined(facts, [SkippedFile(path=bad.path, reason=bad.reason) for bad in planned.bad.values()])
 
@@ -92,7 +94,8 @@ def _check_sample(tree: ImageTree, planned: DecodingPlan) -> None:
 
 def _fault(root: Path, file: ImageFile, planned: DecodingPlan) -> str:
     try:
-        read_pixels(root / file.path, min(planned.common_side, _SAMPLE_SIDE), planned.channels)
+        side = min(planned.common_side, _SAMPLE_SIDE)
+        read_pixels(root / file.path, side, planned.channels, white=planned.white)
     except DataError as error:
         return f"{file.path} {error.message}"
     return ""

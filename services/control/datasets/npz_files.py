@@ -55,6 +55,7 @@ def facts_of(path: Path, cache: Path) -> DatasetFacts:
         num_images=len(splits.train) + len(splits.validation) + splits.num_test,
         classes=splits.class_names,
         image_size=splits.image.image_size,
+        notes=splits.notes,
     )
 
 

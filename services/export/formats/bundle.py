@@ -25,10 +25,12 @@ from convscout.services.export.reload import Predictor
 from convscout.services.export.writer import Exporter
 from convscout.services.plugins import exporters
 from convscout.trials.data.splits import Normalization
+from convscout.trials.data.white import FULL
 from convscout.trials.evaluation.tta import VIEWS
 
 CONFIG_FILE, LABELS_FILE = "config.json", "labels.json"
-SCHEMA = 3  # of config.json; raise it when an older reader would misread a newer file
+SCHEMA = 4  # of config.json; raise it when an older reader would misread a newer file
+_WITHOUT_WHITE = 3  # the schema before it, which is read too: full range was the only one
 
 
 @exporters.register("bundle")
@@ -69,6 +71,7 @@ def _describe(ensemble: TrainedEnsemble) -> dict[str, Any]:
         "class_names": ensemble.class_names,
         "image": asdict(ensemble.image),
         "normalization": asdict(ensemble.normalization),
+        "white": ensemble.white,
         "members": [
             {
                 "number": m.number,
@@ -123,6 +126,8 @@ def _check_numbers(found: TrainedEnsemble) -> None:
         )
     if {len(found.normalization.mean), len(found.normalization.std)} != {channels}:
         raise ValueError(f"normalization must have {channels} numbers each")
+    if not 1 <= found.white <= FULL:
+        raise ValueError(f"white must be a level in [1, {FULL}], but is {found.white}")
     if not found.members:
         raise ValueError("it has no members")
     divisors = {
@@ -154,7 +159,7 @@ def _check_fit(member: TrainedMember, image: ImageSpec) -> None:
 
 
 def _ensemble(directory: Path, values: dict[str, Any]) -> TrainedEnsemble:
-    if values.get("schema") != SCHEMA:
+    if values.get("schema") not in (SCHEMA, _WITHOUT_WHITE):
         raise ExportError(
             f"{directory / CONFIG_FILE} has schema {values.get('schema')!r}, but this version of convscout reads "
             f"{SCHEMA}; install the version that wrote it, or export again"
@@ -169,6 +174,7 @@ def _ensemble(directory: Path, values: dict[str, Any]) -> TrainedEnsemble:
         normalization=Normalization(
             **{name: tuple(numbers) for name, numbers in values["normalization"].items()}
         ),
+        white=FULL if values["schema"] == _WITHOUT_WHITE else values["white"],
         members=tuple(_read_member(directory, member) for member in values["members"]),
         metrics=values["metrics"],
         temperature=values["temperature"],

@@ -97,4 +97,5 @@ def _metadata(ensemble: TrainedEnsemble) -> dict[str, str]:
         "class_names": json.dumps(ensemble.class_names),
         "image_size": str(ensemble.image.image_size),
         "in_channels": str(ensemble.image.in_channels),
+        "white": str(ensemble.white),
     }

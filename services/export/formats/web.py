@@ -51,6 +51,7 @@ class WebExporter(Exporter):
             "study": ensemble.study,
             "class_names": ensemble.class_names,
             "in_channels": ensemble.image.in_channels,
+            "white": ensemble.white,
             "max_side": MAX_SIDE,
         }
         (web / "model.json").write_text(json.dumps(about, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import onnxruntime
-from predict import NETWORK_FORMATS, read_pixels
+from predict import NETWORK_FORMATS, Wanted, read_pixels
 
 MAX_BYTES = 20_000_000  # of a picture; a larger one is refused unread
 
@@ -32,11 +32,11 @@ class Model:
         self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.class_names = json.loads(metadata["class_names"])
-        self._size, self._channels = int(metadata["image_size"]), int(metadata["in_channels"])
+        self._wanted = Wanted.by(metadata)
 
     def top(self, content: bytes, count: int) -> dict[str, float]:
         """The most probable classes of one picture; raises what Pillow does for what is none."""
-        pixels = read_pixels(io.BytesIO(content), self._size, self._channels, NETWORK_FORMATS)
+        pixels = read_pixels(io.BytesIO(content), self._wanted, NETWORK_FORMATS)
         (probabilities,) = self._session.run(["probabilities"], {"images": pixels[np.newaxis]})  # (1, K)
         best = np.argsort(-probabilities[0], kind="stable")[:count]
         return {self.class_names[index]: float(probabilities[0, index]) for index in best}

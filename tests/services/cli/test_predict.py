@@ -20,6 +20,7 @@ from convscout.services.export.writer import export
 from convscout.services.inference.images import pictures_of
 from convscout.services.inference.predict import load_model, predict, predictions
 from convscout.services.system.files import writing
+from convscout.trials.data.white import FULL
 from tests.services.cli.test_study import Captured, run
 from tests.support.reading_back import read_back_here
 from tests.support.trained_ensembles import random_images, trained_ensemble
@@ -161,7 +162,7 @@ def test_a_file_whose_writing_fails_leaves_the_old_one(tmp_path: Path) -> None:
 
 
 def test_files_are_read_a_batch_at_a_time(exported: Path, photos: Path) -> None:
-    pictures = pictures_of(str(photos))
+    pictures = pictures_of(str(photos), FULL)
     answers = predictions(load_model(exported), pictures, batch_size=3)
     first = list(islice(answers, 3))
     for file in (Path(each.name) for each in pictures[3:6]):

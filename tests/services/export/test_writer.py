@@ -26,11 +26,12 @@ from convscout.services.export import checksums
 from convscout.services.export import writer as exporting
 from convscout.services.export.formats.bundle import BundleExporter, load_bundle
 from convscout.services.export.formats.onnx import OnnxExporter
-from convscout.services.export.onnx_model import ExportedModel
+from convscout.services.export.onnx_model import MODEL_FILE, ExportedModel
 from convscout.services.export.parity import TOLERANCE, Parity
 from convscout.services.export.writer import default_formats, export, refuse_left_out
 from convscout.services.plugins import exporters
 from convscout.trials.data.splits import Pixels
+from convscout.trials.data.white import FULL
 from convscout.trials.evaluation.metrics import Probabilities
 from convscout.trials.evaluation.tta import VIEWS, Viewed
 from tests.support.places import ROOT
@@ -256,11 +257,35 @@ def test_a_bundle_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     small = _small()
     export(small, tmp_path / "export", random_images(4, small), formats=BUNDLE)
     config = tmp_path / "export" / "config.json"
-    config.write_text(config.read_text().replace('"schema": 3', '"schema": 4'))
+    config.write_text(config.read_text().replace('"schema": 4', '"schema": 5'))
     (tmp_path / "export" / "SHA256SUMS").unlink()
     exporting.write_checksums(tmp_path / "export")
-    with pytest.raises(ExportError, match="has schema 4, but this version of convscout reads 3"):
+    with pytest.raises(ExportError, match="has schema 5, but this version of convscout reads 4"):
         load_bundle(tmp_path / "export")
+
+
+@read_back_here()
+def test_what_is_white_is_exported_and_earlier_exports_had_full_range(tmp_path: Path) -> None:
+    small = replace(_small(), white=4095)
+    directory = tmp_path / "export"
+    export(small, directory, random_images(4, small), formats=["bundle", "onnx", "standalone"])
+    assert load_bundle(directory).white == ExportedModel(directory / MODEL_FILE).white == 4095
+    assert "had 4095 for white" in (directory / "README.md").read_text()
+    _make_earlier(directory)
+    assert load_bundle(directory).white == ExportedModel(directory / MODEL_FILE).white == FULL
+
+
+def _make_earlier(directory: Path) -> None:
+    """Let an export be as those were that did not tell what is white."""
+    config = json.loads((directory / "config.json").read_text())
+    del config["white"]
+    (directory / "config.json").write_text(json.dumps({**config, "schema": 3}))
+    model = onnx.load(directory / MODEL_FILE)
+    kept = {each.key: each.value for each in model.metadata_props if each.key != "white"}
+    onnx.helper.set_model_props(model, kept)
+    onnx.save(model, directory / MODEL_FILE)
+    (directory / "SHA256SUMS").unlink()
+    exporting.write_checksums(directory)
 
 
 def test_weights_of_another_architecture_are_refused() -> None:

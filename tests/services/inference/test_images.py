@@ -15,13 +15,15 @@ from convscout.search_space.errors import DataError
 from convscout.services.inference.images import Pictures, files_of, pictures_of
 from convscout.trials.data.image_files import read_pixels
 from convscout.trials.data.splits import Pixels
+from convscout.trials.data.white import FULL
+from tests.support.deep_images import deep_png
 
 SIZE = 16
 GREY, RGB = 1, 3
 
 
-def pixels_of(given: Pictures, channels: int = RGB, size: int = SIZE) -> list[Pixels]:
-    return [picture.read(size, channels) for picture in pictures_of(given)]
+def pixels_of(given: Pictures, channels: int = RGB, size: int = SIZE, white: int = FULL) -> list[Pixels]:
+    return [picture.read(size, channels) for picture in pictures_of(given, white)]
 
 
 @pytest.fixture
@@ -96,7 +98,7 @@ def test_pillow_images_are_turned_upright_and_stay_as_they_are(wide: Pixels, tmp
 
 def test_a_list_may_mix_forms_and_sizes_in_order(wide: Pixels, file: Path) -> None:
     given = [wide, wide[:9, :9], str(file), np.stack([wide, 255 - wide])]
-    assert [picture.name for picture in pictures_of(given)] == [
+    assert [picture.name for picture in pictures_of(given, FULL)] == [
         "images[0]", "images[1]", str(file), "images[3][0]", "images[3][1]",
     ]  # fmt: skip
     found = pixels_of(given)
@@ -121,7 +123,60 @@ def test_levels_survive_as_they_are() -> None:
     "given", [[], (), np.empty((0, 9, 9, 3), np.uint8), torch.zeros(0, 9, 9), np.empty((0, 9, 9))]
 )
 def test_no_pictures_are_none(given: Any) -> None:
-    assert pictures_of(given) == []
+    assert pictures_of(given, FULL) == []
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.uint16])
+def test_few_levels_are_spread_as_in_training_in_every_form(dtype: type[np.generic]) -> None:
+    few = (np.arange(SIZE * SIZE).reshape(SIZE, SIZE) % 4).astype(dtype)
+    expected = (few * 85).astype(np.uint8)[..., np.newaxis]
+    for given in (few, few[None], torch.tensor(few), few[..., None]):
+        np.testing.assert_array_equal(pixels_of(given, GREY, white=3)[0], expected)
+    np.testing.assert_array_equal(pixels_of(expected.astype(dtype), GREY, white=3)[0], expected)  # of 8 bits
+
+
+def test_levels_of_12_bits_are_read_as_in_training_in_every_form(tmp_path: Path) -> None:
+    deep = np.linspace(0, 4095, SIZE * SIZE).astype(np.uint16).reshape(SIZE, SIZE)
+    expected = np.rint(deep * (255 / 4095)).astype(np.uint8)[..., np.newaxis]
+    image = Image.fromarray(deep)
+    image.save(tmp_path / "deep.png")
+    content = (tmp_path / "deep.png").read_bytes()
+    for given in (deep, deep.astype(np.int32), torch.tensor(deep), image, tmp_path / "deep.png", content):
+        np.testing.assert_array_equal(pixels_of(given, GREY, white=4095)[0], expected)
+    for plain in (
+        expected,
+        expected / 255,
+        Image.fromarray(expected[..., 0]),
+    ):  # which have a white of their own
+        np.testing.assert_array_equal(pixels_of(plain, GREY, white=4095)[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "white", "message"),
+    [
+        (
+            np.full((4, 4), 5000, np.uint16),
+            4095,
+            r"in \[0, 4095\], but .* \[5000, 5000\]; bring them to that range",
+        ),
+        (
+            np.full((4, 4), 200),
+            4095,
+            r"up to 200, .* 255 or, as in training, 4095 for white; .*numpy\.uint16",
+        ),
+        (np.full((4, 4), 300), 3, r"whole numbers must lie in \[0, 255\]"),
+    ],
+)
+def test_levels_that_training_did_not_have_are_refused(given: Any, white: int, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        pictures_of(given, white)
+
+
+def test_an_image_of_pillow_that_holds_less_than_its_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "deep.png").write_bytes(deep_png(np.full((4, 4, 3), 4000, np.uint16)))
+    told = "has colours of 16 bits, of which Pillow keeps 8; give the path of its file"
+    with Image.open(tmp_path / "deep.png") as image, pytest.raises(DataError, match=told):
+        pixels_of(image, white=4095)
 
 
 BATCH = np.zeros((2, 20, 24, 3))
@@ -155,7 +210,7 @@ BATCH = np.zeros((2, 20, 24, 3))
 )  # fmt: skip
 def test_what_could_mean_two_things_is_refused_with_a_remedy(given: Any, message: str) -> None:
     with pytest.raises(DataError, match=rf"^images.*: .*{message}|^{message}"):
-        pictures_of(given)
+        pictures_of(given, FULL)
 
 
 def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
@@ -168,7 +223,7 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
         (Image.new("1", (12_000, 9_000)), "more than 100 megapixels"),
         (np.zeros((12_000, 9_000), np.uint8), "more than 100 megapixels"),
     ):
-        [picture] = pictures_of(given)
+        [picture] = pictures_of(given, FULL)
         with pytest.raises(DataError, match=reason):
             picture.read(SIZE, RGB)
 

@@ -24,6 +24,7 @@ from convscout.services.inference.images import Pictures
 from convscout.services.inference.predict import Prediction, predict, probabilities
 from convscout.trials.data.image_files import name_formats, read_pixels
 from convscout.trials.data.splits import Pixels
+from convscout.trials.data.white import FULL
 from tests.support.packing import png_header
 from tests.support.reading_back import read_back_here
 from tests.support.trained_ensembles import random_images, trained_ensemble
@@ -255,7 +256,7 @@ def test_the_script_reads_files_as_training_does(
     _picture(mode).save(path)
     expected = read_pixels(path, 16, channels)
     assert expected.std() > 10
-    np.testing.assert_array_equal(script.read_pixels(path, 16, channels), expected)
+    np.testing.assert_array_equal(script.read_pixels(path, script.Wanted(16, channels, FULL)), expected)
 
 
 def test_the_script_obeys_orientation_palettes_and_size_limits(script: ModuleType, tmp_path: Path) -> None:
@@ -265,10 +266,12 @@ def test_the_script_obeys_orientation_palettes_and_size_limits(script: ModuleTyp
     _picture("RGB").save(turned, exif=exif)
     _picture("P").save(see_through, transparency=3)
     for path in (turned, see_through):
-        np.testing.assert_array_equal(script.read_pixels(path, 16, 3), read_pixels(path, 16, 3))
+        np.testing.assert_array_equal(
+            script.read_pixels(path, script.Wanted(16, 3, FULL)), read_pixels(path, 16, 3)
+        )
     bomb.write_bytes(png_header(8000, 8000))
     with pytest.raises(ValueError, match="more than 150 MB"):
-        script.read_pixels(bomb, 16, 3)
+        script.read_pixels(bomb, script.Wanted(16, 3, FULL))
 
 
 def _picture(mode: str) -> Image.Image:

@@ -16,6 +16,7 @@ import torch
 from convscout.search_space.errors import DataError
 from convscout.trials.data.sources import DataRequest, load
 from convscout.trials.data.splits import DataSplits
+from convscout.trials.data.white import FULL
 
 Array = npt.NDArray[Any]
 
@@ -95,6 +96,62 @@ def test_floats_in_the_unit_interval_are_scaled(dtype: type[np.generic], tmp_pat
     assert np.array_equal(splits.train.images, x)
 
 
+@pytest.mark.parametrize(
+    ("images", "white"),
+    [
+        (pictures() % 2, 1),
+        ((pictures() % 2).astype(np.int64), 1),
+        (pictures() % 16, 15),
+        (pictures() % 17, 16),  # scikit-learn's digits
+        (pictures().astype(np.uint16) * 4, 1023),
+        (pictures().astype(np.int32) * 16, 4095),
+    ],
+    ids=["bits", "bits as int64", "4 bits", "0 to 16", "10 bits", "12 bits"],
+)
+def test_few_levels_are_spread_for_all_splits_together_and_it_is_said(
+    tmp_path: Path, images: Array, white: int
+) -> None:
+    dark = images // 2 if white > 16 else images
+    splits = loaded(
+        tmp_path, x_train=images, y_train=labels(), x_val=dark, y_val=labels(), x_test=dark, y_test=labels()
+    )
+    np.testing.assert_array_equal(splits.train.images, np.rint(images * (255 / white)))
+    np.testing.assert_array_equal(splits.open_test().images, np.rint(dark * (255 / white)))
+    assert splits.white == white
+    assert splits.notes[0] == (
+        f"arrays of whole numbers have levels up to {images.max()}, so {white} is read as white"
+    )
+
+
+def test_sixteen_bits_keep_their_high_byte_and_it_is_said(tmp_path: Path) -> None:
+    deep = pictures().astype(np.uint16) * 257
+    splits = loaded(tmp_path, images=deep, labels=labels())
+    every = {image.tobytes() for image in pictures()}
+    assert all(image.tobytes() in every for image in splits.train.images)
+    assert "have levels up to 65535, so 65535 is read as white" in splits.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("top", "dtype", "asked", "white"),
+    [
+        (1, np.uint8, 1, 1),
+        (1, np.uint8, 16, 16),
+        (1000, np.uint16, 4095, 4095),
+        (1, np.uint8, 4095, 1),  # bytes are no part of 12 bits
+        (4000, np.uint16, 1023, 4095),
+        (200, np.uint8, 1, FULL),
+        (1000, np.uint16, FULL, 1023),
+    ],
+)
+def test_a_network_may_say_what_is_white_unless_the_levels_speak_against_it(
+    tmp_path: Path, top: int, dtype: type[np.generic], asked: int, white: int
+) -> None:
+    images = (pictures() % 2).astype(dtype) * dtype(top)
+    np.savez(tmp_path / "data.npz", images=images, labels=labels())
+    request = DataRequest(data=f"npz:{tmp_path / 'data.npz'}", seed=0, cache=tmp_path, white=asked)
+    assert load(request).white == white
+
+
 NAN = np.full((30, 8, 8), np.nan)
 FAULTS: dict[str, tuple[dict[str, Array], str]] = {
     "pickle": (
@@ -127,12 +184,25 @@ FAULTS: dict[str, tuple[dict[str, Array], str]] = {
     ),
     "NaN": ({"images": NAN, "labels": labels()}, r"images has values in \[nan, nan\]"),
     "wide integers": (
-        {"images": pictures().astype(np.int32) * 4, "labels": labels()},
-        r"images of type int32 must be whole numbers in \[0, 255\]",
+        {"images": pictures().astype(np.int32) * 400, "labels": labels()},
+        r"images of type int32 must be whole numbers in \[0, 65535\]",
     ),
-    "black and white as 0 and 1": (
-        {"images": pictures() % 2, "labels": labels()},
-        r"the values 0 and 1 alone, which are both black, but .* multiply them: \(images \* 255\).astype",
+    "negative integers": (
+        {"images": pictures().astype(np.int32) - 1, "labels": labels()},
+        r"images has values in \[-1, 254\], but images of type int32 must be whole numbers in \[0, 65535\]",
+    ),
+    "splits of two ranges": (
+        {"x_train": pictures(), "y_train": labels(), "x_test": pictures() % 2, "y_test": labels()},
+        "x_test has levels up to 1 of type uint8, and other images have levels up to 255, so no level is white in all",
+    ),
+    "bytes beside 12 bits": (
+        {
+            "x_train": pictures(),
+            "y_train": labels(),
+            "x_test": pictures().astype(np.uint16) * 16,
+            "y_test": labels(),
+        },
+        "x_train has levels up to 255 of type uint8, and other images have levels up to 4080, so no level is white",
     ),
     "negative label": (
         {"images": pictures(), "labels": labels() - 1},

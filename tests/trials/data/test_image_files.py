@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,10 @@ from convscout.search_space.errors import DataError
 from convscout.trials.data import image_files
 from convscout.trials.data.image_files import kind_of, problem_of, read_header, read_pixels
 from convscout.trials.data.image_tree import scan
+from convscout.trials.data.sources import DataRequest, load
+from convscout.trials.data.white import FULL
 from tests.support.data_layouts import PICTURES, PictureExample
+from tests.support.deep_images import deep_png, deep_tiff, png_chunk
 from tests.support.image_trees import loaded, noise, sizes, write_animals
 
 
@@ -66,36 +68,101 @@ def write_pngs(root: Path, levels: npt.NDArray[np.uint16]) -> Path:
     return root
 
 
-def deep_png(levels: npt.NDArray[np.uint16]) -> bytes:
-    """A PNG file with 16 bits a level, which Pillow writes of grey alone."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    height, width = levels.shape[:2]
-    header = struct.pack(">IIBBBBB", width, height, 16, 2 if levels.ndim == 3 else 0, 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in levels)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
+def ramp(top: int, channels: int = 1) -> npt.NDArray[np.uint16]:
+    """Levels (8, 8) or (8, 8, C) from 0 to ``top``."""
+    shape = (8, 8, channels) if channels > 1 else (8, 8)
+    return np.linspace(0, top, int(np.prod(shape))).astype(np.uint16).reshape(shape)
 
 
-@pytest.mark.parametrize("shape", [(8, 8), (8, 8, 3)], ids=["grey", "colour"])
-@pytest.mark.parametrize(("top", "bits", "factor"), [(255, 8, 256), (1023, 10, 64), (4095, 12, 16)])
-def test_few_bits_of_sixteen_are_refused_with_the_factor_that_mends_them(
-    tmp_path: Path, shape: tuple[int, ...], top: int, bits: int, factor: int
+@pytest.mark.parametrize("clear", [False, True], ids=["", "with opacity"])
+@pytest.mark.parametrize("channels", [1, 3], ids=["grey", "colour"])
+@pytest.mark.parametrize(("top", "white"), [(1, 1), (9, 9), (200, 255), (1000, 1023), (4095, 4095)])
+def test_few_bits_of_sixteen_are_spread_and_it_is_said(
+    tmp_path: Path, top: int, white: int, channels: int, clear: bool
 ) -> None:
-    levels = np.linspace(0, top, int(np.prod(shape))).astype(np.uint16).reshape(shape)
-    with pytest.raises(DataError, match=f"use {bits} of them alone.*multiply their levels by {factor},"):
-        loaded(write_pngs(tmp_path / "dark", levels))
-    pixels = loaded(write_pngs(tmp_path / "mended", levels * factor)).train.images[0]
-    assert np.ptp(pixels) > 200
+    colours = ramp(top, channels)
+    opaque = np.full((8, 8), 65535, np.uint16)  # opacity has all of its bits in any case
+    splits = loaded(write_pngs(tmp_path / "dark", np.dstack([colours, opaque]) if clear else colours))
+    expected = np.rint(colours.reshape(8, 8, channels) * (255 / white))
+    np.testing.assert_array_equal(splits.train.images[0], expected)
+    assert splits.white == white
+    told = f"images with 16 bits a level have levels up to {top}, so {white} is read as white"
+    assert told in splits.notes
+
+
+def test_levels_of_a_tiff_file_are_spread_too(tmp_path: Path) -> None:
+    for order in "<>":
+        levels = ramp(4000, 3)
+        (tmp_path / "x.tif").write_bytes(deep_tiff(levels, order))
+        found = read_pixels(tmp_path / "x.tif", 8, 3, white=4095)
+        np.testing.assert_array_equal(found, np.rint(levels * (255 / 4095)))
+
+
+def test_more_than_twelve_bits_keep_their_high_byte(tmp_path: Path) -> None:
+    for channels in (1, 3):
+        levels = ramp(5000, channels)
+        splits = loaded(write_pngs(tmp_path / str(channels), levels))
+        np.testing.assert_array_equal(splits.train.images[0], levels.reshape(8, 8, channels) >> 8)
+        assert splits.white == FULL and not any("white" in note for note in splits.notes)
+
+
+def test_another_white_is_other_data(tmp_path: Path) -> None:
+    """Even where the pixels are the same, as what is asked about later is read in another way."""
+    twice = [loaded(write_pngs(tmp_path / str(factor), ramp(1) * factor)) for factor in (1, 255)]
+    np.testing.assert_array_equal(twice[0].train.images, twice[1].train.images)
+    assert twice[0].fingerprint != twice[1].fingerprint
+
+
+def test_decoded_images_are_kept_by_what_is_white(tmp_path: Path) -> None:
+    root = write_pngs(tmp_path / "dark", ramp(4095))
+    request = DataRequest(data=f"folder:{root}", seed=0, cache=tmp_path / "cache")
+    for white, top in ((None, 255), (FULL, 15), (4095, 255)):
+        assert load(replace(request, white=white)).train.images.max() == top
+
+
+@pytest.mark.parametrize(("low", "high"), [(-5, 100), (0, 70000)])
+def test_levels_that_16_bits_do_not_hold_are_refused(tmp_path: Path, low: int, high: int) -> None:
+    Image.fromarray(np.array([[low, high]] * 2, dtype=np.int32)).save(tmp_path / "x.tif")
+    with pytest.raises(
+        DataError, match=rf"has levels in \[{low}, {high}\], but they must lie in \[0, 65535\]; save"
+    ):
+        read_pixels(tmp_path / "x.tif", 8, 1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_levels_above_white_are_refused_with_what_to_do(tmp_path: Path, channels: int) -> None:
+    (tmp_path / "x.png").write_bytes(deep_png(ramp(5000, channels)))
+    with pytest.raises(
+        DataError, match=r"has 16-bit levels up to 5000, but 4095 is white .* save it with 8 bits"
+    ):
+        read_pixels(tmp_path / "x.png", 8, channels, white=4095)
+
+
+def test_a_picture_of_8_bits_has_255_for_white_unless_it_has_few_levels(tmp_path: Path) -> None:
+    few, many = np.array([[0, 1], [1, 0]], np.uint8), np.array([[0, 255], [255, 0]], np.uint8)
+    for levels, white, top in ((few, 1, 255), (many, 1, 255), (few, FULL, 1), (few, 4095, 1), (few, 2, 128)):
+        Image.fromarray(levels).save(tmp_path / "x.png")
+        assert read_pixels(tmp_path / "x.png", 2, 1, white=white).max() == top
+
+
+def test_a_turned_picture_of_deep_colours_is_upright(tmp_path: Path) -> None:
+    levels = ramp(4095, 3)[:, :4]
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: turned by a quarter
+    content = deep_png(levels)
+    with_exif = content[:33] + png_chunk(b"eXIf", exif.tobytes()[6:]) + content[33:]
+    (tmp_path / "x.png").write_bytes(with_exif)
+    found = read_pixels(tmp_path / "x.png", 4, 3, white=4095)
+    upright = np.rot90(np.rint(levels * (255 / 4095)), -1)
+    np.testing.assert_array_equal(found, upright[:, 2:6])
 
 
 def test_one_bright_picture_shows_that_dark_ones_are_meant(tmp_path: Path) -> None:
     dark = np.linspace(0, 4000, 64).astype(np.uint16).reshape(8, 8)
     root = write_pngs(tmp_path, dark)
     (root / "dog" / "bright.png").write_bytes(deep_png(dark * 16))
-    assert sum(sizes(loaded(root))) == 9
+    splits = loaded(root)
+    assert sum(sizes(splits)) == 9 and splits.white == FULL
 
 
 def test_white_ink_on_nothing_is_laid_on_black_and_said(tmp_path: Path) -> None:

@@ -50,9 +50,14 @@ class Folder(Source):
             tree.top, tree.class_names
         )  # first: it is soon wrong, and decoding is long
         check_labels(request.data, tree.labels, tree.class_names)
-        levels = check_levels(tree)
+        levels = check_levels(tree, request.white)
         cache = request.cache / "images"
-        decoding = Decoding(image_size=request.image_size, max_bad=request.max_bad_images, progress=progress)
+        decoding = Decoding(
+            image_size=request.image_size,
+            max_bad=request.max_bad_images,
+            progress=progress,
+            white=levels.white,
+        )
         reading = request.reading(_available(tree, decoding, cache, timed=request.asks))
         numbers = _numbers(tree, request.divide(tree.labels, reading, tree.class_names))
         part = Part(
@@ -65,7 +70,8 @@ class Folder(Source):
             symmetries=symmetries,
             declared=symmetries != _presume_symmetries(tree.class_names),
             skipped=found.bad,
-            notes=(*tree.notes, *levels, *found.headers.describe(found.file.shape[1])),
+            white=levels.white,
+            notes=(*tree.notes, *levels.notes, *found.headers.describe(found.file.shape[1])),
             reading=reading,
         )
 
@@ -80,7 +86,7 @@ def _available(tree: ImageTree, decoding: Decoding, cache: Path, *, timed: bool)
         num_classes=len(tree.class_names),
         side=looked.side,
         channels=looked.channels,
-        read_s=0.0 if is_kept(tree, decoding.image_size, cache) else looked.read_s,
+        read_s=0.0 if is_kept(tree, decoding, cache) else looked.read_s,
         resized_read_s=looked.read_s,
     )
 

@@ -5,9 +5,9 @@ calls them (``train_images``, ``train_labels``, …), or ``images`` and ``labels
 Besides, perhaps ``class_names`` (K,) and ``symmetries``, arrays of text; symmetries that are not declared are taken
 not to hold.
 
-Images are (N, H, W) or (N, H, W, C) with C = 1 or 3: whole numbers in [0, 255], or floats in [0, 1],
-which are scaled by 255 and rounded. Labels are whole numbers, (N,) or (N, 1). Without ``class_names``
-there are as many classes as the highest label says.
+Images are (N, H, W) or (N, H, W, C) with C = 1 or 3: floats in [0, 1], or whole numbers, of which 255 is white unless
+no level of all images is above 16, or one is above 255 (see ``trials/data/white.py``). Labels are whole numbers, (N,)
+or (N, 1). Without ``class_names`` there are as many classes as the highest label says.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ import numpy as np
 
 from convscout.search_space.errors import DataError, list_names
 from convscout.trials.data.array_archive import ArrayArchive
+from convscout.trials.data.array_levels import ArrayLevels
 from convscout.trials.data.sources import DataRequest, Progress, Source, SourceImages, sources
-from convscout.trials.data.splits import SYMMETRIES, LabelledImages
+from convscout.trials.data.splits import SYMMETRIES, LabelledImages, Labels
+from convscout.trials.data.white import Levels
 
 _WHOLE = ("images", "labels")
 _KERAS = {name: (f"x_{name}", f"y_{name}") for name in ("train", "val", "test")}
@@ -46,7 +48,13 @@ class Npz(Source):
     def read(self, request: DataRequest, progress: Progress) -> SourceImages:
         with ArrayArchive(Path(request.location).expanduser()) as archive:
             pairs = _pairs(archive)
-            found = {name: _part(archive, pair) for name, pair in pairs.items()}
+            images = {name: archive.images(pair[0]) for name, pair in pairs.items()}
+            labels = {name: _labels(archive, images[name], pair) for name, pair in pairs.items()}
+            levels = _levels(archive, {pair[0]: images[name] for name, pair in pairs.items()}, request.white)
+            found = {  # popped, so that all images never lie in memory twice
+                name: LabelledImages(images=levels.pixels(images.pop(name)), labels=labels[name])
+                for name in pairs
+            }
             parts = [*found.values()]
             _check_same_shape(archive.path, parts)
             symmetries = _symmetries(archive)
@@ -57,6 +65,8 @@ class Npz(Source):
                 class_names=_class_names(archive, parts),
                 symmetries=symmetries,
                 declared=bool(symmetries),
+                white=levels.white,
+                notes=levels.notes,
             )
 
 
@@ -94,14 +104,21 @@ def _images(pairs: Mapping[str, tuple[str, str]]) -> set[str]:
     return {images for images, _ in pairs.values()}
 
 
-def _part(archive: ArrayArchive, names: tuple[str, str]) -> LabelledImages:
-    images, labels = archive.images(names[0]), archive.labels(names[1])
+def _levels(archive: ArrayArchive, images: Mapping[str, Levels], wanted: int | None) -> ArrayLevels:
+    try:
+        return ArrayLevels.of(images, wanted)
+    except DataError as error:
+        raise DataError(f"{archive.path}: {error.message}") from error
+
+
+def _labels(archive: ArrayArchive, images: Levels, names: tuple[str, str]) -> Labels:
+    labels = archive.labels(names[1])
     if len(images) != len(labels):
         raise DataError(
             f"{archive.path}: {names[0]} has {len(images)} images but {names[1]} has {len(labels)} labels; "
             "they must be as many"
         )
-    return LabelledImages(images=images, labels=labels)
+    return labels
 
 
 def _check_same_shape(path: Path, parts: list[LabelledImages]) -> None:

@@ -1,8 +1,11 @@
-// Classifies a picture with model.onnx in this browser. model.json tells the classes and the channels.
+// Classifies a picture with model.onnx in this browser. model.json tells the classes, the channels, and which level was
+// white in training.
 
 import * as ort from "./ort.wasm.bundle.min.mjs";
 
 const TOP = 5;
+const FULL = 65535; // what is white in 16 bits unless the pictures of the training used fewer
+const FEW = 16; // so few levels are told apart only if they are spread
 const element = (id) => document.getElementById(id);
 const [app, input, status, problem, result] = ["app", "picture", "status", "problem", "result"].map(element);
 
@@ -52,6 +55,13 @@ async function classify(file) {
   problem.hidden = true;
   let pixels;
   try {
+    if (about.white < FULL && (await isDeep(file))) {
+      if (turn === latest) {
+        fail(`${file.name} has 16 bits a level, of which a browser reads 8. They are too few here, as level ` +
+          `${about.white} is white. Choose a picture of 8 bits, or use predict.py of the export.`);
+      }
+      return;
+    }
     pixels = await decode(file);
   } catch {
     if (turn === latest) fail(`${file.name} cannot be read as a picture. Choose a PNG, JPEG, WebP or BMP file.`);
@@ -83,7 +93,20 @@ async function decode(file) {
     if (about.in_channels === 1) data[to++] = grey(rgba[from], rgba[from + 1], rgba[from + 2]);
     else for (let channel = 0; channel < 3; channel++) data[to++] = rgba[from + channel];
   }
+  spread(data);
   return { data, width, height };
+}
+
+// Whether it is a PNG file with 16 bits a level, as its header says. Browsers read no other files that have them.
+async function isDeep(file) {
+  const head = new Uint8Array(await file.slice(0, 25).arrayBuffer());
+  return [0x89, 0x50, 0x4e, 0x47].every((byte, at) => head[at] === byte) && head[24] === 16;
+}
+
+// Where the pictures of the training had few levels, and this one has no others, its white is theirs instead of 255.
+function spread(data) {
+  if (about.white > FEW || data.some((level) => level > about.white)) return;
+  for (let at = 0; at < data.length; at++) data[at] = Math.round((data[at] * 255) / about.white);
 }
 
 function draw(bitmap, width, height, background) {

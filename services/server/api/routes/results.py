@@ -218,6 +218,6 @@ def get_job(plane: Plane, name: StudyPath, id: JobPath) -> JobView:
 
 def _answer(plane: ControlPlane, name: str, export: str, content: bytes, top: int) -> Answer:
     model = plane.results.model(name, export)
-    pixels = decode(content, model.image_size, model.in_channels, _LIMITS)  # (H, W, C)
+    pixels = decode(content, model, _LIMITS)  # (H, W, C)
     (probabilities,) = model.probabilities(pixels[None])  # (1, H, W, C) → (1, K)
     return Answer(top={each.class_name: each.probability for each in best(model, probabilities, top)})
