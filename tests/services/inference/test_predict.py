@@ -25,6 +25,7 @@ from convscout.services.inference.predict import Prediction, predict, probabilit
 from convscout.trials.data.image_files import name_formats, read_pixels
 from convscout.trials.data.splits import Pixels
 from convscout.trials.data.white import FULL
+from tests.support.image_modes import MODES, ImageMode
 from tests.support.packing import png_header
 from tests.support.reading_back import read_back_here
 from tests.support.trained_ensembles import random_images, trained_ensemble
@@ -242,21 +243,17 @@ def script() -> ModuleType:
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
-    ("mode", "suffix"),
-    [
-        ("1", "png"), ("L", "png"), ("LA", "png"), ("P", "png"), ("RGB", "png"), ("RGBA", "png"), ("I;16", "png"),
-        ("L", "jpg"), ("RGB", "jpg"), ("CMYK", "jpg"), ("RGB", "webp"), ("RGBA", "webp"), ("RGB", "bmp"),
-        ("P", "gif"), ("I;16", "tif"), ("RGB", "avif"), ("white ink", "png"),
-    ],
-)  # fmt: skip
+    "mode", [mode for mode in MODES if mode.shows is not None], ids=lambda mode: mode.name
+)
 def test_the_script_reads_files_as_training_does(
-    script: ModuleType, tmp_path: Path, mode: str, suffix: str, channels: int
+    script: ModuleType, tmp_path: Path, mode: ImageMode, channels: int
 ) -> None:
-    path = tmp_path / f"image.{suffix}"
-    _picture(mode).save(path)
-    expected = read_pixels(path, 16, channels)
+    path = tmp_path / mode.name
+    path.write_bytes(mode.content)
+    expected = read_pixels(path, 12, channels, white=mode.white)
     assert expected.std() > 10
-    np.testing.assert_array_equal(script.read_pixels(path, script.Wanted(16, channels, FULL)), expected)
+    found = script.read_pixels(path, script.Wanted(12, channels, mode.white))
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_the_script_obeys_orientation_palettes_and_size_limits(script: ModuleType, tmp_path: Path) -> None:
@@ -278,11 +275,5 @@ def _picture(mode: str) -> Image.Image:
     """A wide picture with soft and hard edges, in ``mode``."""
     y, x = np.mgrid[0:40, 0:70]
     levels = (127 + 90 * np.sin(x / 5) + 30 * (y > 20)).clip(0, 255)
-    if mode == "white ink":
-        ink = np.where(levels > 127, 255, 0)
-        return Image.fromarray(np.stack([np.full_like(ink, 255)] * 3 + [ink], axis=-1).astype(np.uint8))
-    if mode == "I;16":
-        return Image.fromarray((levels * 257).astype(np.uint16))
-    rgba = np.stack([levels, levels[::-1], 255 - levels, np.where(x > 30, 255, 120)], axis=-1)  # (H, W, 4)
-    picture = Image.fromarray(rgba.astype(np.uint8))
-    return picture.convert("RGB").convert(mode) if mode in ("P", "CMYK") else picture.convert(mode)
+    colours = np.stack([levels, levels[::-1], 255 - levels], axis=-1)  # (H, W, 3)
+    return Image.fromarray(colours.astype(np.uint8)).convert(mode)
