@@ -55,8 +55,9 @@ TREES = (
     ),
     TreeExample(
         folders=("CLASS/2019", "CLASS/2020"),
-        means="images may lie in folders of a class",
+        means="images may lie in folders of a class; where all have the same, a note asks whether those are classes",
         splits={"train": 12},
+        note="each of cat/, dog/ is read as a class, and 2019/, 2020/ in each as more of its images; if those are the",
     ),
     TreeExample(
         folders=("train/CLASS", "test/CLASS"),
@@ -79,6 +80,18 @@ TREES = (
         means="the same, with a word that splits share; what lies beside splits is left out",
         splits={"train": 6, "test": 6},
         note="left out, as they lie beside the splits and are none: seg_pred/",
+    ),
+    TreeExample(
+        folders=("train2017/CLASS", "val2017/CLASS", "test2017/CLASS"),
+        means="the same",
+        splits={"train": 6, "validation": 6, "test": 6},
+        note="splits: train2017/ as train, val2017/ as validation, test2017/ as test",
+    ),
+    TreeExample(
+        folders=("trainData/CLASS", "testData/CLASS"),
+        means="the same: a word may begin with a capital letter",
+        splits={"train": 6, "test": 6},
+        note="splits: trainData/ as train, testData/ as test",
     ),
     TreeExample(
         folders=("CLASS/train", "CLASS/test"),
@@ -105,6 +118,12 @@ TREES = (
         note="@eaDir/, __MACOSX/, cat/thumbnails/, dog/@eaDir/, lost+found/",
     ),
     TreeExample(
+        folders=("CLASS", "cat/siamese", "cat/manx"),
+        means="classes, of which one has its images in folders; a note names them",
+        splits={"train": 12},
+        note="folders within a class are read as more of its images: cat/manx/, cat/siamese/",
+    ),
+    TreeExample(
         folders=("CLASS", ".git/objects"),
         means="hidden folders and files (`.name`) are passed over, without a note",
         splits={"train": 6},
@@ -119,7 +138,9 @@ REFUSED_TREES = (
         "has both dev and val; keep one validation split",
     ),
     (("train/CLASS", "test"), "has no class folders, so nothing says what its images show"),
-    (("train", "test"), "has test/ and train/ without class folders in them"),
+    (("train", "test"), "has train/ and test/ without class folders in them"),
+    (("train", "test", "CLASS"), "has train/ and test/ without class folders in them"),
+    (("val", "test"), "has val/ and test/ without class folders in them; put each"),
     (("cat/train", "cat/test", "dog"), "has train/ and test/, but dog/ has no splits"),
     (("CLASS", "CLASS/train", "CLASS/test"), "has train/ and test/ and images beside them"),
     (("CLASS/train", "CLASS/val"), "but no test/; add one to each class"),

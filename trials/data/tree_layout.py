@@ -52,10 +52,11 @@ def read_layout(walker: TreeWalker) -> Layout:
     splits = find_splits(folders)
     if any(walker.folders(folders[name]) for names in splits.values() for name in names):
         classes, told = _splits_first(walker, top, folders, splits)
-    elif "train" in splits and sum(map(len, splits.values())) == len(folders) > 1:
+    elif len(splits) > 1:
+        named = [name for names in splits.values() for name in names]
         raise DataError(
-            f"{top} has {_slashed(folders)} without class folders in them; put each image into a folder of its class, "
-            f"as {top}/{splits['train'][0]}/cat/1.png"
+            f"{top} has {_slashed(named)} without class folders in them; put each image into a folder of its class, "
+            f"as {top}/{named[0]}/cat/1.png, or give folders that are classes other names"
         )
     else:
         classes, told = _classes_first(walker, top, folders)
@@ -142,7 +143,7 @@ def _classes_first(walker: TreeWalker, top: Path, folders: Folders) -> tuple[dic
             f"{name}/{part}/" for name, found in splits.items() for parts in found.values() for part in parts
         ]
         notes = [f"read as more images of their class, not as splits: {list_names(inner)}"] if inner else []
-        return {"train": folders}, notes
+        return {"train": folders}, [*notes, *_note_within(within)]
     return _splits_within(walker, top, folders, splits)
 
 
@@ -178,6 +179,19 @@ def _splits_within(
     if others:
         notes.append(f"left out, as they lie beside the splits and are none: {list_names(others)}")
     return classes, notes
+
+
+def _note_within(within: Mapping[str, Folders]) -> list[str]:
+    """A note on classes whose images lie in several folders, which could be the classes as well."""
+    deep = {name: list(inner) for name, inner in within.items() if len(inner) > 1}
+    if len(deep) == len(within) > 1 and len({*map(tuple, deep.values())}) == 1:
+        outer, inner = (list_names([f"{name}/" for name in names]) for names in (deep, min(deep.values())))
+        return [
+            f"each of {outer} is read as a class, and {inner} in each as more of its images; if those are the classes, "
+            "put the images of each into one folder"
+        ]
+    parts = [f"{name}/{part}/" for name, inner in deep.items() for part in inner]
+    return [f"folders within a class are read as more of its images: {list_names(parts)}"] if parts else []
 
 
 def _check_same_classes(top: Path, splits: Mapping[str, Folders]) -> None:

@@ -13,18 +13,24 @@ SPLITS: Final = {
 }
 """The words for each split, in the order of the splits; case does not matter."""
 
-_FILLERS = frozenset({"set", "data", "images", "imgs", "split"})  # train_set, data-train
+_BETWEEN_WORDS = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])|(?<=\d)(?=[^\W\d_])|(?<=[^\W\d_])(?=\d)")
+_FILLERS = frozenset({"", "set", "data", "images", "imgs", "split"})  # train_set, data-train
 # What systems and programs put beside pictures: copies in small, and the other half of files from a Mac.
 _IGNORED = frozenset(
     {
         "#recycle",
         "$recycle.bin",
+        "@__thumb",
         "@eadir",
+        "@recycle",
         "__macosx",
         "__pycache__",
         "lost+found",
+        "mlruns",
+        "network trash folder",
         "system volume information",
         "thumbnails",
+        "thumbs",
     }
 )
 
@@ -43,7 +49,7 @@ def find_splits(names: Iterable[str]) -> dict[str, list[str]]:
     """Those of the folders ``names`` that are called like a split, by split.
 
     What else is in a name must be a word such as ``set``, or the same in the names of several splits, as in
-    ``seg_train`` and ``seg_test``; a ``train_station`` is none.
+    ``seg_train`` and ``seg_test``, or ``train2017`` and ``val2017``; a ``train_station`` is none.
     """
     parts = {name: part for name in names if (part := _split_of(name))}
     rests: dict[str, set[str]] = {}
@@ -62,7 +68,7 @@ def _fits(rest: str, rests: dict[str, set[str]]) -> bool:
 
 def _split_of(name: str) -> tuple[str, str] | None:
     """The split that a folder is called like, and what else is in its name; None for no split or several."""
-    words = [word for word in re.split(r"[\W_]+", name.casefold()) if word and word not in _FILLERS]
+    words = [word for part in _BETWEEN_WORDS.split(name) if (word := part.casefold()) not in _FILLERS]
     stems = [word.removesuffix("set") for word in words]  # trainset
     splits = [split for stem in stems for split, spelled in SPLITS.items() if stem in spelled]
     if len(splits) != 1:
