@@ -30,7 +30,8 @@ R = TypeVar("R")
 _CHUNK, _CHUNK_BYTES = 128, 2**20  # most files and pixels that a thread is handed at once
 _SMALL_SIDE = 64  # pixels
 _COMMON = 0.2  # of the files: a side that fewer have is a chance find
-_MUCH_CUT = 0.2  # of the typical picture
+_MUCH_CUT = 0.2  # of a picture
+_MANY_CUT = 0.2  # of the pictures
 _NUM_NAMED = 5  # unreadable files in an error
 
 
@@ -76,16 +77,22 @@ class Headers:
         known = self.sides > 0
         sides, lengths = self.sides[known], self.lengths[known]
         notes = []
-        if sides.min() < sides.max() or sides.max() > LARGEST_IMAGE:
+        if sides.min() < sides.max() or not SMALLEST_IMAGE <= sides.max() <= LARGEST_IMAGE:
             why = f", {self._describe_common()}" if size == self.common_side else ""
+            found = (
+                f"from {sides.min()} to {sides.max()}" if sides.min() < sides.max() else f"of {sides.max()}"
+            )
             notes.append(
-                f"shorter sides from {sides.min()} to {sides.max()} pixels; "
+                f"shorter sides {found} pixels; "
                 f"all are read at {size} x {size}{why} (other sizes with --image-size)"
             )
-        cut = float(np.median(1 - sides / lengths))
-        if cut > _MUCH_CUT:
+        cuts = 1 - sides / lengths
+        typical, share = float(np.median(cuts)), float(np.mean(cuts > _MUCH_CUT))
+        if share >= _MANY_CUT:
+            much = f"more than {_MUCH_CUT:.0%} of {share:.0%} of the pictures"
+            lost = f"{typical:.0%} of the typical picture" if typical > _MUCH_CUT else much
             notes.append(
-                f"the square in the middle is read, without {cut:.0%} of the typical picture; "
+                f"the square in the middle is read, without {lost}; "
                 "crop the files where what matters lies at an edge"
             )
         return tuple(notes)

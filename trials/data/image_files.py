@@ -45,8 +45,25 @@ SUFFIXES = (
     | (_HEIF_SUFFIXES if HAS_HEIF else frozenset())
 )
 UNSUPPORTED_SUFFIXES = (
-    frozenset({".avif", ".ico", ".jp2", ".pgm", ".ppm", ".psd", ".svg", ".tga"})
-    | frozenset({".arw", ".cr2", ".dng", ".nef"})
+    frozenset(
+        {
+            ".avif",
+            ".dcm",
+            ".dds",
+            ".exr",
+            ".ico",
+            ".j2k",
+            ".jp2",
+            ".jpx",
+            ".jxl",
+            ".pbm",
+            ".pcx",
+            ".pgm",
+            ".pnm",
+        }
+    )
+    | frozenset({".ppm", ".psd", ".svg", ".tga"})
+    | frozenset({".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"})  # of cameras
     | _HEIF_SUFFIXES
 ) - SUFFIXES
 NUM_MAGIC_BYTES = 16  # of a file, which say what it is
@@ -61,7 +78,13 @@ _MAGIC = {
     b"GIF89a": ".gif",
     b"II*\0": ".tif",
     b"MM\0*": ".tif",
+    b"II+\0": ".tif",  # of more than 4 GB, or written as if it were
+    b"MM\0+": ".tif",
+    b"\0\0\0\x0cjP  ": ".jp2",
+    b"\0\0\0\x0cJXL ": ".jxl",
 }
+_LFS_POINTER = b"version https://git-lfs"
+_MOST_MAGIC_BYTES = 32
 _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), ".avif"),
     **dict.fromkeys((b"heic", b"heix", b"hevc", b"mif1", b"msf1"), ".heic"),
@@ -264,15 +287,30 @@ def _open(file: Path | BinaryIO, formats: tuple[str, ...]) -> Iterator[ImageFile
         try:
             opened = Image.open(file, formats=formats)
         except UnidentifiedImageError:
-            reason = "is empty (0 bytes)" if _is_empty(file) else f"is not {name_formats(formats)} image"
-            raise DataError(reason) from None
+            raise DataError(_why_not(file, formats)) from None
         with opened as image:
             _check_area(image)
             yield image
 
 
-def _is_empty(file: Path | BinaryIO) -> bool:
-    return file.stat().st_size == 0 if isinstance(file, Path) else file.seek(0, os.SEEK_END) == 0
+def _why_not(file: Path | BinaryIO, formats: tuple[str, ...]) -> str:
+    """Why a file holds no image in one of ``formats``, whatever its name says."""
+    beginning = _beginning(file)
+    if not beginning:
+        return "is empty (0 bytes)"
+    if beginning.startswith(_LFS_POINTER):
+        return "is a pointer of Git LFS instead of an image; fetch the images: git lfs pull"
+    suffix = suffix_of(beginning)
+    known = problem_of(suffix) if suffix and formats == FORMATS else ""  # where its remedy helps
+    return known or f"is not {name_formats(formats)} image"
+
+
+def _beginning(file: Path | BinaryIO) -> bytes:
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            return opened.read(_MOST_MAGIC_BYTES)
+    file.seek(0)
+    return file.read(_MOST_MAGIC_BYTES)
 
 
 def _check_area(image: Image.Image) -> None:

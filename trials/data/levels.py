@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,12 @@ class Levels:
 
 def check_levels(tree: ImageTree, white: int | None = None) -> Levels:
     """What the levels in the files of ``tree`` mean, told by a few of them, unless ``white`` is given."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")  # what is wrong with a file is told when all are read
+        return _check_levels(tree, white)
+
+
+def _check_levels(tree: ImageTree, white: int | None) -> Levels:
     order = np.random.default_rng(_SEED).permutation(len(tree.files))[:_MOST_DEEP]
     paths = [tree.root / tree.files[index].path for index in order if not tree.files[index].problem]
     headers = _headers(paths[:_NUM_FILES])

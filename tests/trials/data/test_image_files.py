@@ -46,6 +46,38 @@ def test_a_photograph_of_an_iphone_is_named_with_the_extra_that_reads_it(tmp_pat
     assert 'pip install "convscout[heic]"' in problem_of(kind_of(tmp_path / "IMG_1"))
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"\0\0\0\x18ftypheic" + bytes(99), r"is a \.heic file; convert it to PNG, or install the extra"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(99), r"is a \.jp2 file; convert it to PNG"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+            r"pointer of Git LFS .*: git lfs pull",
+        ),
+        (b"<html>not found</html>", "is not a PNG, JPEG, "),
+        (b"", r"is empty \(0 bytes\)"),
+    ],
+)
+def test_a_file_that_is_something_else_than_its_name_says_is_told_for_what_it_is(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    if image_files.HAS_HEIF and b"heic" in content:
+        pytest.skip("the extra is installed")
+    (tmp_path / "IMG_1.jpg").write_bytes(content)
+    with pytest.raises(DataError, match=reason):
+        read_header(tmp_path / "IMG_1.jpg")
+
+
+@pytest.mark.parametrize("suffix", [".jxl", ".dcm", ".cr3", ".exr", ".j2k"])
+def test_images_that_are_not_read_are_named_with_what_to_do(tmp_path: Path, suffix: str) -> None:
+    root = write_animals(tmp_path)
+    for index in range(3):
+        (root / "cat" / f"x{index}{suffix}").write_bytes(bytes(20))
+    with pytest.raises(DataError, match=rf"3 of 23 image files .*\n.*is a \{suffix} file; convert it to PNG"):
+        loaded(root)
+
+
 def test_a_large_photograph_is_decoded_at_a_fraction_of_its_size(tmp_path: Path) -> None:
     write_animals(tmp_path)
     Image.new("L", (8200, 6100), 200).save(tmp_path / "cat" / "50-megapixels.jpg")
@@ -226,6 +258,21 @@ def test_a_size_that_a_fifth_of_the_files_have_is_common(tmp_path: Path) -> None
     splits = loaded(write_sizes(tmp_path, shapes))
     assert splits.image.image_size == 20
     assert any("read at 20 x 20, which 25% of the files have" in note for note in splits.notes)
+
+
+def test_images_smaller_than_a_study_may_ask_for_are_said_to_be_read_larger(tmp_path: Path) -> None:
+    notes = loaded(write_sizes(tmp_path, [(2, 2)] * 8)).notes
+    assert any(
+        "shorter sides of 2 pixels; all are read at 4 x 4, the fewest that are read" in note for note in notes
+    )
+
+
+@pytest.mark.parametrize(("wide", "said"), [(3, True), (1, False)])
+def test_what_the_square_cuts_off_many_pictures_is_said_where_it_spares_the_typical_one(
+    tmp_path: Path, wide: int, said: bool
+) -> None:
+    notes = loaded(write_sizes(tmp_path, [(20, 20)] * (8 - wide) + [(200, 20)] * wide)).notes
+    assert any("without more than 20% of 38% of the pictures" in note for note in notes) is said
 
 
 def test_no_images_are_read_larger_than_a_study_may_ask_for(tmp_path: Path) -> None:

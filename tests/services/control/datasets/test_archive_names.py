@@ -37,7 +37,14 @@ def test_names_of_an_older_windows_are_taken_so_and_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "encoding"), [("кошка/1.png", "cp866"), ("猫咪/1.png", "gbk"), ("käse/1.png", "cp1252")]
+    ("name", "encoding"),
+    [
+        ("кошка/1.png", "cp866"),
+        ("КОШКА/1.png", "cp866"),  # whose letters are Latin ones with accents in code page 437
+        ("猫咪/1.png", "gbk"),
+        ("ネコ/1.png", "cp932"),
+        ("käse/1.png", "cp1252"),
+    ],
 )
 def test_other_encodings_are_asked_for_and_not_guessed(name: str, encoding: str) -> None:
     with pytest.raises(DataError) as caught:
