@@ -55,12 +55,7 @@ class ArrayArchive:
         if array.ndim == 3:
             array = array[..., np.newaxis]  # (N, H, W) → (N, H, W, 1)
         if array.ndim != 4 or array.shape[3] not in (1, 3) or 0 in array.shape[1:]:
-            hint = (
-                "; move the channels last: x.transpose(0, 2, 3, 1)"
-                if array.shape[1:2] in ((1,), (3,))
-                else ""
-            )
-            rule = f"images must be (N, H, W), (N, H, W, 1) or (N, H, W, 3){hint}"
+            rule = f"images must be (N, H, W), (N, H, W, 1) or (N, H, W, 3){_shape_hint(array.shape)}"
             raise self._fault(name, f"shape {array.shape}", rule)
         self._check_range(name, array)
         return array
@@ -91,17 +86,19 @@ class ArrayArchive:
 
     def texts(self, name: str) -> tuple[str, ...]:
         """The array ``name`` as text."""
-        array = self._array(name)
+        array = self._array(name, pickled=f"{name}.astype(str)")
         if array.ndim != 1 or array.dtype.kind != "U":
-            raise self._fault(
-                name, f"shape {array.shape} and type {array.dtype}", "it must be a list of texts"
-            )
+            rule = f"it must be a list of texts: {name}.ravel().astype(str)"
+            raise self._fault(name, f"shape {array.shape} and type {array.dtype}", rule)
+        for text in array.tolist():
+            if not (text.strip() and text.isprintable()):
+                raise self._fault(name, f"the text {text!r}", "each must be printable, and not blank")
         return tuple(array.tolist())
 
     def _array(self, name: str, pickled: str = "numpy.stack(images)") -> npt.NDArray[Any]:
         try:
             if self._header(name).hasobject:
-                rule = f"a pickle can run code and is never read; save one array of numbers: {pickled}"
+                rule = f"a pickle can run code and is never read; save an array without objects: {pickled}"
                 raise self._fault(name, "Python objects (a pickle)", rule)
             array: npt.NDArray[Any] = self._arrays[name]
         except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -125,7 +122,8 @@ class ArrayArchive:
     def _numbers(self, name: str) -> npt.NDArray[Any]:
         array = self._array(name)
         if array.dtype.kind not in "iuf":
-            raise self._fault(name, f"type {array.dtype}", "it must hold whole numbers or floats")
+            mend = ": x.astype(numpy.uint8)" if array.dtype.kind == "b" else ""
+            raise self._fault(name, f"type {array.dtype}", f"it must hold whole numbers or floats{mend}")
         return array
 
     def _check_range(self, name: str, array: Levels) -> None:
@@ -148,6 +146,17 @@ def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     except Exception as error:  # the parser of what looks like Python raises anything
         raise ValueError(f"it has no header of an array: {error}") from error
     return shape, dtype
+
+
+def _shape_hint(shape: tuple[int, ...]) -> str:
+    """What to do about images of this ``shape``, where that can be told."""
+    if len(shape) == 4 and shape[1] in (1, 3):
+        return "; move the channels last: x.transpose(0, 2, 3, 1)"
+    if len(shape) == 4 and shape[3] == 4:
+        return "; leave out the opacity: x[..., :3]"
+    if len(shape) == 2 and (side := math.isqrt(shape[1])) ** 2 == shape[1] > 1:
+        return f"; give rows of pixels their shape: x.reshape(-1, {side}, {side})"
+    return ""
 
 
 def _rows_hint(array: npt.NDArray[Any]) -> str:

@@ -64,9 +64,8 @@ def check_labels(data: str, labels: Mapping[str, Labels], class_names: Sequence[
     """
     num_classes = len(class_names)
     if num_classes < 2:
-        raise IndivisibleError(
-            f"{data}: needs at least two classes, but has {num_classes}: {list_names(class_names)}"
-        )
+        only = f": {class_names[0]}" if class_names else ""
+        raise IndivisibleError(f"{data}: needs at least two classes, but has {num_classes}{only}")
     for name, each in labels.items():
         if not len(each):
             raise DataError(f"{data}: the {name} split has no images")

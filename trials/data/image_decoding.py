@@ -22,7 +22,7 @@ from convscout.trials.compute.read_ahead import read_ahead
 from convscout.trials.data.division import Rows
 from convscout.trials.data.image_files import read_header, read_pixels
 from convscout.trials.data.image_tree import ImageFile, ImageTree
-from convscout.trials.data.sources import LARGEST_IMAGE, SMALLEST_IMAGE, Progress
+from convscout.trials.data.sources import LARGEST_IMAGE, MUCH_CUT, SMALLEST_IMAGE, Progress
 from convscout.trials.data.splits import BadImage, Pixels
 from convscout.trials.data.white import FULL
 
@@ -30,7 +30,6 @@ R = TypeVar("R")
 _CHUNK, _CHUNK_BYTES = 128, 2**20  # most files and pixels that a thread is handed at once
 _SMALL_SIDE = 64  # pixels
 _COMMON = 0.2  # of the files: a side that fewer have is a chance find
-_MUCH_CUT = 0.2  # of a picture
 _MANY_CUT = 0.2  # of the pictures
 _NUM_NAMED = 5  # unreadable files in an error
 
@@ -87,10 +86,10 @@ class Headers:
                 f"all are read at {size} x {size}{why} (other sizes with --image-size)"
             )
         cuts = 1 - sides / lengths
-        typical, share = float(np.median(cuts)), float(np.mean(cuts > _MUCH_CUT))
+        typical, share = float(np.median(cuts)), float(np.mean(cuts > MUCH_CUT))
         if share >= _MANY_CUT:
-            much = f"more than {_MUCH_CUT:.0%} of {share:.0%} of the pictures"
-            lost = f"{typical:.0%} of the typical picture" if typical > _MUCH_CUT else much
+            much = f"more than {MUCH_CUT:.0%} of {share:.0%} of the pictures"
+            lost = f"{typical:.0%} of the typical picture" if typical > MUCH_CUT else much
             notes.append(
                 f"the square in the middle is read, without {lost}; "
                 "crop the files where what matters lies at an edge"

@@ -29,6 +29,7 @@ from convscout.trials.data.splits import BadImage, DataSplits, LabelledImages, L
 from convscout.trials.data.white import FULL
 
 SMALLEST_IMAGE, LARGEST_IMAGE = 4, 1024  # pixels a side
+MUCH_CUT = 0.2  # of a picture: a person is told of more
 # Of the free memory: through Ray images lie there twice, and the networks that are trained need the rest.
 MEMORY_SHARE = 0.25
 
@@ -241,7 +242,20 @@ def _part(found: SourceImages, request: DataRequest) -> SourceImages:
         train=parts["train"],
         validation=parts["validation"],
         test=parts["test"],
+        notes=(*found.notes, *_describe_cut(found.train)),
         reading=reading,
+    )
+
+
+def _describe_cut(part: LabelledImages) -> tuple[str, ...]:
+    """A sentence where much of images, which all are of one size, is cut off."""
+    _, height, width, _ = part.images.shape
+    cut = 1 - min(height, width) / max(height, width)
+    if cut <= MUCH_CUT:
+        return ()
+    return (
+        f"the square in the middle is read, without {cut:.0%} of each picture; "
+        "crop the images where what matters lies at an edge",
     )
 
 

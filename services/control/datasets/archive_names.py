@@ -11,7 +11,7 @@ from convscout.search_space.errors import DataError
 
 _IS_UTF8 = 0x800  # the flag of a member whose name says that it is
 _OLDEST = "cp437"  # what the format meant once, and what Python takes unflagged names for
-_GUESSES = ("cp866", "gbk", "cp932", "cp1252")  # of Windows, for a person to recognise the names by
+_GUESSES = (_OLDEST, "cp866", "gbk", "cp932", "cp1252")  # of Windows, for a person to recognise the names by
 
 
 def read_names(archive: zipfile.ZipFile) -> tuple[list[str], tuple[str, ...]]:
@@ -41,10 +41,10 @@ def _encoding(infos: Sequence[zipfile.ZipInfo]) -> tuple[str, tuple[str, ...]]:
         return "utf-8", (
             f"names are taken as UTF-8, which the archive does not say, as in {example.decode()!r}",
         )
-    if all(_is_western(raw.decode(_OLDEST)) for raw in unknown):
+    if _are_western([raw.decode(_OLDEST) for raw in unknown]):
         return _OLDEST, (f"names are taken as code page 437, as in {example.decode(_OLDEST)!r}",)
     readings = ", ".join(
-        f"{example.decode(each)!r} as {each}" for each in _GUESSES if _decodes(example, each)
+        f"{example.decode(each)!r} as {each}" for each in _GUESSES if _is_likely(example, each)
     )
     raise DataError(
         f"has names in an encoding that it does not tell, e.g. {readings or repr(example)}; pack it again with names "
@@ -71,9 +71,16 @@ def _decodes(raw: bytes, encoding: str) -> bool:
         return False
 
 
-def _is_western(name: str) -> bool:
-    """Whether a name is Latin, and few of the letters of each part have accents: capitals of cp866 all seem to have."""
-    if not all(letter.isascii() or unicodedata.name(letter, "").startswith("LATIN") for letter in name):
-        return False
-    parts = ([letter.isascii() for letter in part if letter.isalpha()] for part in PurePosixPath(name).parts)
-    return all(all(ascii) or sum(ascii) > len(ascii) / 2 for ascii in parts)
+def _is_likely(raw: bytes, encoding: str) -> bool:
+    return _decodes(raw, encoding) and (encoding != _OLDEST or _is_latin(raw.decode(_OLDEST)))
+
+
+def _is_latin(name: str) -> bool:
+    return all(letter.isascii() or unicodedata.name(letter, "").startswith("LATIN") for letter in name)
+
+
+def _are_western(names: Sequence[str]) -> bool:
+    """Whether ``names`` are Latin and few of their letters have accents: all capitals of cp866 would seem to have."""
+    parts = {part for name in names for part in PurePosixPath(name).parts if not part.isascii()}
+    letters = [letter.isascii() for part in parts for letter in PurePosixPath(part).stem if letter.isalpha()]
+    return all(map(_is_latin, names)) and 2 * sum(letters) > len(letters)

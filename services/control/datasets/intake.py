@@ -29,6 +29,7 @@ from convscout.services.control.datasets.npz_files import check_headers, facts_o
 from convscout.services.control.datasets.previews import DataLooks
 from convscout.services.control.datasets.uploads import NPZ_FILE, Incoming
 from convscout.services.schemas.datasets import NUM_SKIPPED_NAMED, DatasetFacts, SkippedFile
+from convscout.trials.data.foreign_layouts import describe_names
 
 _PATIENCE_S = 600.0  # until other datasets were read
 
@@ -60,7 +61,12 @@ def _folders(
     if all(each.parts[-1] == DECLARATION for each in wanted):
         raise DataError("holds no PNG, JPEG, WebP or BMP images; each class needs a folder of its own")
     foreign = unpack(archive, wanted, incoming.tree, budget)
-    facts, removed = examine(incoming.tree)
+    try:
+        facts, removed = examine(incoming.tree)
+    except DataError as error:  # of what was left out it knows nothing
+        raise DataError(
+            "; ".join([error.message, *_hints(error.message, found, [*foreign, *skipped])])
+        ) from None
     _, notes = read_names(archive)
     left_out: list[SkippedFile] = [*foreign, *removed, *skipped]
     files = (path for path in incoming.tree.rglob("*") if path.is_file())
@@ -72,6 +78,16 @@ def _folders(
             "skipped": tuple(left_out[:NUM_SKIPPED_NAMED]),
         }
     )
+
+
+def _hints(message: str, found: Sequence[ArchiveMember], left_out: Sequence[SkippedFile]) -> Iterator[str]:
+    """What else there is to say of an archive that cannot be read, beside the ``message`` that says why."""
+    hint = describe_names(each.path for each in found)
+    if hint and hint not in message:
+        yield hint
+    if left_out and not hint:
+        first = left_out[0]
+        yield f"{len(left_out):,} file(s) were left out, such as {first.path}, which {first.reason}"
 
 
 class Receiver:

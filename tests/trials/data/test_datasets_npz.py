@@ -225,7 +225,35 @@ FAULTS: dict[str, tuple[dict[str, Array], str]] = {
         {"images": pictures(), "labels": labels() + 1, "class_names": np.array(["cat", "dog", "eel"])},
         "labels begin at 1, but must be 0, 1, 2, …: y - 1",
     ),
-    "no images": ({"images": pictures(0), "labels": labels(0)}, "needs at least two classes, but has 0"),
+    "truth values": (
+        {"images": pictures() > 127, "labels": labels()},
+        r"images has type bool, but it must hold whole numbers or floats: x\.astype\(numpy\.uint8\)",
+    ),
+    "opacity": (
+        {"images": pictures(shape=(8, 8, 4)), "labels": labels()},
+        r"leave out the opacity: x\[\.\.\., :3\]",
+    ),
+    "rows of pixels": (
+        {"images": pictures(shape=(784,)), "labels": labels()},
+        r"give rows of pixels their shape: x\.reshape\(-1, 28, 28\)",
+    ),
+    "bytes for class names": (
+        {"images": pictures(), "labels": labels(), "class_names": np.array([b"cat", b"dog", b"eel"])},
+        r"type \|S3, but it must be a list of texts: class_names\.ravel\(\)\.astype\(str\)",
+    ),
+    "pickled class names": (
+        {"images": pictures(), "labels": labels(), "class_names": np.array(["cat", "dog", "eel"], object)},
+        r"save an array without objects: class_names\.astype\(str\)",
+    ),
+    "a blank class name": (
+        {"images": pictures(), "labels": labels(), "class_names": np.array(["cat", " ", "eel"])},
+        "class_names has the text ' ', but each must be printable, and not blank",
+    ),
+    "a class name of two lines": (
+        {"images": pictures(), "labels": labels(), "class_names": np.array(["cat", "d\nog", "eel"])},
+        r"class_names has the text 'd\\nog', but each must be printable",
+    ),
+    "no images": ({"images": pictures(0), "labels": labels(0)}, "needs at least two classes, but has 0$"),
     "no arrays": ({}, "has no arrays, but needs"),
     "many names": (
         {"images": pictures(), "labels": labels(), "class_names": np.array([str(n // 2) for n in range(60)])},
@@ -283,6 +311,21 @@ def test_a_bad_archive_is_explained(fault: str, tmp_path: Path) -> None:
     arrays, message = FAULTS[fault]
     with pytest.raises(DataError, match=message):
         loaded(tmp_path, **arrays)
+
+
+def test_a_zip_of_pictures_is_told_for_what_it_is(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        archive.writestr("cat/1.png", b"")
+    with pytest.raises(
+        DataError, match=r"is a zip of pictures; unpack it and give the directory: folder:PATH"
+    ):
+        load(DataRequest(data=f"npz:{tmp_path / 'data.zip'}", seed=0, cache=tmp_path))
+
+
+@pytest.mark.parametrize(("width", "said"), [(12, True), (10, False)])
+def test_what_the_square_cuts_off_is_said_where_it_is_much(tmp_path: Path, width: int, said: bool) -> None:
+    notes = loaded(tmp_path, images=pictures(shape=(8, width, 3)), labels=labels()).notes
+    assert any("without 33% of each picture" in note for note in notes) is said
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from convscout.search_space.errors import DataError
-from convscout.trials.data.foreign_layouts import describe_layout
+from convscout.trials.data.foreign_layouts import describe_layout, describe_names
 from convscout.trials.data.image_tree import scan
 
 LAYOUTS = {
@@ -17,6 +17,8 @@ LAYOUTS = {
     "COCO": (("train2017/1.jpg", "annotations/instances.json"), r"detection \(COCO"),
     "a table": (("images/1.jpg", "labels.csv"), r"in a table \(labels\.csv\); put each image into a folder"),
     "named files": (("cat.0.jpg", "dog.1.jpg"), r"names of its files \(cat, dog\).*/cat/1\.png"),
+    "around": (("a/b/images/1.jpg", "a/b/labels.csv"), r"in a table \(labels\.csv\).*/a/b/cat/1\.png"),
+    "a table without labels": (("images/1.jpg", "sample_submission.csv"), "^$"),
     "nothing": (("notes.txt",), "^$"),
 }
 
@@ -28,6 +30,7 @@ def test_a_layout_is_recognised_by_its_files(name: str, tmp_path: Path) -> None:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).touch()
     assert re.search(expected, describe_layout(tmp_path))
+    assert re.search(expected.replace(".*/", ".*"), describe_names(files))
 
 
 def test_a_directory_that_is_not_there_looks_like_nothing(tmp_path: Path) -> None:

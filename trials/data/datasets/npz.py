@@ -21,6 +21,7 @@ import numpy as np
 from convscout.search_space.errors import DataError, list_names
 from convscout.trials.data.array_archive import ArrayArchive
 from convscout.trials.data.array_levels import ArrayLevels
+from convscout.trials.data.image_files import SUFFIXES, suffix_in
 from convscout.trials.data.sources import DataRequest, Progress, Source, SourceImages, sources
 from convscout.trials.data.splits import SYMMETRIES, LabelledImages, Labels
 from convscout.trials.data.white import Levels
@@ -86,6 +87,10 @@ def _check_names(archive: ArrayArchive) -> None:
         raise DataError(
             f"{archive.path}: torch.save wrote it, which is never read as it could run code; write one with "
             "numpy.savez(file, images=images.numpy(), labels=labels.numpy())"
+        )
+    if any(suffix_in(name) in SUFFIXES for name in unknown):
+        raise DataError(
+            f"{archive.path}: is a zip of pictures; unpack it and give the directory: folder:PATH"
         )
     if unknown:
         raise DataError(f"{archive.path}: has an array {min(unknown)!r}, but the arrays must be {_LAYOUT}")

@@ -36,6 +36,11 @@ def test_names_of_an_older_windows_are_taken_so_and_said() -> None:
     assert notes == ("names are taken as code page 437, as in 'käse/1.png'",)
 
 
+def test_a_short_name_may_be_half_of_accents_beside_others() -> None:
+    names, _ = read_names(packed("Ärger/1.png", "Öl/1.png", encoding="cp437"))
+    assert names == ["Ärger/1.png", "Öl/1.png"]
+
+
 @pytest.mark.parametrize(
     ("name", "encoding"),
     [

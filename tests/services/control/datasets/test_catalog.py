@@ -176,6 +176,32 @@ def test_what_is_no_image_is_left_out_and_named(datasets: Datasets, home: Home) 
     assert splits.symmetries == ("horizontal_flip",)
 
 
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (
+            {"d/images/{}.png": None, "d/labels.csv": b"1,cat"},
+            "its labels seem to be in a table (labels.csv); put each",
+        ),
+        ({"images/{}.png": None, "labels/{}.txt": b"0 1 1 1 1"}, "it looks like data for detection (YOLO"),
+        (
+            {"one/{}.png": None, "two/{}.png": b"text"},
+            "12 file(s) were left out, such as two/0.png, which is not",
+        ),
+    ],
+)
+def test_an_archive_without_class_folders_is_told_for_what_it_looks_like(
+    datasets: Datasets, home: Home, files: dict[str, bytes | None], told: str
+) -> None:
+    pictures = list(digit_pngs().values())
+    content = {
+        name.format(index): pictures[index] if body is None else body
+        for name, body in files.items()
+        for index in range(PER_CLASS)
+    }
+    assert told in refused(datasets, zipped(content), home)
+
+
 def test_a_single_broken_file_among_many_is_taken_out(datasets: Datasets, home: Home) -> None:
     pictures = list(digit_pngs().values())
     many = {f"{label}/{index}.png": pictures[index % 36] for label in "ab" for index in range(60)}
