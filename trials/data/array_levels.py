@@ -42,7 +42,7 @@ class ArrayLevels:
     def notes(self) -> tuple[str, ...]:
         """What a person should know of it, unless 255 is white."""
         plain = self.white == FULL and self.top <= _BYTE
-        return () if plain else (describe_white("arrays of whole numbers", self.top, self.white),)
+        return () if plain else (describe_white("whole numbers", self.top, self.white),)
 
     def pixels(self, levels: Levels) -> Pixels:
         """``levels`` (N, H, W, C) of one of the arrays as bytes."""

@@ -49,7 +49,7 @@ def _check_levels(tree: ImageTree, white: int | None) -> Levels:
         top = _top_level([path for path, header in _headers(paths).items() if header.deep])
         found, white = white_of(top), white_of(top) if white is None else white
         if found < FULL:
-            notes.append(describe_white("images with 16 bits a level", top, white))
+            notes.append(describe_white("levels of 16 bits", top, white))
     if several := sum(header.several for header in headers.values()):
         seen = f"{several} of {len(headers)} files that were looked at"
         notes.append(f"{seen} hold several pictures, of which the first is read")

@@ -32,8 +32,9 @@ def white_of(top: int) -> int:
 
 
 def describe_white(what: str, top: int, white: int) -> str:
-    """A sentence for a person on levels that are spread."""
-    return f"{what} have levels up to {top}, so {white} is read as white"
+    """A sentence for a person on images whose highest level is ``top``, where ``white`` is none of the usual ones."""
+    why = "so" if white == white_of(top) else "but, as the network learnt,"
+    return f"{what} go up to {top}, {why} {white} is read as white"
 
 
 def to_bytes(levels: Levels, white: int) -> Pixels:

@@ -118,9 +118,7 @@ def test_few_levels_are_spread_for_all_splits_together_and_it_is_said(
     np.testing.assert_array_equal(splits.train.images, np.rint(images * (255 / white)))
     np.testing.assert_array_equal(splits.open_test().images, np.rint(dark * (255 / white)))
     assert splits.white == white
-    assert splits.notes[0] == (
-        f"arrays of whole numbers have levels up to {images.max()}, so {white} is read as white"
-    )
+    assert splits.notes[0] == (f"whole numbers go up to {images.max()}, so {white} is read as white")
 
 
 def test_sixteen_bits_keep_their_high_byte_and_it_is_said(tmp_path: Path) -> None:
@@ -128,7 +126,7 @@ def test_sixteen_bits_keep_their_high_byte_and_it_is_said(tmp_path: Path) -> Non
     splits = loaded(tmp_path, images=deep, labels=labels())
     every = {image.tobytes() for image in pictures()}
     assert all(image.tobytes() in every for image in splits.train.images)
-    assert "have levels up to 65535, so 65535 is read as white" in splits.notes[0]
+    assert "go up to 65535, so 65535 is read as white" in splits.notes[0]
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_few_bits_of_sixteen_are_spread_and_it_is_said(
     expected = np.rint(colours.reshape(8, 8, channels) * (255 / white))
     np.testing.assert_array_equal(splits.train.images[0], expected)
     assert splits.white == white
-    told = f"images with 16 bits a level have levels up to {top}, so {white} is read as white"
+    told = f"levels of 16 bits go up to {top}, so {white} is read as white"
     assert told in splits.notes
 
 
@@ -148,8 +148,10 @@ def test_another_white_is_other_data(tmp_path: Path) -> None:
 def test_decoded_images_are_kept_by_what_is_white(tmp_path: Path) -> None:
     root = write_pngs(tmp_path / "dark", ramp(4095))
     request = DataRequest(data=f"folder:{root}", seed=0, cache=tmp_path / "cache")
-    for white, top in ((None, 255), (FULL, 15), (4095, 255)):
-        assert load(replace(request, white=white)).train.images.max() == top
+    for white, top, why in ((None, 255, "so"), (FULL, 15, "but, as the network learnt,"), (4095, 255, "so")):
+        splits = load(replace(request, white=white))
+        assert splits.train.images.max() == top
+        assert splits.notes[0] == f"levels of 16 bits go up to 4095, {why} {white or 4095} is read as white"
 
 
 @pytest.mark.parametrize(("low", "high"), [(-5, 100), (0, 70000)])
