@@ -26,13 +26,19 @@ from sqlalchemy.exc import DBAPIError
 
 from convscout.search_space.errors import LeaseLostError, LedgerAwayError, StudyLockedError
 from convscout.services.config.home import Home
-from convscout.services.ledger.optuna_schema import STUDY_SYSTEM, study_attribute
+from convscout.services.ledger.optuna_schema import (
+    STUDY_SYSTEM,
+    STUDY_USER,
+    put_study_attribute,
+    study_attribute,
+)
 from convscout.services.ledger.retries import RETRY_S, cause, is_passing, persistently
 from convscout.services.system.locks import is_free
 
 T = TypeVar("T")
 
 LEASE_KEY = "convscout:lease"
+HOME_KEY = "home"  # the identity of the home that a study belongs to
 _RELEASE_S = 5.0
 _KEYS = {"beat": "heartbeat"}  # as it is stored, and was by every version: rows are compared as text
 
@@ -173,15 +179,20 @@ class Fence:
                 self._over = error
                 raise
 
-    def claim(self, holder: Holder, files: str) -> None:
-        """Make ``holder`` the one who may write, and ``files`` the place of the study's.
+    def claim(self, holder: Holder, files: str, home: str = "") -> None:
+        """Make ``holder`` the one who may write, ``files`` the place of the study's, and ``home`` whose study it is.
 
         Raises ``StudyLockedError`` when another one was faster.
         """
+
+        def own(connection: Connection) -> None:
+            if home:  # else no version that knows identities has written to it
+                put_study_attribute(connection, STUDY_USER, self._study, HOME_KEY, home)
+
         with self._one_at_a_time:
             try:
                 goal = replace(self._next(), token=self.known.token + 1, holder=holder, files=files)
-                self._move(goal, lambda connection: None)
+                self._move(goal, own)
             except LeaseLostError:
                 raise StudyLockedError(f"another process has just begun to run study {self.name!r}") from None
             self._owner = holder

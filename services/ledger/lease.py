@@ -27,9 +27,10 @@ from convscout.search_space.errors import (
 )
 from convscout.services.config.study_ref import StudyRef
 from convscout.services.ledger.database import open_storage
-from convscout.services.ledger.fencing import Fence, Holder, Lease, read_lease
+from convscout.services.ledger.fencing import HOME_KEY, Fence, Holder, Lease, read_lease
 from convscout.services.ledger.migrations import require_current
-from convscout.services.ledger.optuna_schema import study_row
+from convscout.services.ledger.optuna_schema import notes, study_row
+from convscout.services.ledger.ownership import place_of, refuse_foreign
 from convscout.services.system.locks import lock_file
 from convscout.trials.checkpoints.durable_files import flush
 
@@ -52,11 +53,14 @@ def lease(
     """Hold the study called ``name``, which must exist, and show it; what is written goes through the fence.
 
     Raises ``StudyLockedError`` when another controller holds it that is not known to be dead; ``take_over`` takes
-    it from one that shows no sign of life for ``lapse_s`` seconds. ``notify`` hears what a person should know. Raises
-    ``UserError`` for a study of another schema, and for one whose files lie under another home.
+    it from one that shows no sign of life for ``lapse_s`` seconds, or from another home. ``notify`` hears what a person
+    should know. Raises ``UserError`` for a study of another schema, and for one that belongs to another home or whose
+    files lie there.
     """
     engine, study = _locate(ref)
     found = read_lease(engine, study)
+    if not take_over:
+        refuse_foreign(ref, notes(engine, HOME_KEY).get(ref.name), found.files)
     if found.living_holder(ref.home):
         found = _lapse(engine, study, ref, found, lapse_s if take_over else None, notify)
     if found.files and not ref.directory.exists():
@@ -66,7 +70,7 @@ def lease(
         )
     with _this_process(ref.directory, found.token + 1) as holder:
         fence = Fence(engine, ref.name, study, found, notify=notify)
-        fence.claim(holder, f"{holder.host}:{ref.home.root}")
+        fence.claim(holder, place_of(ref.home), ref.home.id)
         try:
             with _heart(fence):
                 yield fence

@@ -36,7 +36,7 @@ from convscout.services.config.study_ref import StudyRef
 from convscout.services.ledger.database import open_storage
 from convscout.services.ledger.fencing import Fence, Holder
 from convscout.services.ledger.migrations import SCHEMA, require_current
-from convscout.services.ledger.optuna_schema import SCHEMA_KEY, schemas, study_notes
+from convscout.services.ledger.optuna_schema import SCHEMA_KEY, notes, schemas
 from convscout.services.ledger.provenance import CODE_NOTE
 from convscout.services.ledger.ranking import pareto_front
 from convscout.services.ledger.tables import StaleStudyError, StudyTables
@@ -112,7 +112,7 @@ class Ledger:
         taken = next((name for name in cls.names(ref.home) if name.casefold() == wanted), None)
         if taken is None:
             return
-        known = study_notes(open_storage(ref.home), "config").get(taken)
+        known = notes(open_storage(ref.home), "config").get(taken)
         if isinstance(known, dict) and known.get("data") != data:  # to resume it would not be what is wanted
             raise StudyExistsError(
                 f"study {taken!r} exists already under {ref.home.root}, on other data ({known.get('data')}); "
@@ -172,14 +172,14 @@ class Ledger:
         if not home.has_ledger:
             return []
         engine = open_storage(home)
-        gone = study_notes(engine, DELETED_NOTE)
+        gone = notes(engine, DELETED_NOTE)
         return [name for name in schemas(engine) if gone.get(name) is None]
 
     @classmethod
     def deleted(cls, home: Home) -> dict[str, float]:
         """The deleted studies that are not gone yet, and until when they can be restored, in seconds since 1970."""
-        notes = study_notes(open_storage(home), DELETED_NOTE) if home.has_ledger else {}
-        return {name: until_s for name, until_s in notes.items() if until_s is not None}
+        gone = notes(open_storage(home), DELETED_NOTE) if home.has_ledger else {}
+        return {name: until_s for name, until_s in gone.items() if until_s is not None}
 
     def refresh(self) -> bool:
         """See what its holder has written since, of a study that is read alone; returns whether that is anything.

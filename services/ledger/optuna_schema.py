@@ -33,24 +33,13 @@ def schemas(engine: Engine) -> dict[str, int]:
     return {name: int(version) for name, version in notes(engine, SCHEMA_KEY).items()}
 
 
-def notes(engine: Engine, key: str) -> dict[str, Any]:
+def notes(engine: Engine, key: str, table: Table = STUDY_USER) -> dict[str, Any]:
     """One attribute of every study that has it, by the study's name, oldest first; no trial is read."""
     named = (
-        select(STUDIES.c.study_name, STUDY_USER.c.value_json)
-        .join(STUDY_USER, STUDY_USER.c.study_id == STUDIES.c.study_id)
-        .where(STUDY_USER.c.key == key)
+        select(STUDIES.c.study_name, table.c.value_json)
+        .join(table, table.c.study_id == STUDIES.c.study_id)
+        .where(table.c.key == key)
         .order_by(STUDIES.c.study_id)
-    )
-    with engine.connect() as connection:
-        return {name: json.loads(stored) for name, stored in connection.execute(named)}
-
-
-def study_notes(engine: Engine, key: str) -> dict[str, Any]:
-    """What studies know of themselves under ``key``, by name, of those that know it."""
-    named = (
-        select(STUDIES.c.study_name, STUDY_USER.c.value_json)
-        .join(STUDY_USER, STUDY_USER.c.study_id == STUDIES.c.study_id)
-        .where(STUDY_USER.c.key == key)
     )
     with engine.connect() as connection:
         return {name: json.loads(stored) for name, stored in connection.execute(named)}

@@ -10,8 +10,10 @@ from convscout.search_space.errors import StudyNotFoundError, StudyStateError
 from convscout.services.config.home import Home
 from convscout.services.config.study_ref import StudyRef
 from convscout.services.ledger.database import open_storage
+from convscout.services.ledger.fencing import HOME_KEY
 from convscout.services.ledger.lease import holder, lease
 from convscout.services.ledger.ledger import DELETED_NOTE, Ledger
+from convscout.services.ledger.ownership import is_foreign
 from convscout.services.ledger.tables import remove_study
 
 UNDO_S = 7 * 86_400.0
@@ -53,12 +55,17 @@ def restore(ref: StudyRef) -> None:
 
 
 def purge(home: Home) -> list[str]:
-    """Remove for good what can no longer be restored: ledger, files and MLflow's runs; returns the studies' names."""
+    """Remove for good what can no longer be restored: ledger, files and MLflow's runs; returns the studies' names.
+
+    A study of another home that shares the ledger is left to that, which has its files.
+    """
     now = time.time()
     due = [name for name, until_s in Ledger.deleted(home).items() if until_s <= now]
-    for name in due:
-        _remove(Ledger.open(home.study(name), even_deleted=True))
-    return due
+    ledgers = [Ledger.open(home.study(name), even_deleted=True) for name in due]
+    own = [ledger for ledger in ledgers if not is_foreign(home, ledger.note(HOME_KEY))]
+    for ledger in own:
+        _remove(ledger)
+    return [ledger.name for ledger in own]
 
 
 def _remove(ledger: Ledger) -> None:

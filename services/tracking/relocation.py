@@ -11,6 +11,7 @@ from dataclasses import replace
 from convscout.search_space.errors import ConvscoutError
 from convscout.services.config.home import Home
 from convscout.services.config.home_identity import HomeIdentity, HomeStanding, standing
+from convscout.services.ledger.ownership import recorded_identity
 from convscout.services.tracking.artifact_links import misplaced, relocate, tagged_homes
 
 _LOCK = ".identity.lock"
@@ -49,6 +50,9 @@ def _identify(home: Home) -> tuple[HomeIdentity, str]:
     """Which home it is from now on, and what a person should know of that, if anything."""
     known = HomeIdentity.load(home.root)
     if known is None:
+        if recorded := recorded_identity(home):  # its runs on a tracking server can be found by nothing else
+            told = f"the identity of this home was lost, and is again what its ledger knows: {recorded}"
+            return HomeIdentity(id=recorded, place=str(home.root)), told
         # one whose identity was lost keeps its runs
         return replace(HomeIdentity.new(home.root), former_ids=_looked_up(tagged_homes, home)), ""
     match known.standing(home.root):

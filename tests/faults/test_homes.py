@@ -124,6 +124,28 @@ def test_a_home_that_moved_stays_itself_and_a_copy_becomes_another(first):
     assert experiment.tags["convscout.home"] == copy.id
 
 
+def test_the_ledger_names_the_home_whose_study_it_holds(first: Home) -> None:
+    """From when a study is held: a move changes nothing, and the study of a copy becomes the copy's."""
+    copy = copied(first)
+    settle(copy, lambda text: None)
+    elsewhere = moved(first)
+    for home in (copy, elsewhere):
+        settle(home, lambda text: None)
+        with lease(home.study(NAME)) as fence:
+            assert Ledger.open(home.study(NAME), fence).note("home") == home.id
+    assert elsewhere.id != copy.id
+
+
+def test_an_identity_that_was_lost_is_what_the_ledger_knows(first: Home) -> None:
+    with lease(first.study(NAME)):
+        pass
+    known, told = first.id, list[str]()
+    (first.root / "identity.json").unlink()
+    settle(first, told.append)
+    assert first.id == known and check(first.study(NAME)) == []
+    assert told == [f"the identity of this home was lost, and is again what its ledger knows: {known}"]
+
+
 def test_a_copy_without_an_identity_finds_its_runs_and_its_own_artifacts_too(first):
     (first.root / "identity.json").unlink()
     copy, told = copied(first), list[str]()

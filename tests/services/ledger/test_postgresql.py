@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import threading
 import time
@@ -23,6 +24,8 @@ from convscout.services.ledger.lease import lease
 from convscout.services.ledger.ledger import Ledger
 from convscout.services.ledger.optuna_schema import STUDY_SYSTEM
 from convscout.services.ledger.tables import StudyMemory, StudyTables
+from convscout.services.studies.deletion import delete, purge, restore
+from convscout.services.tracking.relocation import settle
 from tests.support.postgresql import PostgresServer, postgresql
 from tests.support.soaking import repetitions
 from tests.support.studies import bundle_alone, essences, tiny_config
@@ -171,6 +174,38 @@ def run(*arguments: object) -> int:
 
 @pytest.mark.slow
 @bundle_alone()
+def test_a_study_is_written_by_the_home_that_it_belongs_to_alone(
+    tmp_path: Path, server: PostgresServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Row 30 of the faults, where the ledger is no part of the copy: both homes see the one study there."""
+    first = Home(tmp_path / "first", server.create_database(f"{tmp_path.name}-homes"))
+    copy = replace(first, root=tmp_path / "copy")
+    ref, there = first.study(NAME), copy.study(NAME)
+    Ledger.create(first, tiny_config(NAME), fingerprint="f" * 64)
+    first.remember_storage()
+    settle(first, lambda text: None)
+    with lease(ref):
+        pass
+    shutil.copytree(first.root, copy.root)
+    refused = rf"study 'tiny' belongs to the home \S+:{first.root}, with which {copy.root} shares the ledger "
+    for _ in range(2):  # while the copy passes for the original, and once it has an identity of its own
+        with pytest.raises(UserError, match=refused) as error, lease(there):
+            pass
+        assert error.value.next_command == "convscout resume tiny --take-over"
+        assert run("delete", NAME, "--home", copy.root) == 2
+        assert str(first.root) in capsys.readouterr().err
+        settle(copy, lambda text: None)
+    delete(ref, undo_s=0)
+    assert purge(copy) == [] and list(Ledger.deleted(first)) == [NAME]
+    restore(ref)
+    with lease(there, take_over=True):
+        pass
+    assert tables(copy).memory.get_study_user_attrs(0)["home"] == copy.id
+    with pytest.raises(UserError, match=rf"belongs to the home \S+:{copy.root}"), lease(ref):
+        pass
+    open_storage(first).dispose()
+
+
 def test_a_search_differs_in_nothing_but_where_its_ledger_is(
     tmp_path: Path, home: Home, server: PostgresServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
