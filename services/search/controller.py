@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import torch
 
@@ -50,6 +51,7 @@ from convscout.services.search.command_queue import (
     CommandQueue,
 )
 from convscout.services.search.crash_cleanup import sweep
+from convscout.services.search.larger_limits import resume_with_larger_limits
 from convscout.services.search.phases import Phases, next_contender
 from convscout.services.search.proposals import Proposals
 from convscout.services.search.setting import SearchSetting
@@ -68,6 +70,10 @@ MAX_TOO_LARGE = 3  # although each was scaled down
 
 class NotScoutedError(ConvscoutError):
     """A candidate's turn came when scouts were no longer trained."""
+
+
+_Refusal: TypeAlias = LimitExceededError | DuplicateError | UnbuildableError | NotScoutedError
+_REFUSALS = (LimitExceededError, DuplicateError, UnbuildableError, NotScoutedError)
 
 
 class Search:
@@ -412,7 +418,7 @@ class Search:
 
     def _propose(self) -> TrialRecord | None:
         """The next committed trial, or None when the budget has no room for another."""
-        refused: list[EndReason] = []
+        refused, excesses = list[EndReason](), list[Mapping[str, float]]()
         while self._room() and sum(map(refused.count, TOO_LARGE)) < MAX_TOO_LARGE:
             if not self._phases.scouting and not self._promote():
                 break
@@ -423,10 +429,11 @@ class Search:
                 break
             try:
                 return self._commit(proposal)
-            except (LimitExceededError, DuplicateError, UnbuildableError, NotScoutedError) as error:
-                refused.append(self._refuse(proposal, error))
+            except _REFUSALS as error:
+                excesses.append(error.excess if isinstance(error, LimitExceededError) else {})
+                refused.append(self._refuse(proposal, error, excesses[-1]))
                 if len(refused) == MAX_REJECTIONS:
-                    self._give_up(error.message)
+                    self._give_up(error.message, excesses)
                     return None
         if EndReason.NO_ROOM in refused:
             self._listener(
@@ -437,11 +444,11 @@ class Search:
     def _refuse(
         self,
         proposal: Proposal,
-        error: LimitExceededError | DuplicateError | UnbuildableError | NotScoutedError,
+        error: _Refusal,
+        excess: Mapping[str, float],
     ) -> EndReason:
         """Reject ``proposal`` because of ``error``, and return the code of that."""
         code = _code_of(error)
-        excess = error.excess if isinstance(error, LimitExceededError) else None
         self._ledger.reject(proposal.number, code, error.message, excess)
         if code is EndReason.DUPLICATE:
             self._candidates.queue_neighbour(proposal)
@@ -498,12 +505,13 @@ class Search:
         self._checkpoints.reopened(number)
         return record
 
-    def _give_up(self, reason: str) -> None:
+    def _give_up(self, reason: str, excesses: Sequence[Mapping[str, float]]) -> None:
         text = f"the last {MAX_REJECTIONS} candidates were all rejected, the last because {reason}"
         if not self._candidates.trained:
             raise NoModelError(
-                f"{text}; resume the study with a larger limit, or begin another with a narrower [space]",
-                next_command=f"convscout trials {self._ledger.name}",
+                f"{text}; resume the study with a larger limit, or delete it and begin again with a narrower [space]",
+                next_command=resume_with_larger_limits(self._config, excesses)
+                or f"convscout trials {self._ledger.name}",
             )
         self._listener(Notice(text=f"{text}; no more are proposed"))
 

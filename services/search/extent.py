@@ -39,6 +39,7 @@ SHRINKING = 4
 NEARLY_ALL = 0.8  # of the images: then all are read, as there is little to gain
 FEWEST_A_CLASS, FEWEST = 10, 200  # images, for which reading may take
 FEWEST_JUDGED, FEWEST_JUDGED_A_CLASS = 1000, 20  # images that one network is judged by
+LEAST_S = 1.0  # is planned for where the time is up already: one network is trained all the same
 MOST_READING_SHARE = 0.3  # of the time; sources read some of each class whatever it takes
 
 
@@ -52,7 +53,7 @@ def extent_for(
     """
 
     def choose(available: Available) -> Extent:
-        measured, time_s = speed(), left_s()
+        measured, time_s = speed(), max(left_s(), LEAST_S)
         size = image_size or _size(available, measured, time_s)
         share = _share(available, size, measured, time_s)
         held_out = _validation_share(available, size, share, measured, time_s)

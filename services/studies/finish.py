@@ -115,7 +115,7 @@ class Finish:
         final = refit(selected) if refit else selected
         earlier = load_outcome(self._ledger)
         if earlier and earlier.ensemble == final and earlier.export.exists():
-            return earlier  # nothing new was found, so the test split stays closed
+            return self._recount(earlier)  # nothing new was found, so the test split stays closed
         validation = self._splits.validation
         if told := no_better_than_guessing(
             selected.score.accuracy, validation.labels, self._splits.class_names
@@ -129,7 +129,7 @@ class Finish:
         control = judgement.answers.get(CONTROL)
         outcome = Outcome(
             study=self._ledger.name,
-            state_counts=dict(Counter(str(record.state) for record in self._ledger.trials())),
+            state_counts=self._state_counts(),
             best=best.number,
             ensemble=final,
             report=self.rows(judgement, best),
@@ -146,6 +146,16 @@ class Finish:
         self._export(outcome, outcome.export, self._formats)
         self._ledger.set_note(OUTCOME_NOTE, outcome.to_note(self._ledger.ref))
         return outcome
+
+    def _recount(self, earlier: Outcome) -> Outcome:
+        """The ``earlier`` outcome with the trials that there are now, of which those since changed nothing else."""
+        outcome = replace(earlier, state_counts=self._state_counts())
+        if outcome != earlier:
+            self._ledger.set_note(OUTCOME_NOTE, outcome.to_note(self._ledger.ref))
+        return outcome
+
+    def _state_counts(self) -> dict[str, int]:
+        return dict(Counter(str(record.state) for record in self._ledger.trials()))
 
     def select(self, max_members: int) -> tuple[Ensemble, TrialRecord]:
         """The ensemble that the study asks for, of so many members at most, and the best single trial.

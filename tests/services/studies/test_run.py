@@ -18,6 +18,7 @@ from convscout.search_space.errors import (
     ConfigError,
     ConvscoutError,
     DataError,
+    NoModelError,
     StudyExistsError,
     StudyInterrupted,
     StudyLockedError,
@@ -286,10 +287,33 @@ def test_repeats_train_each_configuration_by_several_seeds(
     assert len({record.config.seed for record in trained}) == 6
 
 
-def test_a_limit_that_nothing_meets_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convscout.services.search.controller.MAX_REJECTIONS", 10)
-    with pytest.raises(ConvscoutError, match=r"candidates were all rejected, the last because .*params"):
+def test_a_limit_that_nothing_meets_is_said_with_one_that_is_met(tmp_path: Path) -> None:
+    with pytest.raises(
+        NoModelError, match=r"candidates were all rejected, the last because .*params"
+    ) as ended:
         _search(tmp_path, max_params=1)
+    following = ended.value.next_command.removeprefix("convscout resume tiny --max-params ")
+    assert following.isdigit(), ended.value.next_command
+    with bundle_alone():
+        assert _resume(tmp_path, max_params=following, trials=1).state_counts["completed"] == 1
+
+
+@pytest.mark.parametrize("time_s", ["1s", "3s"])
+def test_a_time_that_is_up_before_the_images_are_read_trains_one_network_briefly(
+    time_s: str, tmp_path: Path
+) -> None:
+    config = tiny_config(trials=None, time=time_s, epochs=None)
+    with bundle_alone():
+        outcome = run.search(config, Home(tmp_path), quiet, time.time() - 10)
+    assert outcome.state_counts == {"completed": 1}
+
+
+def test_a_trial_that_is_added_is_trained_though_fewer_were_asked_for_meanwhile(tmp_path: Path) -> None:
+    """``--trials 1`` on a study that has trained two, and then ``+1``."""
+    with bundle_alone():
+        _search(tmp_path, trials=2, epochs=1)
+        assert _resume(tmp_path, trials=1).state_counts == {"completed": 2}
+        assert _resume(tmp_path, trials="+1").state_counts == {"completed": 3}
 
 
 @pytest.mark.slow
