@@ -39,12 +39,24 @@ from itertools import islice
 from typing import Self
 
 _NUM_NAMED = 50  # names that an error lists
+_LONGEST = 200  # characters of what a person gave that an error repeats
 
 
 def list_names(names: Collection[str], most: int = 5) -> str:
     """The first of ``names``, at most ``most`` of them, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(islice(names, most)) + more
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The one of ``known`` that ``name`` is most likely meant to be, or nothing."""
+    if len(name) > _LONGEST:  # no slip of a hand, and comparing would take minutes
+        return ""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1)), "")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text):,} characters)"
 
 
 class ConvscoutError(Exception):
@@ -73,7 +85,7 @@ class Problem:
     rule: str
 
     def __str__(self) -> str:
-        return f"{self.field}: {self.rule}, but got {self.value!r}"
+        return f"{_shortened(self.field)}: {self.rule}, but got {_shortened(repr(self.value))}"
 
 
 class ConfigError(UserError):
@@ -91,10 +103,10 @@ class UnknownNameError(UserError):
     @classmethod
     def among(cls, kind: str, name: str, known: Collection[str], *, note: str = "") -> Self:
         """The error that lists the ``known`` names of a ``kind`` and suggests the nearest to ``name``."""
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        near = nearest(name, known)
+        hint = f" Did you mean {near!r}?" if near else ""
         listed = list_names(known, _NUM_NAMED)
-        return cls(f"unknown {kind} {name!r}{note}; choose from {listed}.{hint}")
+        return cls(f"unknown {kind} {_shortened(repr(name))}{note}; choose from {listed}.{hint}")
 
 
 class DatasetError(ConfigError):

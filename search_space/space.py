@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -10,7 +9,7 @@ from typing import Any, Self
 from convscout.search_space.architecture import ArchitectureConfig, ImageSpec, families
 from convscout.search_space.augmentation import augmentations
 from convscout.search_space.configurable import Configurable
-from convscout.search_space.errors import ConfigError, Problem
+from convscout.search_space.errors import ConfigError, Problem, nearest
 from convscout.search_space.knobs import Knob, Override, Suggester
 from convscout.search_space.recipe import REGISTRIES, TrainingRecipe, part_knobs, sampled_names
 from convscout.search_space.size import SpaceSize, either
@@ -126,8 +125,8 @@ class SearchSpace:
         problems = []
         for name, override in self.overrides.items():
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
+                near = nearest(name, known)
+                hint = f"; did you mean {near!r}?" if near else ""
                 rule = f"must be the full name of a knob of this study (see `convscout space`){hint}"
                 problems.append(Problem(field=name, value=override, rule=rule))
         return problems

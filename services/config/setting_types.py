@@ -6,7 +6,6 @@ Optuna, which ``convscout --help`` must not wait for. What a study keeps is rest
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from abc import ABC, abstractmethod
@@ -16,6 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convscout.search_space.errors import nearest
 from convscout.services.config.names import NAME, find_name_problem, is_known_form
 from convscout.services.config.units import (
     as_float,
@@ -362,5 +362,5 @@ def _flat(table: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, Any]]:
 
 def did_you_mean(value: object, names: Iterable[str]) -> str:
     """A hint at the name nearest to ``value``, or nothing."""
-    near = difflib.get_close_matches(str(value), list(names), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    near = nearest(str(value), names)
+    return f" (did you mean {near!r}?)" if near else ""

@@ -16,7 +16,8 @@ from convscout.services.config.study_config import SETTINGS, StudyConfig
 MOST_BYTES = 64 * 1024  # ten times what ``to_toml`` writes
 _MOST_SETTINGS = 1000
 _DEEPEST = 16
-_PART = r"""(?:[\w-]+|"[^"\n]*"|'[^'\n]*')"""
+# begun where a word begins, and never given back: else a word of 64 KiB would be looked at from each of its letters
+_PART = r"""(?:(?<![\w-])[\w-]++|"[^"\n]*"|'[^'\n]*')"""
 _LONG_KEY = re.compile(rf"{_PART}(?:[ \t]*\.[ \t]*{_PART}){{{_DEEPEST}}}")
 _BRACKET = re.compile(r"[][{}]")
 
@@ -82,7 +83,7 @@ def _read(path: Path) -> str:
         raise UserError(f"{path}: is not a regular file; --config must be a TOML file")
     with path.open("rb") as file:
         content = file.read(MOST_BYTES + 1)
-    return content.decode("utf-8")
+    return content.decode("utf-8-sig")  # editors on Windows begin a file with a mark
 
 
 def _count(value: Any) -> int:

@@ -105,7 +105,7 @@ def explain(
     if wanted.class_name is not None and wanted.class_name not in ensemble.class_names:
         raise UnknownNameError.among("class", wanted.class_name, ensemble.class_names)
     output = output.absolute()
-    refuse_foreign(output, _write(output), "an explanation")
+    refuse_foreign(output, _earlier_files(output), "an explanation")
     with replacing(output) as fresh:
         job = _Job(ensemble, wanted, chosen, fresh, listener)
         job.explain_all(pictures_of(images, ensemble.white))
@@ -250,7 +250,7 @@ def choosy(excited: Excitations, count: int) -> list[int]:
     return [int(unit) for unit in order[np.concatenate([np.sort(first), others])][:count]]
 
 
-def _write(directory: Path) -> set[str]:
+def _earlier_files(directory: Path) -> set[str]:
     """The files of an earlier explanation in ``directory``, as far as they can be told."""
     try:
         earlier = read_json(directory / EXPLANATIONS_FILE)

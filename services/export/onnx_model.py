@@ -30,6 +30,7 @@ class ExportedModel:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERROR
         try:
@@ -57,12 +58,29 @@ class ExportedModel:
             raise ValueError("class_names must be texts")
 
     def probabilities(self, images: Pixels) -> Probabilities:
-        """(N, H, W, C) uint8 images → (N, K) float32 probabilities; N may be 0, which no runtime answers."""
-        answer: Probabilities
-        if not len(images):
-            return np.empty((0, len(self.class_names)), dtype=np.float32)
-        (answer,) = self._session.run([OUTPUT], {INPUT: images})
-        return answer
+        """(N, H, W, C) uint8 images → (N, K) float32 probabilities; N may be 0.
+
+        Raises ``ExportError`` where the file answers anything else, as one that somebody changed may.
+        """
+        wanted = (len(images), len(self.class_names))
+        if not len(images):  # which files of earlier versions do not answer
+            return np.empty(wanted, dtype=np.float32)
+        try:
+            (answer,) = self._session.run([OUTPUT], {INPUT: images})
+        except Exception as error:  # of onnxruntime's own kinds
+            raise self._useless(" ".join(str(error).split())) from error
+        if not (isinstance(answer, np.ndarray) and answer.dtype == np.float32 and answer.shape == wanted):
+            raise self._useless(
+                f"to images {images.shape} it answers {getattr(answer, 'dtype', type(answer).__name__)} "
+                f"{np.shape(answer)} instead of float32 {wanted}"
+            )
+        if not np.isfinite(answer).all():
+            raise self._useless("its answers are not finite")
+        probabilities: Probabilities = answer
+        return probabilities
+
+    def _useless(self, cause: str) -> ExportError:
+        return ExportError(f"{self._path} does not classify images ({cause}); export it again")
 
 
 def read_onnx(directory: Path) -> Predictor:

@@ -66,7 +66,10 @@ def pictures_of(given: Pictures, white: int) -> list[InputPicture]:
 
     Raises ``DataError``, which says how to mend it, for arrays that are no pictures or could mean two things.
     """
-    return list(_pictures(given, "images", white))
+    try:
+        return list(_pictures(given, "images", white))
+    except RecursionError:
+        raise DataError("images: lists lie too deep in each other; give one list of pictures") from None
 
 
 def files_of(paths: Sequence[str]) -> list[Path]:
@@ -76,7 +79,11 @@ def files_of(paths: Sequence[str]) -> list[Path]:
 
 def read_file(path: Path, size: int, channels: int, *, white: int) -> Pixels:
     """The pixels (size, size, channels) of an image file. Raises ``DataError`` with the reason, without the path."""
-    if not path.exists():
+    try:
+        exists = path.exists()
+    except OSError as error:  # its name is too long, or what holds it may not be looked into
+        raise DataError(f"cannot be read: {error.strerror}") from None
+    if not exists:
         raise DataError("does not exist")
     if path.is_dir():
         raise DataError(f"has no image files ({', '.join(sorted(SUFFIXES))})")
@@ -126,6 +133,11 @@ def _pictures(given: Any, name: str, white: int) -> Iterator[InputPicture]:
     elif isinstance(given, bytes):
         yield InputPicture(name, partial(read_bytes, given, white=white))
     elif isinstance(given, Image.Image) and given.mode != "F":  # which is an array of floats
+        if white == FULL and given.mode == "I" and (most := int(np.asarray(given).max())) < 256:
+            raise DataError(
+                f"{name}: its mode I may hold 16 bits a level, but its levels end at {most}, which would be black; "
+                "say that it has 8 bits: numpy.asarray(x, numpy.uint8)"
+            )
         yield InputPicture(name, partial(convert_image, given, white=white))
     elif isinstance(given, list | tuple):
         for number, each in enumerate(given):
@@ -142,18 +154,39 @@ def _pictures(given: Any, name: str, white: int) -> Iterator[InputPicture]:
 
 def _array(given: Any, name: str) -> npt.NDArray[Any]:
     if isinstance(given, torch.Tensor):
-        held = given.detach().cpu()
-        given = held.float() if held.dtype == torch.bfloat16 else held  # which NumPy does not know
+        given = _array_of_tensor(given, name)
     elif not (hasattr(given, "__array__") or hasattr(given, "__array_interface__")):
-        mend = "; make an array of numbers: numpy.array(x)" if isinstance(given, int | float) else ""
         raise DataError(
             f"{name}: must be a path, the bytes of a file, a Pillow image, an array, a tensor or a list of these, "
-            f"but is of type {type(given).__name__}{mend}"
+            f"but is of type {type(given).__name__}{_mend_type(given)}"
         )
+    if np.ma.is_masked(given):
+        raise DataError(f"{name}: some pixels are masked; say what they are: x.filled(255)")
     array = np.asarray(given)
     if array.dtype.kind not in "iuf":
         mend = _KINDS.get(array.dtype.kind, "")
         raise DataError(f"{name}: must hold whole numbers or floats, but is of type {array.dtype}{mend}")
+    return array
+
+
+def _mend_type(given: Any) -> str:
+    """How to make pictures of what is none, where that is plain."""
+    if isinstance(given, int | float):
+        return "; make an array of numbers: numpy.array(x)"
+    if isinstance(given, bytearray | memoryview):
+        return "; make bytes of it: bytes(x)"
+    if hasattr(given, "read"):
+        return "; read it: x.read()"
+    return "; make a list of it: list(x)" if isinstance(given, Iterator | range) else ""
+
+
+def _array_of_tensor(tensor: torch.Tensor, name: str) -> npt.NDArray[Any]:
+    held = tensor.detach()
+    try:
+        held = held.cpu().resolve_neg()
+        array: npt.NDArray[Any] = (held.float() if held.dtype == torch.bfloat16 else held).numpy()
+    except (RuntimeError, TypeError) as error:  # sparse, quantised, or without any data
+        raise DataError(f"{name}: the tensor cannot be read as an array: {error}") from None
     return array
 
 
@@ -242,7 +275,7 @@ def _files(path: str) -> list[Path]:
 
 
 def _files_in(path: Path) -> list[Path]:
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises where a name is too long)
         return [path]
     return sorted(_walk(path))
 

@@ -20,5 +20,5 @@ def write_files(directory: Path) -> set[str]:
     told = directory / MARKDOWN
     if not (directory / PAGE).is_file() or not told.is_file():
         return set()
-    pictures = re.findall(r"]\(([^/()]+\.png)\)", told.read_text(encoding="utf-8"))
+    pictures = re.findall(r"]\(([^/()]+\.png)\)", told.read_text(encoding="utf-8", errors="replace"))
     return {PAGE, MARKDOWN, *pictures}

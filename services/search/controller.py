@@ -613,7 +613,7 @@ def _pruner_of(config: StudyConfig) -> Fair:
     return Fair(pruners.get(config.pruner)(), by_family=config.fair == "family")
 
 
-def _code_of(error: LimitExceededError | DuplicateError | UnbuildableError | NotScoutedError) -> EndReason:
+def _code_of(error: _Refusal) -> EndReason:
     """Why a candidate is rejected that raised ``error``."""
     match error:
         case TooLargeError():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import time
 import tracemalloc
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,12 +16,13 @@ import onnx
 import pytest
 from PIL import Image
 
-from convscout.search_space.errors import ExportError, UserError
+from convscout.search_space.errors import DataError, ExportError, UserError
 from convscout.services.cli import main
 from convscout.services.config.toml import load_toml
 from convscout.services.export.formats.bundle import load_bundle, read_bundle
 from convscout.services.export.onnx_model import ExportedModel
 from convscout.services.export.writer import export
+from convscout.trials.data.array_archive import ArrayArchive
 from tests.faults.test_bad_input import Captured, refused
 from tests.support.hostile_files import BUNDLES, EXPORTS, SETTINGS, change_bundle, replace_config
 from tests.support.reading_back import read_back_here
@@ -53,6 +56,36 @@ def test_settings_are_read_from_files_alone(tmp_path: Path, capsys: Captured) ->
         [line] = refused(capsys, "search", "--config", path, "--home", str(tmp_path / "home"))
         assert line == f"{path}: is not a regular file; --config must be a TOML file"
     assert not (tmp_path / "home").exists()
+
+
+def test_a_key_that_is_as_long_as_a_book_is_refused_at_once(tmp_path: Path, capsys: Captured) -> None:
+    """The nearest name to it would be sought for minutes, and told at its whole length."""
+    (tmp_path / "study.toml").write_text(
+        f'study.name = "a"\nstudy.data = "digits"\nstudy.{"a" * 60_000} = 1\n'
+    )
+    began = time.process_time()
+    [line] = refused(
+        capsys, "search", "--config", str(tmp_path / "study.toml"), "--home", str(tmp_path / "home")
+    )
+    assert time.process_time() - began < 5
+    assert "(60,006 characters): is not a setting" in line and len(line) < 1000
+
+
+def test_settings_may_begin_with_the_mark_that_windows_writes(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_bytes(b'\xef\xbb\xbfstudy.name = "a"')
+    assert load_toml(tmp_path / "study.toml") == {"study.name": "a"}
+
+
+def test_an_archive_that_unpacks_to_a_thousand_times_its_size_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("images.npy", "w") as file:
+        for _ in range(40):
+            file.write(bytes(10_000_000))
+    with (
+        bounded_memory(),
+        pytest.raises(DataError, match=r"400 MB, more than 400 times as much.* numpy\.savez"),
+    ):
+        ArrayArchive(path)
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +125,32 @@ def test_a_bundle_of_other_json_is_refused_by_each_command(
     )
     assert "config.json does not describe an ensemble" in line
     assert not (tmp_path / "seen").exists()
+
+
+EARLIER: dict[str, Callable[[Path], object]] = {
+    "brackets": lambda path: path.write_text("[" * 100_000),
+    "tables in tables": lambda path: path.write_text('{"explanations": ' + '{"a": ' * 100_000),
+    "a pipe": os.mkfifo,
+    "without an end": lambda path: path.symlink_to("/dev/zero"),
+    "files that are numbers": lambda path: path.write_text(
+        '{"explanations": [{"files": {"a": [1]}}], "files": 7}'
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EARLIER)
+def test_an_earlier_explanation_that_is_hostile_vouches_for_no_file(
+    name: str, exported: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    output = tmp_path / "seen"
+    output.mkdir()
+    EARLIER[name](output / "explanations.json")
+    (output / "thesis.txt").write_text("years of work")
+    picture = next((exported.parent / "pictures").glob("*/*.png"))
+    with bounded_memory():
+        [line] = refused(capsys, "explain", str(exported), str(picture), "--output", str(output))
+    assert "holds 'thesis.txt', which is not part of an explanation" in line
+    assert (output / "thesis.txt").exists()
 
 
 @pytest.mark.parametrize("name", EXPORTS)

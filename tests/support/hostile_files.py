@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import onnx
+from onnx import TensorProto, helper
 
 from convscout.services.export.checksums import write_checksums
 from convscout.services.export.formats.bundle import CONFIG_FILE
@@ -88,9 +91,49 @@ def _listed(content: bytes) -> Callable[[Path], object]:
     return lambda directory: (directory / "SHA256SUMS").write_bytes(content)
 
 
+def _answering(
+    *values: object, shape: Sequence[int] = (1, 4), kind: int = TensorProto.FLOAT
+) -> Callable[[Path], object]:
+    """Let the ONNX file, whose metadata stay, answer ``values`` to whatever it is asked."""
+
+    def write(directory: Path) -> None:
+        path = directory / "model.onnx"
+        before = onnx.load(path)
+        told = helper.make_tensor("told", kind, shape, values)
+        given = helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", "H", "W", 3])
+        answer = helper.make_tensor_value_info("probabilities", kind, None)
+        node = helper.make_node("Constant", [], ["probabilities"], value=told)
+        model = helper.make_model(
+            helper.make_graph([node], "hostile", [given], [answer]),
+            opset_imports=[helper.make_opsetid("", 18)],
+            ir_version=9,
+        )
+        helper.set_model_props(model, {each.key: each.value for each in before.metadata_props})
+        _written("model.onnx", model.SerializeToString())(directory)
+
+    return write
+
+
+def _told(key: str, value: str) -> Callable[[Path], object]:
+    """Let the metadata of the ONNX file say ``value``."""
+
+    def write(directory: Path) -> None:
+        model = onnx.load(directory / "model.onnx")
+        props = {each.key: each.value for each in model.metadata_props} | {key: value}
+        helper.set_model_props(model, props)
+        _written("model.onnx", model.SerializeToString())(directory)
+
+    return write
+
+
+def _header_of_weights(header: bytes) -> Callable[[Path], object]:
+    return _written("*.safetensors", struct.pack("<Q", len(header)) + header + bytes(16))
+
+
 EVERYWHERE = frozenset({"verify", "evaluate", "predict", "explain", "serve-model"})
 OF_ONNX = frozenset({"verify", "evaluate", "predict", "serve-model"})
 OF_THE_BUNDLE = frozenset({"verify", "explain"})
+ANSWERING = frozenset({"verify", "evaluate", "predict"})
 EXPORTS: dict[str, tuple[Callable[[Path], object], frozenset[str], str]] = {
     "a configuration of brackets": (
         _written(CONFIG_FILE, b"[" * 100_000), OF_THE_BUNDLE, "nested too deeply|maximum recursion"
@@ -118,6 +161,32 @@ EXPORTS: dict[str, tuple[Callable[[Path], object], frozenset[str], str]] = {
         _written("*.safetensors", struct.pack("<Q", 2**60) + b"{}"), OF_THE_BUNDLE, "holds no weights as safetensors"
     ),
     "empty weights": (_written("*.safetensors", b""), OF_THE_BUNDLE, "holds no weights as safetensors"),
+    "answers that are no numbers": (
+        _answering(*[float("nan")] * 4), ANSWERING, "does not classify images"
+    ),
+    "one answer for all": (_answering(1.0, shape=()), ANSWERING, r"answers float32 \(\) instead of"),
+    "answers in words": (
+        _answering(*[b"cat"] * 4, kind=TensorProto.STRING), ANSWERING, r"answers object .* instead of float32"
+    ),
+    "answers of other classes": (
+        _told("class_names", '["a", "b"]'), frozenset({"predict"}), r"instead of float32 \(\d+, 2\)"
+    ),
+    "grey pictures for a network of colours": (
+        _told("in_channels", "1"), frozenset({"predict"}), "does not classify images .*invalid dimensions"
+    ),
+    "weights that overlap": (
+        _header_of_weights(
+            b'{"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]},'
+            b'"b": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}'
+        ),
+        OF_THE_BUNDLE,
+        "holds no weights as safetensors",
+    ),
+    "weights larger than the file": (
+        _header_of_weights(b'{"a": {"dtype": "F32", "shape": [1099511627776, 4], "data_offsets": [0, 16]}}'),
+        OF_THE_BUNDLE,
+        "holds no weights as safetensors",
+    ),
     "hashes of files outside": (
         _listed(b"0" * 64 + b"  ../../../../etc/passwd\n"), EVERYWHERE, "one hash and one name a line"
     ),

@@ -18,6 +18,8 @@ from convscout.trials.data.splits import Labels
 from convscout.trials.data.white import FULL, Levels
 
 _LARGEST_LABEL = 2**31
+_MOST_RATIO = 400  # between what is unpacked and the file; images hardly reach 50, and zip ends at 1,032
+_SLACK_BYTES = 2**28  # may be unpacked in any case
 _NUMBERED = "class_names, y = numpy.unique({}, return_inverse=True)"  # how texts become labels
 _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -34,8 +36,14 @@ class ArrayArchive:
         try:
             with zipfile.ZipFile(path) as archive:
                 num_bytes = sum(entry.file_size for entry in archive.infolist())
+                num_packed = sum(entry.compress_size for entry in archive.infolist())
         except (OSError, zipfile.BadZipFile) as error:
             raise DataError(f"{path}: is not an npz file ({error}); write one with numpy.savez") from error
+        if num_bytes > max(_SLACK_BYTES, _MOST_RATIO * num_packed):
+            raise DataError(
+                f"{path}: {num_packed / 1e6:.3g} MB unpack to {num_bytes / 1e6:,.0f} MB, more than {_MOST_RATIO} times "
+                "as much, so it may be a decompression bomb; if it is none, write it with numpy.savez"
+            )
         # twice, once as it is and once in splits; it also stops a file that unpacks without end
         require_memory(2 * num_bytes, what=f"{path}: its arrays", remedy="use fewer or smaller images")
         self._arrays = np.load(path, allow_pickle=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,10 @@ def test_levels_survive_as_they_are() -> None:
         levels / 255,
         (levels / np.float32(255)).astype(np.float32),
         levels.astype(np.int32),
+        levels.astype(">u2"),
+        levels[::-1, ::-1][::-1, ::-1],
+        torch._neg_view(torch.tensor(-(levels / 255.0))),
+        torch.tensor(levels / 255.0).requires_grad_(),
     ):
         np.testing.assert_array_equal(pixels_of(given, GREY)[0][..., 0], levels)
     found = pixels_of(Image.fromarray((levels / 255).astype(np.float32)), GREY)[0]
@@ -182,6 +187,13 @@ def test_an_image_of_pillow_that_holds_less_than_its_file_is_refused(tmp_path: P
 BATCH = np.zeros((2, 20, 24, 3))
 
 
+def _endless() -> list[Any]:
+    """A list that holds itself."""
+    endless: list[Any] = []
+    endless.append(endless)
+    return endless
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -205,6 +217,14 @@ BATCH = np.zeros((2, 20, 24, 3))
         (np.array(["a.png"]), r"give a list of paths: list\(x\)"),
         (None, r"must be a path, .* but is of type NoneType"),
         ([BATCH, {"a": 1}], r"images\[1\]: must be a path, .* but is of type dict"),
+        ((number for number in range(3)), r"of type generator; make a list of it: list\(x\)"),
+        (bytearray(b"x"), r"of type bytearray; make bytes of it: bytes\(x\)"),
+        (io.BytesIO(b"x"), r"of type BytesIO; read it: x\.read\(\)"),
+        (torch.empty(4, 4, 3, device="meta"), r"the tensor cannot be read as an array: .*meta"),
+        (torch.zeros(4, 4, 3).to_sparse(), r"the tensor cannot be read as an array: .*to_dense"),
+        (np.ma.masked_array(BATCH, BATCH == 0), r"some pixels are masked; say what they are: x\.filled\(255\)"),
+        (Image.fromarray(np.full((9, 9), 200, np.int32)), r"mode I .* end at 200, .* numpy\.asarray\(x, numpy\.u"),
+        (_endless(), r"lists lie too deep in each other"),
         ([[0.5, 0.5]], r"images\[0\]\[0\]: must be a path, .*type float; make an array of numbers"),
     ],
 )  # fmt: skip
@@ -218,6 +238,7 @@ def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     for given, reason in (
         (tmp_path / "missing.png", "does not exist"),
         (tmp_path / "pipe.png", "is not a regular file"),
+        (tmp_path / ("a" * 5000), "cannot be read: File name too long"),
         (b"", "is empty"),
         (b"text", "is not a PNG"),
         (Image.new("1", (12_000, 9_000)), "more than 100 megapixels"),
