@@ -21,10 +21,12 @@ class CentreSquare(nn.Module):
         self.size = size
 
     def forward(self, images: Tensor) -> Tensor:
-        height, width = images.shape[2:]
+        count, _, height, width = images.shape
         rows, columns = _centres(images.new_ones(height)), _centres(images.new_ones(width))  # (1, H), (1, W)
         side = torch.minimum(rows[:, -1:], columns[:, -1:]) + 0.5  # (1, 1)
-        return self._filter(rows, side) @ images @ self._filter(columns, side).T
+        # one for each image, as onnxruntime takes one for all of no images to be a mistake
+        across = self._filter(rows, side).expand(count, 1, -1, -1)  # (N, 1, size, H)
+        return across @ images @ self._filter(columns, side).T
 
     def _filter(self, centres: Tensor, side: Tensor) -> Tensor:
         """What each pixel (1, W) counts in each of the result (size, W)."""

@@ -124,7 +124,7 @@ def test_a_stacked_ensemble_is_the_weighted_mean_of_logarithms(
     )
 
 
-@pytest.mark.parametrize("count", [1, 2, 33, 300])
+@pytest.mark.parametrize("count", [0, 1, 2, 33, 300])
 def test_onnx_answers_alike_in_batches_of_any_size(
     exported: Path, ensemble: TrainedEnsemble, count: int
 ) -> None:
