@@ -14,6 +14,7 @@ CLIENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_DISABLE_AGENT_HINT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # where `--json` writes
     "MLFLOW_UV_AUTO_DETECT": "false",  # else a model carries the uv.lock of the working directory
 }
 SERVER = {
