@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,14 @@ from sklearn.datasets import load_digits
 from convscout.search_space.errors import ConfigError, DataError, UnknownNameError
 from convscout.trials.data.sources import DataRequest, Progress, Source, SourceImages, load, sources
 from convscout.trials.data.splits import DataSplits, LabelledImages
+from tests.support.places import ROOT
 
+_NAMED = """
+import sys
+from convscout.trials.data.sources import sources
+sources.names()
+print({"sklearn", "scipy", "torchvision", "torch"} & set(sys.modules))
+"""
 BUILT_IN = ("cifar10", "cifar100", "digits", "fashion-mnist", "folder", "mnist", "npz", "svhn")
 
 
@@ -22,6 +31,14 @@ def request(data: str, cache: Path, *, seed: int = 0, image_size: int | None = N
 
 def test_the_built_in_sources_find_themselves() -> None:
     assert set(BUILT_IN) <= set(sources.names())
+
+
+def test_the_names_of_sources_wait_for_none_of_their_libraries() -> None:
+    """Each command that checks a study's settings asks for them."""
+    told = subprocess.run(
+        [sys.executable, "-c", _NAMED], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert told == "set()\n"
 
 
 def test_an_unknown_source_names_the_valid_ones(tmp_path: Path) -> None:

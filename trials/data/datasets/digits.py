@@ -7,7 +7,6 @@ test part). There is no official split here, so the test split is convscout's ow
 from __future__ import annotations
 
 import numpy as np
-from sklearn.datasets import load_digits
 
 from convscout.trials.data.sources import DataRequest, Progress, Source, SourceImages, sources
 from convscout.trials.data.splits import LabelledImages
@@ -23,6 +22,8 @@ class Digits(Source):
     """
 
     def read(self, request: DataRequest, progress: Progress) -> SourceImages:
+        from sklearn.datasets import load_digits  # takes a second, also of those who only ask for the name
+
         found = load_digits()
         images = np.rint(found.images * (255 / _LEVELS)).astype(np.uint8)[..., np.newaxis]  # (N, H, W, 1)
         return SourceImages(
