@@ -222,9 +222,7 @@ def training_step(
     return total
 
 
-def _judge(
-    state: TrainingState, validation: Batches, precision: Precision, epoch: int
-) -> dict[str, float]:
+def _judge(state: TrainingState, validation: Batches, precision: Precision, epoch: int) -> dict[str, float]:
     """What a ``Measurement`` says of the validation images, whose probabilities are kept in ``state``.
 
     Raises ``DivergedError`` where these are not finite.
