@@ -145,6 +145,8 @@ class Search:
         if self._config.control:
             self._candidates.queue_control()
         self._candidates.queue_portfolio()
+        if self._phases.scouting:
+            self._listener(Notice(text=self._phases.plan.describe(self._setting.workers)))
         if self._timetable.left_s < LEAST_TRIAL_S and self._waits_for_first:
             end = f"the end alone takes about {format_clock(self._timetable.reserve_s)} here"
             self._listener(Notice(text=f"the time is too short: {end}; one network is trained briefly"))
@@ -469,6 +471,9 @@ class Search:
             return True
         trials, grown = self._ledger.trials(), self._ledger.grown
         if scout := next_contender(trials, grown, self._setting.num_validation):
+            if not grown:
+                scouts = sum(record.is_scout for record in trials)
+                self._listener(Notice(text=f"scouting is over: the best of {scouts} are trained in full now"))
             self._ledger.enqueue_contender(scout)
             return True
         self._awaits_scouts = any(record.is_scout for record in self._running.values())

@@ -272,9 +272,6 @@ def _train(run: RunContext, projection: Mirror) -> Search:
     if where := describe_gpu(data):
         listener(Notice(text=where))
     executor = executor_of(config, data, placement, ledger.home)
-    plan = _phase_plan(run, placement)
-    if told := plan.describe(placement.workers):
-        listener(Notice(text=told))
     setting = SearchSetting(
         space=run.space,
         budget=run.budget,
@@ -288,7 +285,7 @@ def _train(run: RunContext, projection: Mirror) -> Search:
         workers=placement.workers,
         threads=placement.threads,
         speed=run.speed,
-        plan=plan,
+        plan=_phase_plan(run, placement),
     )
     search = Search(
         ledger,

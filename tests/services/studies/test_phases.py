@@ -88,5 +88,6 @@ def test_mlflow_knows_scouts_and_what_grew_from_them(home: Home, trials: list[Tr
 def test_the_plan_and_each_part_are_told(told: list[Event]) -> None:
     texts = [event_text(kind_of(event), facts_of(event)) for event in told]
     assert any("3 scouts, of 2 epochs; then 3 contenders, trained in full" in text for text in texts)
+    assert "note: scouting is over: the best of 3 are trained in full now" in texts
     assert any("started: lenet (scout)" in text for text in texts)
     assert any("completed: lenet (from scout" in text for text in texts)
