@@ -36,6 +36,11 @@ class EndReason(StrEnum):
 
     UNKNOWN = "unknown"  # another version of convscout ended the trial; only read, never given
 
+    @property
+    def did_not_fit(self) -> bool:
+        """Whether nothing was wrong with the candidate: too little was left of the budgets to train it."""
+        return self in (EndReason.TOO_SLOW, EndReason.TOO_LONG, EndReason.NO_ROOM)
+
     @classmethod
     def _missing_(cls, value: object) -> EndReason:
         return cls.UNKNOWN

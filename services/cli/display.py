@@ -179,7 +179,7 @@ def print_scores(console: Console, outcome: Outcome, following: Iterable[str]) -
         ),
         *_calibration(outcome),
         *outcome.corrections,
-        trials_text(outcome.state_counts.items()),
+        trials_text(outcome.state_counts.items(), did_not_fit=outcome.did_not_fit),
         f"ensemble: {members}",
         f"selected by {outcome.ensemble.strategy}{': ' if outcome.ensemble.reason else ''}{outcome.ensemble.reason}",
         *following,

@@ -159,6 +159,11 @@ class StudySnapshot:
         return found
 
     @cached_property
+    def did_not_fit(self) -> int:
+        """How many of the rejected ones were only too large for what was left of the budgets."""
+        return sum(record.did_not_fit for record in self.trials)
+
+    @cached_property
     def view(self) -> StudyView:
         """What plots and importances are made from."""
         return StudyView(self.trials)

@@ -196,6 +196,7 @@ class StudyState:
             "objective": list(self.config.objective),
             "best": _best(best) if best else None,
             "trials": snapshot.counts,
+            "did_not_fit": snapshot.did_not_fit,
             "progress": self._progress(),
             "eta_s": self.reader.progress.eta_s if self.status.live else None,
             "elapsed_s": self.reader.elapsed_s,

@@ -50,6 +50,8 @@ def _describe_trained(records: Sequence[TrialRecord]) -> str:
 
 
 def _describe_rejected(records: Sequence[TrialRecord]) -> str:
+    if all(record.did_not_fit for record in records):
+        return f"no room for a full trial: {_reasons(records)}"
     verb = "was" if len(records) == 1 else "were"
     return f"{_all(records, 'candidate')} {verb} rejected: {_reasons(records)}"
 

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from convscout.services.config.units import format_clock, format_count
+from convscout.trials.end_reason import EndReason
 
 BEST_SO_FAR = "the best so far"
 NO_SCORE = "no score yet"
+_REJECTED, _DID_NOT_FIT = "rejected", "did not fit"
 _PHASES = {
     "machine": "measuring the machine",
     "data": "reading the data",
@@ -130,16 +132,27 @@ def workers_text(count: int, executor: str = "") -> str:
     return f"{count} worker{'' if count == 1 else 's'}" + (f" ({executor})" if executor else "")
 
 
-def counts_text(counts: Iterable[tuple[str, int]]) -> str:
-    """How many trials there are in each state."""
-    return ", ".join(f"{count} {state}" for state, count in counts if count)
+def state_text(state: str, code: EndReason | None) -> str:
+    """The state of a trial that perhaps ended for the reason ``code``."""
+    return _DID_NOT_FIT if code is not None and code.did_not_fit else state
 
 
-def trials_text(counts: Iterable[tuple[str, int]], planned: int | None = None, before: int = 0) -> str:
+def counts_text(counts: Iterable[tuple[str, int]], did_not_fit: int = 0) -> str:
+    """How many trials there are in each state; the rejected candidates that only ``did_not_fit`` come last."""
+    others = ((state, count - did_not_fit if state == _REJECTED else count) for state, count in counts)
+    parts = [f"{count} {state}" for state, count in others if count]
+    if did_not_fit:
+        parts.append(f"{did_not_fit} candidate{'' if did_not_fit == 1 else 's'} {_DID_NOT_FIT}")
+    return ", ".join(parts)
+
+
+def trials_text(
+    counts: Iterable[tuple[str, int]], planned: int | None = None, before: int = 0, did_not_fit: int = 0
+) -> str:
     """The same, with how many are ``planned`` and how many were trained by earlier runs."""
     of = "" if planned is None else f" of {planned:,}"
     earlier = f", {before} before" if before else ""
-    return f"trials{of}: {counts_text(counts) or 'none yet'}{earlier}"
+    return f"trials{of}: {counts_text(counts, did_not_fit) or 'none yet'}{earlier}"
 
 
 def best_text(score_text: str, trial: int, family: str) -> str:
@@ -173,9 +186,10 @@ def summary_text(
     eta_s: float | None,
     budgets: Iterable[str],
     used: float | None = None,
+    did_not_fit: int = 0,
 ) -> str:
     """How a study stands, in a line; ``used`` is the share of its budget that is used, in [0, 1]."""
-    parts = [counts_text(counts) or "no trial yet", *([best] if best else [])]
+    parts = [counts_text(counts, did_not_fit) or "no trial yet", *([best] if best else [])]
     if images_per_s:
         parts.append(f"{images_per_s:,.0f} images/s")
     if used is not None:

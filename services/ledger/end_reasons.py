@@ -41,7 +41,10 @@ class ReasonGroup:
 
 
 def group_reasons(records: Iterable[TrialRecord]) -> list[ReasonGroup]:
-    """The reasons for which trials ended, the most frequent first; those without a code go by their sentences."""
+    """The reasons for which trials ended, the most frequent first; those without a code go by their sentences.
+
+    Candidates that did not fit come last, however many: they are no trials that went wrong.
+    """
     groups: dict[tuple[str, ...], ReasonGroup] = {}
     for record in records:
         if (code := record.reason_code) is None:
@@ -49,4 +52,4 @@ def group_reasons(records: Iterable[TrialRecord]) -> list[ReasonGroup]:
         key = str(record.state), str(code), record.reason if code is EndReason.UNKNOWN else ""
         group = groups.setdefault(key, ReasonGroup(state=key[0], code=code, reason=record.reason))
         group.add(record)
-    return sorted(groups.values(), key=lambda each: -each.count)
+    return sorted(groups.values(), key=lambda each: (each.code.did_not_fit, -each.count))

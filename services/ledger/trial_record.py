@@ -149,6 +149,11 @@ class TrialRecord:
         return self.plan is not None and self.state is not TrialState.REJECTED
 
     @property
+    def did_not_fit(self) -> bool:
+        """Whether it was never trained only because too little was left of the budgets."""
+        return self.reason_code is not None and self.reason_code.did_not_fit
+
+    @property
     def curve(self) -> Curve | None:
         """What pruners see of the trial; None of one that never ran, or failed, and so is nobody's rival."""
         running = self.state is TrialState.RUNNING

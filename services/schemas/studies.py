@@ -82,6 +82,10 @@ class StudySummary(Schema):
     objective: list[str]
     best: Best | None
     trials: dict[str, int] = Field(description="How many there are in each state.")
+    did_not_fit: int = Field(
+        default=0,
+        description="How many of the rejected candidates were only too large for what was left of the budgets.",
+    )
     progress: float | None = Field(
         description="Share in [0, 1] of the budget that is used, where one can tell."
     )

@@ -22,12 +22,16 @@ _SENTENCES = {
     EndReason.TOO_LONG: "would not finish its first epochs in the epochs left",
     EndReason.NO_ROOM: "its checkpoints would not fit into what is left of the disk budget",
 }
-TOO_LARGE = tuple(_SENTENCES)
-"""Why candidates are too large for what is left of the budgets."""
+NO_ROOM_LEFT = {
+    EndReason.TOO_SLOW: "no room for another full trial in the time left",
+    EndReason.TOO_LONG: "no room for another full trial in the epochs left",
+    EndReason.NO_ROOM: "what checkpoints may take on disk is used up; no more trials are begun",
+}
+"""What to say where the search ends because nothing fits any more, by why the last candidates did not."""
 
 
 class TooLargeError(LimitExceededError):
-    """Too little of a budget is left for a candidate; ``code``, one of ``TOO_LARGE``, says of which."""
+    """Too little of a budget is left for a candidate; ``code`` says of which."""
 
     def __init__(self, code: EndReason) -> None:
         super().__init__(_SENTENCES[code])

@@ -38,7 +38,7 @@ from convscout.services.ledger.ledger import Ledger, Proposal
 from convscout.services.ledger.trial_record import TrialRecord
 from convscout.services.plugins import pruners
 from convscout.services.pruners.fair import Fair
-from convscout.services.search.admission import TOO_LARGE, Admission, TooLargeError
+from convscout.services.search.admission import NO_ROOM_LEFT, Admission, TooLargeError
 from convscout.services.search.budget import FinishCost
 from convscout.services.search.checkpoint_gc import CheckpointGC
 from convscout.services.search.command_queue import (
@@ -56,7 +56,7 @@ from convscout.services.search.phases import Phases, next_contender
 from convscout.services.search.proposals import Proposals
 from convscout.services.search.setting import SearchSetting
 from convscout.services.search.stopping_criteria import StoppingCriteria
-from convscout.services.search.timetable import LEAST_TRIAL_S, Timetable
+from convscout.services.search.timetable import LEAST_TRIAL_S, Timetable, first_rung
 from convscout.trials.checkpoints.trial_directory import TrialDirectory
 from convscout.trials.compute.seeding import nth_seed
 from convscout.trials.config import Measurement, TrialConfig, TrialPhase, TrialResult, TrialState
@@ -119,6 +119,7 @@ class Search:
         self._proposed_all = False
         self._awaits_scouts = False  # of which one may become a contender
         self._exhausted = ""  # why the sampler has nothing left to propose
+        self._told_no_room = False
         self._failed = 0
         self._revived = 0
         self._paused = False
@@ -349,7 +350,7 @@ class Search:
             overrides=space_overrides(config, self._setting.num_training),
         )
         self._candidates.change(config, space)  # first, as the sampler may not suit the space
-        self._exhausted = ""
+        self._exhausted, self._told_no_room = "", False
         before, self._config = self._config, config
         self._ledger.extend(config)
         budget = self._setting.budget
@@ -421,7 +422,7 @@ class Search:
     def _propose(self) -> TrialRecord | None:
         """The next committed trial, or None when the budget has no room for another."""
         refused, excesses = list[EndReason](), list[Mapping[str, float]]()
-        while self._room() and sum(map(refused.count, TOO_LARGE)) < MAX_TOO_LARGE:
+        while self._room() and sum(code.did_not_fit for code in refused) < MAX_TOO_LARGE:
             if not self._phases.scouting and not self._promote():
                 break
             try:
@@ -437,11 +438,15 @@ class Search:
                 if len(refused) == MAX_REJECTIONS:
                     self._give_up(error.message, excesses)
                     return None
-        if EndReason.NO_ROOM in refused:
-            self._listener(
-                Notice(text="what checkpoints may take on disk is used up; no more trials are begun")
-            )
+        self._tell_no_room(refused)
         return None
+
+    def _tell_no_room(self, refused: Sequence[EndReason]) -> None:
+        """Say, once, that candidates did not fit, if any of those that were just ``refused`` did not."""
+        codes = [code for code in refused if code.did_not_fit]
+        if codes and not self._told_no_room:
+            self._told_no_room = True
+            self._listener(Notice(text=NO_ROOM_LEFT[codes[-1]]))
 
     def _refuse(
         self,
@@ -528,6 +533,10 @@ class Search:
             self._runtime.least_epoch_s, self._setting.space.epochs
         ):
             return False  # not even for the smallest network
+        if self._running and self._criteria.epochs_left < first_rung(self._setting.space.epochs):
+            return (
+                False  # until those that run leave some of theirs; candidates would be refused at every look
+            )
         return allowed is None or self._candidates.trained < allowed
 
     def _commit(self, proposal: Proposal) -> TrialRecord:

@@ -9,10 +9,12 @@ from typing import Any
 from convscout.services.config.units import format_bytes, format_clock, format_count
 from convscout.services.events.wording import (
     budget_text,
+    counts_text,
     loading_text,
     network_text,
     phase_text,
     sentence,
+    state_text,
     trial_name,
 )
 from convscout.services.schemas.studies import RunningTrial, TrialSummary
@@ -68,9 +70,11 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
         words,
         network,
         budget_text,
+        counts_text,
         loading_text,
         phase_text,
         sentence,
+        state_text,
         trial_name,
     )
 }

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 
@@ -129,7 +129,7 @@ class Finish:
         control = judgement.answers.get(CONTROL)
         outcome = Outcome(
             study=self._ledger.name,
-            state_counts=self._state_counts(),
+            **self._trial_counts(),
             best=best.number,
             ensemble=final,
             report=self.rows(judgement, best),
@@ -149,13 +149,18 @@ class Finish:
 
     def _recount(self, earlier: Outcome) -> Outcome:
         """The ``earlier`` outcome with the trials that there are now, of which those since changed nothing else."""
-        outcome = replace(earlier, state_counts=self._state_counts())
+        outcome = replace(earlier, **self._trial_counts())
         if outcome != earlier:
             self._ledger.set_note(OUTCOME_NOTE, outcome.to_note(self._ledger.ref))
         return outcome
 
-    def _state_counts(self) -> dict[str, int]:
-        return dict(Counter(str(record.state) for record in self._ledger.trials()))
+    def _trial_counts(self) -> dict[str, Any]:
+        """What an outcome says of how many trials there are."""
+        records = self._ledger.trials()
+        return {
+            "state_counts": dict(Counter(str(record.state) for record in records)),
+            "did_not_fit": sum(record.did_not_fit for record in records),
+        }
 
     def select(self, max_members: int) -> tuple[Ensemble, TrialRecord]:
         """The ensemble that the study asks for, of so many members at most, and the best single trial.

@@ -24,7 +24,8 @@ class Outcome:
 
     ``ensemble`` is what was exported, and ``selected`` what it was refitted from, if it was. ``gain`` is what the
     selected one answers better than the best single trial on the test images, ``refit_gain`` what it does refitted,
-    ``control_gain`` what it does than the study's control, if there was one.
+    ``control_gain`` what it does than the study's control, if there was one. ``did_not_fit`` of the rejected
+    candidates in ``state_counts`` were only too large for what was left of the budgets.
     ``uncalibrated`` are log loss and calibration error there before any temperature. ``winner`` is what the best single
     trial is worth on validation images, corrected for its choice by them; a study of an earlier version has none.
     """
@@ -41,6 +42,7 @@ class Outcome:
     selected: Ensemble | None = None
     uncalibrated: tuple[float, float] | None = None
     winner: WinnerScore | None = None
+    did_not_fit: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

@@ -18,7 +18,7 @@ from convscout.services.config.objectives import COSTS
 from convscout.services.config.study_ref import StudyRef
 from convscout.services.config.units import format_count
 from convscout.services.control.study_state import StudyState, states_on_disk
-from convscout.services.events.wording import network_text
+from convscout.services.events.wording import network_text, state_text, trials_text
 from convscout.services.ledger.ledger import Ledger
 from convscout.services.ledger.ranking import rank
 from convscout.services.ledger.trial_record import TrialRecord
@@ -111,8 +111,8 @@ def restore(ref: StudyRef, *, json: bool) -> None:
 
 
 def _print_standing(summary: Mapping[str, Any]) -> None:
-    counts = ", ".join(f"{count} {state}" for state, count in summary["trials"].items()) or "none yet"
-    print_line(f"study {summary['name']} on {summary['data']}: {summary['status']}; trials: {counts}")
+    counts = trials_text(summary["trials"].items(), did_not_fit=summary["did_not_fit"])
+    print_line(f"study {summary['name']} on {summary['data']}: {summary['status']}; {counts}")
     print_line(summary["message"])
     quality = summary["objective"][0].replace("_", " ")
     print_line(f"best validation {quality}: {_score(summary) or 'none yet'}")
@@ -135,6 +135,7 @@ def _summary(state: StudyState) -> dict[str, Any]:
         "message": shown.message,
         "next_command": _next_command(state, directory),
         "trials": shown.trials,
+        "did_not_fit": shown.did_not_fit,
         "objective": shown.objective,
         "best": shown.best.score if shown.best else None,
         "directory": str(directory),
@@ -154,7 +155,7 @@ def _study_row(summary: Mapping[str, Any]) -> list[str]:
         summary["name"],
         summary["data"],
         summary["status"],
-        str(sum(summary["trials"].values())),
+        str(sum(summary["trials"].values()) - summary["did_not_fit"]),
         _score(summary),
     ]
 
@@ -175,7 +176,7 @@ def _trial_row(record: TrialRecord) -> list[str]:
         format_count(record.complexity.params) if record.complexity else "",
         epochs,
         "" if record.score is None else record.quality.text(record.score),
-        str(record.state),
+        state_text(record.state, record.reason_code),
         _took(record.started_at, record.finished_at),
         record.reason,
     ]

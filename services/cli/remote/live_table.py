@@ -69,7 +69,7 @@ def _header(study: StudyDetail) -> list[RenderableType]:
     what = Text.assemble((study.name, "bold"), f" · {study.data} · {study.status}{workers}")
     grid.add_row(what, time_text(study.elapsed_s, study.left_s))
     grid.add_row(_best(study), pace_text(study.images_per_s, study.eta_s))
-    lines = [trials_text(study.trials.items()), *budgets(study)]
+    lines = [trials_text(study.trials.items(), did_not_fit=study.did_not_fit), *budgets(study)]
     return [grid, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines)]
 
 

@@ -10,7 +10,7 @@ from convscout.services.cli.output import print_json, print_line, print_table
 from convscout.services.cli.remote.outcome import tell_outcome
 from convscout.services.cli.remote.summary import summary
 from convscout.services.config.units import format_clock, format_count
-from convscout.services.events.wording import network_text
+from convscout.services.events.wording import network_text, state_text
 
 if TYPE_CHECKING:
     from convscout.services.client import Client
@@ -87,7 +87,7 @@ def _study_row(study: StudySummary) -> list[str]:
         study.name,
         study.data,
         str(study.status),
-        str(sum(study.trials.values())),
+        str(sum(study.trials.values()) - study.did_not_fit),
         _best(study),
         "" if study.progress is None else f"{study.progress:.0%}",
         "" if study.eta_s is None else format_clock(study.eta_s),
@@ -102,7 +102,7 @@ def _trial_row(trial: TrialSummary) -> list[str]:
         "" if trial.params is None else format_count(trial.params),
         "" if trial.epochs is None else f"{trial.epoch}/{trial.epochs}",
         trial.score_text,
-        trial.state,
+        state_text(trial.state, trial.reason_code),
         f"{(ended - began).total_seconds():.1f}s" if ended and began else "",
         trial.reason,
     ]

@@ -22,6 +22,7 @@ def summary(study: StudyDetail) -> str:
         eta_s=study.eta_s,
         budgets=budgets(study),
         used=study.progress,
+        did_not_fit=study.did_not_fit,
     )
 
 

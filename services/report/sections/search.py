@@ -23,14 +23,17 @@ def search(known: StudyFacts) -> Section | None:
     if not known.view.records:
         return None
     config = known.config
-    rejected = sum(record.state is TrialState.REJECTED for record in known.records)
+    did_not_fit = sum(record.did_not_fit for record in known.records)
+    refused = sum(record.state is TrialState.REJECTED for record in known.records) - did_not_fit
     said = (
         f"The sampler {config.sampler} proposed candidates"
         + (", beginning with each family's proven network" if config.portfolio else "")
         + f"; the pruner {config.pruner} stopped those that fell behind. A full trial had {config.epochs} epochs."
     )
-    if rejected:
-        said += f" {rejected:,} proposals were refused before training."
+    if refused:
+        said += f" {refused:,} proposals were refused before training."
+    if did_not_fit:
+        said += f" In the end {did_not_fit:,} did not fit into what was left of the budgets."
     blocks: list[Block] = [Text(said)]
     for name, says in PLOTS.items():
         blocks += known.plot(name, says)

@@ -167,7 +167,8 @@ def test_the_outcome_shows_scores_intervals_and_what_to_type_next() -> None:
     score = Score(accuracy=0.97, nll=0.1)
     outcome = Outcome(
         study="quickstart",
-        state_counts={"completed": 4, "stopped": 8},
+        state_counts={"completed": 4, "stopped": 8, "rejected": 3},
+        did_not_fit=3,
         best=3,
         ensemble=Ensemble(
             members=(EnsembleMember(number=3, weight=0.6), EnsembleMember(number=7, weight=0.4)),
@@ -201,7 +202,7 @@ def test_the_outcome_shows_scores_intervals_and_what_to_type_next() -> None:
         "best single, corrected for its choice among 12 trials: validation accuracy 94.00% (95 %: 90.00% to 97.00%)",
         "the best trial cannot be told from the first (trial 0) on 143 validation images: more images, not more "
         "trials, would show a difference",
-        "trials: 4 completed, 8 stopped",
+        "trials: 4 completed, 8 stopped, 3 candidates did not fit",
         "ensemble: trial 3 (60%), trial 7 (40%)",
         "selected by weighted: the best of three",
         "report: /runs/studies/quickstart/report",

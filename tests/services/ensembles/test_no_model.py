@@ -21,8 +21,8 @@ def _failed(number: int, reason: str, code: EndReason = EndReason.UNKNOWN) -> Tr
     return record(number, state=FAILED, reason=reason, reason_code=code)
 
 
-def _rejected(number: int, reason: str) -> TrialRecord:
-    ended = record(number, state=REJECTED, reason=reason, reason_code=EndReason.LIMIT_EXCEEDED)
+def _rejected(number: int, reason: str, code: EndReason = EndReason.LIMIT_EXCEEDED) -> TrialRecord:
+    ended = record(number, state=REJECTED, reason=reason, reason_code=code)
     return replace(ended, plan=None)
 
 
@@ -59,6 +59,11 @@ def _rejected(number: int, reason: str) -> TrialRecord:
         (
             [_rejected(0, "a")],
             f"the only candidate was rejected: 1 × a{OTHERWISE}",
+            "resume tiny --trials +10",
+        ),
+        (
+            [_rejected(0, "a", EndReason.TOO_LONG)],
+            f"no room for a full trial: 1 × a{OTHERWISE}",
             "resume tiny --trials +10",
         ),
         (

@@ -25,10 +25,12 @@ from convscout.services.events.facts import facts_of, kind_of
 from convscout.services.events.wording import (
     best_text,
     budget_text,
+    counts_text,
     event_text,
     loading_text,
     pace_text,
     phase_text,
+    state_text,
     status_text,
     summary_text,
     time_text,
@@ -36,6 +38,7 @@ from convscout.services.events.wording import (
     workers_text,
 )
 from convscout.trials.config import TrialState
+from convscout.trials.end_reason import EndReason
 from tests.support.records import measurement, record, search_started
 
 COMPLETED = record(0, 0.6, 0.91, state=TrialState.COMPLETED, family="vgg", reason="trained all its epochs")
@@ -113,6 +116,7 @@ def test_how_a_study_stands_is_worded_part_by_part() -> None:
     assert (workers_text(1), workers_text(2, "ray")) == ("1 worker", "2 workers (ray)")
     assert trials_text([]) == "trials: none yet"
     assert trials_text([("completed", 2), ("failed", 0)], 1000, 3) == "trials of 1,000: 2 completed, 3 before"
+    assert trials_text([("rejected", 3)], did_not_fit=1) == "trials: 2 rejected, 1 candidate did not fit"
     assert best_text("91.00%", 7, "vgg") == "the best so far: 91.00% (trial 7, vgg)"
     assert (time_text(12, None), time_text(12, 120)) == ("12s", "12s, 2m 00s left")
     assert (pace_text(None, None), pace_text(1234.5, 30)) == ("0 images/s", "1,234 images/s, 30s to go")
@@ -120,6 +124,16 @@ def test_how_a_study_stands_is_worded_part_by_part() -> None:
         "3 of 9",
         "3 of 9 (used up in 1m 00s)",
     )
+
+
+def test_a_candidate_that_did_not_fit_is_not_called_rejected() -> None:
+    counts = [("rejected", 5), ("completed", 2)]
+    assert counts_text(counts) == "5 rejected, 2 completed"
+    assert counts_text(counts, 3) == "2 rejected, 2 completed, 3 candidates did not fit"
+    assert counts_text(counts, 5) == "2 completed, 5 candidates did not fit"
+    assert state_text("rejected", EndReason.TOO_SLOW) == "did not fit"
+    assert state_text("rejected", EndReason.LIMIT_EXCEEDED) == "rejected"
+    assert state_text("running", None) == "running"
 
 
 def test_a_summary_leaves_out_what_is_not_known() -> None:

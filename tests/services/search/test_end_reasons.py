@@ -12,8 +12,10 @@ import pytest
 
 from convscout.search_space.errors import NoModelError
 from convscout.services.events.events import Notice
+from convscout.services.ledger.ledger import Proposal
+from convscout.services.search.admission import Admission, TooLargeError
 from convscout.services.search.command_queue import STOP_TRIAL, Command, CommandQueue
-from convscout.services.search.controller import MAX_WORKER_FAILURES
+from convscout.services.search.controller import MAX_TOO_LARGE, MAX_WORKER_FAILURES
 from convscout.trials.config import TrialState
 from convscout.trials.end_reason import EndReason
 from tests.support.records import measurement
@@ -124,6 +126,49 @@ def test_a_way_to_end_has_its_code(
     [ended, *_] = [record for record in study.ledger.trials() if record.reason_code is code]
     assert ended.state is TrialState.after(code)
     assert ended.reason and ended.to_dict()["reason_code"] == code
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"epochs_total": 9}, "no room for another full trial in the epochs left"),
+        ({"disk": "1.1MB"}, "what checkpoints may take on disk is used up; no more trials are begun"),
+    ],
+)
+def test_that_nothing_fits_any_more_is_said_once(options: dict[str, Any], said: str, tmp_path: Path) -> None:
+    study = UntrainedStudy(tmp_path, **options)
+    with suppress(NoModelError):
+        while dispatch := study.search.next_dispatch():
+            number, epochs = dispatch.config.number, dispatch.config.recipe.epochs
+            study.report(number, *(measurement(epoch) for epoch in range(1, epochs + 1)))
+            study.end(number, EndReason.COMPLETED)
+    study.search.next_dispatch()
+    assert [event.text for event in study.events if isinstance(event, Notice)] == [said]
+
+
+def test_nothing_is_proposed_while_running_trials_have_been_promised_all_epochs(tmp_path: Path) -> None:
+    study = UntrainedStudy(tmp_path, epochs_total=9)
+    number = study.begin_one()
+    assert study.search.next_dispatch() is study.search.next_dispatch() is None
+    assert [record.number for record in study.ledger.trials()] == [number]
+    study.end(number, EndReason.DIVERGED)
+    assert study.begin_one() != number, "what it did not train is free again"
+
+
+def test_that_the_time_has_no_room_for_another_trial_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Admission, proposal: Proposal, *, alone: bool) -> Proposal:
+        raise TooLargeError(EndReason.TOO_SLOW)
+
+    study = UntrainedStudy(tmp_path)
+    study.complete_one()
+    monkeypatch.setattr(Admission, "fit", refuse)
+    assert study.search.next_dispatch() is study.search.next_dispatch() is None
+    [said] = [event.text for event in study.events if isinstance(event, Notice)]
+    assert said == "no room for another full trial in the time left"
+    unfit = [record for record in study.ledger.trials() if record.did_not_fit]
+    assert len(unfit) == MAX_TOO_LARGE, "more are not tried"
 
 
 def test_every_code_that_is_given_leads_to_a_final_state() -> None:

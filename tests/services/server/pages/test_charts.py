@@ -99,6 +99,11 @@ def test_trials_that_ended_for_one_reason_are_counted_together() -> None:
     assert [each.number for each in groups[0].examples] == [2, 1]
 
 
+def test_candidates_that_did_not_fit_are_the_last_reason() -> None:
+    unfit = [record(n, state=TrialState.REJECTED, reason_code=EndReason.TOO_SLOW) for n in range(9)]
+    assert [group.count for group in group_reasons([*unfit, *ENDED])] == [2, 1, 1, 9]
+
+
 def test_trials_that_an_older_version_ended_are_counted_by_their_sentences() -> None:
     old = [record(number, state=TrialState.STOPPED, reason=text) for number, text in enumerate("aab")]
     assert [(group.count, group.text) for group in group_reasons([*old, record(3)])] == [(2, "a"), (1, "b")]
