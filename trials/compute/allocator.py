@@ -3,7 +3,7 @@
 A training step allocates and frees some hundred megabytes of activations. As glibc is set, most of that is returned to
 the kernel at once and handed out anew, zeroed and page by page, which takes as long as a third of the arithmetic. Here
 it is told to keep what is freed, and the kernel to hand it out in huge pages, of which one replaces 512 faults. What
-was kept is given back when there is nothing to compute.
+was kept is given back when there is nothing to compute, if it is enough to be worth the walk over the heap.
 
 Only glibc's own allocator on Linux is told so; another C library, another allocator that is preloaded, and settings
 of glibc's that a person has made in the environment are left as they are.
@@ -12,6 +12,7 @@ of glibc's that a person has made in the environment are left as they are.
 from __future__ import annotations
 
 import ctypes
+import math
 import mmap
 import os
 import platform
@@ -29,27 +30,32 @@ _TOP_PAD = 2**26  # bytes that the heap grows by at least
 HEAP_SHARE = (
     0.25  # of the machine's memory is reserved for huge pages; a page takes none until it is written to
 )
+WORTH_BYTES = 2**26  # that must be gained by giving back: it takes 10 ms, as much as a small trial
 SETTINGS = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
 
 _lock = threading.Lock()
 _computing = 0
+_floor_bytes = math.inf  # what this process held at least, since memory was last given back
 
 
 @contextmanager
 def kept_memory() -> Iterator[None]:
     """Within, freed memory is kept for the next allocation; once nobody in this process is within, it is given back."""
-    global _computing
+    global _computing, _floor_bytes
     with _lock:
         _computing += 1
         if _computing == 1 and (libc := _libc()) is not None:
+            _floor_bytes = min(_floor_bytes, _private_bytes())
             _reserve(libc)
     try:
         yield
     finally:
         with _lock:
             _computing -= 1
-            if _computing == 0 and (libc := _libc()) is not None:
+            libc = None if _computing else _libc()
+            if libc is not None and _private_bytes() > _floor_bytes + WORTH_BYTES:
                 libc.malloc_trim(0)
+                _floor_bytes = _private_bytes()
 
 
 def describe_allocator() -> str:
@@ -112,6 +118,12 @@ def _reserve(libc: ctypes.CDLL) -> None:
     begin, end = _aligned(reserved), libc.sbrk(0) // mmap.PAGESIZE * mmap.PAGESIZE
     if begin < end:
         libc.madvise(begin, end - begin, mmap.MADV_HUGEPAGE)
+
+
+def _private_bytes() -> int:
+    """What this process holds in memory beside files."""
+    _, resident, shared, *_ = Path("/proc/self/statm").read_text().split()
+    return (int(resident) - int(shared)) * mmap.PAGESIZE
 
 
 def _aligned(address: int) -> int:
