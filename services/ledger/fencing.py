@@ -21,7 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, update
+from sqlalchemy import Connection, Engine, bindparam, update
 from sqlalchemy.exc import DBAPIError
 
 from convscout.search_space.errors import LeaseLostError, LedgerAwayError, StudyLockedError
@@ -40,6 +40,16 @@ T = TypeVar("T")
 LEASE_KEY = "convscout:lease"
 HOME_KEY = "home"  # the identity of the home that a study belongs to
 _RELEASE_S = 5.0
+# composed once: every write begins with it, and composing it takes longer than executing it
+_MOVE = (
+    update(STUDY_SYSTEM)
+    .where(
+        STUDY_SYSTEM.c.study_id == bindparam("study"),
+        STUDY_SYSTEM.c.key == LEASE_KEY,
+        STUDY_SYSTEM.c.value_json.in_(bindparam("possible", expanding=True)),
+    )
+    .values(value_json=bindparam("goal"))
+)
 _KEYS = {"beat": "heartbeat"}  # as it is stored, and was by every version: rows are compared as text
 
 
@@ -257,10 +267,9 @@ class Fence:
 
     def _advance(self, connection: Connection, goal: Lease) -> None:
         """Move the row to ``goal``, which also keeps every other writer of the study waiting until the end."""
-        its = (STUDY_SYSTEM.c.study_id == self._study) & (STUDY_SYSTEM.c.key == LEASE_KEY)
         possible = [lease.text for lease in (self.known, *self._unsure) if lease != goal]
-        moved = update(STUDY_SYSTEM).where(its, STUDY_SYSTEM.c.value_json.in_(possible))
-        if connection.execute(moved.values(value_json=goal.text)).rowcount == 1:
+        row = {"study": self._study, "possible": possible, "goal": goal.text}
+        if connection.execute(_MOVE, row).rowcount == 1:
             return
         stored = study_attribute(connection, STUDY_SYSTEM, self._study, LEASE_KEY)
         if stored == goal.text:
