@@ -27,7 +27,7 @@ ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(2**34),
     "MALLOC_TOP_PAD_": str(2**28),
 }
-WARM_UP = 4  # steps that bring the heap to its size, as the first of a trial do
+WARM_UP = 2  # steps that bring the heap to its size, as the first of a trial do
 PLAIN, OURS, THEIRS = "glibc as it is set", "kept_memory", "environment"
 
 
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=("speednet",), choices=families.names())
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=(128, 1024))
     parser.add_argument("--threads", nargs="+", type=int, default=(1, 2))
-    parser.add_argument("--images", type=int, default=16_384, help="of a lap (default: 16384)")
+    parser.add_argument("--images", type=int, default=2048, help="of a lap (default: 2048)")
     parser.add_argument("--repeats", type=int, default=3, help="laps of each side (default: 3)")
     parser.add_argument("--quick", action="store_true", help="one small lap of each side")
     asked = parser.parse_args()

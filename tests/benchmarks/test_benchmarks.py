@@ -26,6 +26,7 @@ PART_OF_RESULT = {
     "ensemble_selection": "seconds",
     "serving": "ratio",
     "allocator": "images_per_s",
+    "controller_memory": "rss_bytes",
     "orthogonalization": "update_ms",
 }
 LONG = ("trial_throughput", "packing", "trial_overhead")
