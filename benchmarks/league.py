@@ -54,7 +54,6 @@ CONTESTANTS = {
         # AutoKeras 3.0 builds no layer with a later Keras; it imports TensorBoard, which TensorFlow 2.21 does not bring
         packages=("autokeras", "keras<3.13", "tensorboard", "tensorflow-cpu"),
     ),
-    "autogluon": Contestant(module="autogluon_fit", title="AutoGluon", packages=("autogluon.multimodal",)),
     "ultralytics": Contestant(
         module="ultralytics_classify",
         title="Ultralytics, from scratch",
