@@ -71,9 +71,9 @@ class Proposals:
 
     def queue_control(self) -> None:
         """Queue the study's control, the proven network of the strongest family, unless it was proposed before."""
-        if not self._ledger.has_control:
-            control, *_ = self._strongest_first(self._space.portfolio())
-            self._ledger.enqueue_control(self._space.parameters(control))
+        strongest = self._strongest_first(self._space.portfolio())
+        if strongest and not self._ledger.has_control:
+            self._ledger.enqueue_control(self._space.parameters(strongest[0]))
 
     def queue_portfolio(self) -> None:
         """Queue the proven networks of the families that were not proposed yet, the strongest first."""

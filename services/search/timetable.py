@@ -66,8 +66,8 @@ class Timetable:
         return self._setting.plan
 
     @property
-    def scout_s(self) -> float:
-        """Seconds that a scout may take, of which it is made to take fewer."""
+    def longest_scout_s(self) -> float:
+        """Seconds after which the schedule of a scout ends, which is made to take fewer."""
         return max(LEAST_SCOUT_S, SLACK * self._setting.plan.scout_s)
 
     def epoch_share(self, images_share: float) -> float:
