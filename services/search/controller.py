@@ -402,7 +402,10 @@ class Search:
         time_s, now_s = self._timetable.trial_s, self._now_s
         sent_at = now_s
         if record.is_scout and self._timetable.longest_scout_s < time_s:
-            time_s, sent_at = self._timetable.longest_scout_s, 0.0  # which its worker counts, once it has started
+            time_s, sent_at = (
+                self._timetable.longest_scout_s,
+                0.0,
+            )  # which its worker counts, once it has started
         self._ends[record.number] = now_s + time_s
         expected_s = self._runtime.epoch_s(record.complexity) if record.complexity else None
         if expected_s:
