@@ -15,7 +15,7 @@ from convscout.search_space.errors import ConvscoutError
 from convscout.services.events.events import Listener, Loading, Notice
 from convscout.services.executors.data_placement import share_gpu
 from convscout.services.executors.factory import executor_of
-from convscout.services.executors.placement import Machine, Placement
+from convscout.services.executors.placement import Machine, Placement, can_unite
 from convscout.services.ledger.ledger import Ledger
 from convscout.trials.checkpoints.trial_directory import TrialDirectory
 from convscout.trials.config import Measurement, TrialConfig, TrialResult
@@ -57,8 +57,13 @@ def train(
     interrupted: Callable[[], bool],
     listener: Listener,
 ) -> None:
-    """Train ``plan`` on ``data`` as ``placement`` has it, on ``cluster`` or here; the rest is as in ``Trainings``."""
+    """Train ``plan`` on ``data`` as ``placement`` has it, on ``cluster`` or here; the rest is as in ``Trainings``.
+
+    Where there are fewer of them than workers, each has more cores, if that is left open.
+    """
     config, home = ledger.config, ledger.home
+    if can_unite(config, cluster):
+        placement = placement.united(sum(not training.done for training in plan))
     trainings = Trainings(
         plan,
         description=description,

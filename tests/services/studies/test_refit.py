@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,17 @@ from convscout.services.config.home import Home
 from convscout.services.ensembles.ensemble import Ensemble, EnsembleMember, Score
 from convscout.services.ensembles.networks import network, refit_directory
 from convscout.services.events.events import Event, Loading
+from convscout.services.executors.placement import Placement
 from convscout.services.export.formats.bundle import load_bundle
 from convscout.services.ledger.ledger import Ledger
 from convscout.services.studies import run, session
+from convscout.services.studies.extra_trainings import Training, train
 from convscout.services.studies.outcome import Outcome, load_outcome
 from convscout.services.studies.refit import refit, refit_data, refit_trainings
 from convscout.trials.checkpoints.trial_directory import TrialDirectory
 from convscout.trials.config import Measurement
 from convscout.trials.data.batches import TrainingData
+from tests.support.digits import digits, dispatch
 from tests.support.studies import bundle_alone, quiet, tiny_config
 
 
@@ -161,3 +165,44 @@ def _ensemble(number: int) -> Ensemble:
 def _of(members: tuple[EnsembleMember, ...]) -> Ensemble:
     score = Score(accuracy=0.5, nll=1.0)
     return Ensemble(members=members, score=score, single=score)
+
+
+@pytest.mark.parametrize(("count", "workers", "threads"), [(1, 1, 4), (2, 2, 2), (3, 3, 1), (9, 4, 1)])
+def test_few_networks_share_all_cores(
+    count: int, workers: int, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed = []
+
+    class Idle:
+        def run(self, controller: object) -> None:
+            """Nothing is trained: where it would be is the question."""
+
+    def note(config: object, data: object, placement: Placement, home: object) -> Idle:
+        placed.append((placement.workers, placement.threads))
+        return Idle()
+
+    monkeypatch.setattr("convscout.services.studies.extra_trainings.executor_of", note)
+    config = replace(tiny_config(executor="ray", device="cpu"), threads=None)
+    ledger = Ledger.create(Home(tmp_path), config, fingerprint="f" * 64)
+    order = dispatch(tmp_path / "order")
+    plan = [
+        Training(
+            name=f"network {index}",
+            config=order.config,
+            directory=TrialDirectory(tmp_path / str(index)),
+            epoch_s=1.0,
+        )
+        for index in range(count)
+    ]
+    train(
+        ledger,
+        plan,
+        digits(),
+        placement=Placement(workers=4),
+        cluster=None,
+        description="refitting",
+        left_s=lambda: 60.0,
+        interrupted=lambda: False,
+        listener=quiet,
+    )
+    assert placed == [(workers, threads)]
