@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 
 from convscout.search_space.errors import DataError
 from convscout.trials.data.image_files import (
@@ -133,7 +133,10 @@ def _pictures(given: Any, name: str, white: int) -> Iterator[InputPicture]:
     elif isinstance(given, bytes):
         yield InputPicture(name, partial(read_bytes, given, white=white))
     elif isinstance(given, Image.Image) and given.mode != "F":  # which is an array of floats
-        if white == FULL and given.mode == "I" and (most := int(np.asarray(given).max())) < 256:
+        made = not isinstance(
+            given, ImageFile.ImageFile
+        )  # what was read from a file is answered as the file is
+        if made and white == FULL and given.mode == "I" and (most := int(np.asarray(given).max())) < 256:
             raise DataError(
                 f"{name}: its mode I may hold 16 bits a level, but its levels end at {most}, which would be black; "
                 "say that it has 8 bits: numpy.asarray(x, numpy.uint8)"

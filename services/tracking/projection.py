@@ -158,22 +158,22 @@ def study_content(source: TrackedStudy, finished: Mapping[int, TrialRecord]) -> 
         figures += outcome_metrics(outcome, finished)
     return RunContent(
         tags=study_tags(source),
-        params=study_params(source.config),
-        settings=_settings(source.config),
+        params=study_params(source),
+        settings=_settings(source),
         passing_tags=(_SETTING_TAG,),
         curves=(),
         figures=figures,
     )
 
 
-def study_params(config: StudyConfig) -> dict[str, str]:
+def study_params(source: TrackedStudy) -> dict[str, str]:
     """The settings that define the study: MLflow's params never change, so a study whose data moved has a new run."""
-    return {key: value for key, value in _settings(config).items() if key in _PARAMS}
+    return {key: value for key, value in _settings(source).items() if key in _PARAMS}
 
 
 def study_tags(source: TrackedStudy) -> dict[str, str]:
     """What identifies the study, the settings that may change while it lasts, and its description."""
-    settings = {f"{_SETTING_TAG}{k}": v for k, v in _settings(source.config).items() if k not in _PARAMS}
+    settings = {f"{_SETTING_TAG}{k}": v for k, v in _settings(source).items() if k not in _PARAMS}
     return settings | {
         MLFLOW_RUN_NAME: source.name,
         MLFLOW_SOURCE_NAME: "convscout",
@@ -236,8 +236,12 @@ def _link(text: str, page: str) -> str:
     return f"[{text}]({page}) in `convscout serve`"
 
 
-def _settings(config: StudyConfig) -> dict[str, str]:
-    settings = config.to_dict()
+def _settings(source: TrackedStudy) -> dict[str, str]:
+    """Those that the study keeps: what a later version has beside them was never decided for it."""
+    kept = source.note("config")
+    settings = source.config.to_dict()
+    if kept is not None:
+        settings = {key: value for key, value in settings.items() if key in kept}
     settings |= {f"space.{name}": override for name, override in settings.pop("space").items()}
     return {key: _text(value) for key, value in settings.items() if value is not None}
 

@@ -158,7 +158,7 @@ def test_nothing_is_proposed_while_running_trials_have_been_promised_all_epochs(
 def test_that_the_time_has_no_room_for_another_trial_is_said_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: Admission, proposal: Proposal, *, alone: bool) -> Proposal:
+    def refuse(self: Admission, proposal: Proposal, *, alone: bool, scout: bool) -> Proposal:
         raise TooLargeError(EndReason.TOO_SLOW)
 
     study = UntrainedStudy(tmp_path)
