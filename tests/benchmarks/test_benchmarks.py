@@ -28,12 +28,14 @@ PART_OF_RESULT = {
     "allocator": "images_per_s",
     "controller_memory": "rss_bytes",
     "orthogonalization": "update_ms",
+    "scouting": "contender",
 }
 LONG = ("trial_throughput", "packing", "trial_overhead")
 ON_DIGITS = {
     "time_to_accuracy": ("--threads", "1"),
     "same_accuracy": ("--threads", "1"),
     "whole_search": (),
+    "scouting": ("--workers", "1"),
     # its other parts have their own runs here
     "gpu_checks": ("--device", "cpu", "--parts", "graphs,memory,search"),
 }
