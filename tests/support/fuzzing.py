@@ -58,8 +58,14 @@ class Outcome:
             yield f"{sum(found.values()):6} {label:62} {told}"
 
 
+FEWEST, LEAST_ROUND_S = 100, 10.0
+
+
 def fuzz(cases: int, *, most_s: float = math.inf, seed: int = 1) -> Outcome:
-    """Ask the service until there were so many ``cases``, or something failed, or the time is up."""
+    """Ask the service until there were so many ``cases``, or something failed, or the time is up.
+
+    On a busy machine it takes longer, so that there are some cases after all.
+    """
     outcome = Outcome()
     with tempfile.TemporaryDirectory(prefix="convscout-fuzz-") as directory:
         root = Path(directory)
@@ -68,9 +74,10 @@ def fuzz(cases: int, *, most_s: float = math.inf, seed: int = 1) -> Outcome:
             end_s = time.monotonic() + most_s
             for round in count(seed):
                 left_s = end_s - time.monotonic()
-                if outcome.failures or outcome.cases >= cases or left_s <= 0:
+                if outcome.failures or outcome.cases >= cases or (left_s <= 0 and outcome.cases > FEWEST):
                     break
-                _one_round(outcome, config, address, seed=round, examples=_examples(cases), most_s=left_s)
+                own_s = max(left_s, LEAST_ROUND_S)
+                _one_round(outcome, config, address, seed=round, examples=_examples(cases), most_s=own_s)
     return outcome
 
 

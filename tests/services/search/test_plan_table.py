@@ -68,7 +68,9 @@ def check(told: Told, cell: Cell) -> None:
     assert not [record for record in told.trials if record.state is TrialState.FAILED]
     unused = [record for record in told.trials if record.state is TrialState.REJECTED]
     codes = {record.reason_code for record in unused}
-    assert codes <= {EndReason.DUPLICATE, EndReason.TOO_SLOW}, "nothing is rejected that could be scaled"
+    assert codes <= {EndReason.DUPLICATE, EndReason.TOO_SLOW, EndReason.NOT_SCOUTED}, (
+        "nothing is rejected that could be scaled"
+    )
     least_reading_s = 3 * cell.classes * Images(count=cell.count, side=cell.side).read_s(cell.speed)
     if told.least_end_s + STARTING_S < 0.5 * cell.time_s and least_reading_s < 0.3 * cell.time_s:
         assert told.took_s <= 1.03 * cell.time_s, "the time is a promise"
