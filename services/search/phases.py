@@ -17,7 +17,8 @@ from convscout.services.config.study_config import StudyConfig
 from convscout.services.config.units import format_clock
 from convscout.services.ledger.trial_record import TrialRecord
 
-FEWEST_FULL_TRIALS = 4  # for fewer, the proven networks are a better choice than what scouts could tell
+# For fewer, the proven networks, each trained in full, are a better choice than what scouts can tell (docs/results.md).
+FEWEST_FULL_TRIALS = 12
 SCOUT_TIME = 1 / 3  # of the training time, for scouts
 MOST_SCOUT_TIME = 2 / 3  # where a person says how many there are to be
 MOST_SCOUTS = 400

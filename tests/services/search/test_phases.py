@@ -71,12 +71,12 @@ def test_a_person_decides() -> None:
 
 def test_the_plan_is_told() -> None:
     assert plan(1).describe(2) == ""
-    assert plan(6).describe(2) == (
+    assert plan(15).describe(2) == (
         "scouts for 1m 40s, of 8 epochs on 25% of the images; then the best of them, trained in full "
         "(others with --scouts and --contenders)"
     )
     assert plan(6, scouts=1, contenders=2).describe(1).startswith("1 scout for 6m 40s, of 8 epochs")
-    assert "; then 2 contenders, trained in full" in plan(6, contenders=2).describe(1)
+    assert "; then 2 contenders, trained in full" in plan(15, contenders=2).describe(1)
 
 
 def test_scouting_ends_with_its_time_or_its_number() -> None:
@@ -86,7 +86,7 @@ def test_scouting_ends_with_its_time_or_its_number() -> None:
     assert phases.scouting
     phases.count(scout(1, running=True))
     assert not phases.scouting, "there are two"
-    late = Phases(plan(6))
+    late = Phases(plan(15))
     late.count(scout(0, *[0.5] * 201))  # a second each
     assert not late.scouting, "they have trained for 200 seconds"
 
@@ -138,8 +138,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
 
 
 def search(home: Path, **settings: Any) -> Told:
-    """One of an hour with time for some seven full trials."""
+    """One of an hour with time for some five full trials, and forty scouts unless told otherwise."""
     machine = Machine(speed=0.25, workers=2)
+    settings = {"scouts": 40, **settings}
     return simulate(home, machine, Images(count=10_000), time_s=3600, epochs=8, **settings)
 
 
