@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from convscout.search_space.errors import ConfigError, Problem
 from convscout.services.config.study_config import StudyConfig
 from convscout.services.config.units import format_clock
 from convscout.services.ledger.trial_record import TrialRecord
@@ -112,10 +113,21 @@ class PhasePlan:
 
 
 def has_scouts(config: StudyConfig, full_trials: float) -> bool:
-    """Whether a search with time for so many ``full_trials`` begins with scouts."""
+    """Whether a search with time for so many ``full_trials`` begins with scouts.
+
+    Not by itself where trials, epochs or GPU time are counted, too: scouts would use them up.
+    """
     if config.scouts is not None:
         return config.scouts > 0
-    return FEWEST_FULL_TRIALS <= full_trials < math.inf
+    counted = any(each is not None for each in (config.trials, config.epochs_total, config.gpu_hours))
+    return not counted and FEWEST_FULL_TRIALS <= full_trials < math.inf
+
+
+def check_phases(config: StudyConfig) -> None:
+    """Raise ``ConfigError`` where there would be scouts alone."""
+    if config.scouts and config.trials is not None and config.scouts >= config.trials:
+        rule = f"must be below budget.trials, which is {config.trials:,}: a scout is a trial, and some are to grow"
+        raise ConfigError([Problem(field="budget.scouts", value=config.scouts, rule=rule)])
 
 
 def count_trials(config: StudyConfig, full_trials: float) -> float:

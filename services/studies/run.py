@@ -37,7 +37,7 @@ from convscout.services.search.auto_config import count_full_trials, resolve, tr
 from convscout.services.search.budget import FIXED_S, Budget, FinishCost
 from convscout.services.search.controller import Search
 from convscout.services.search.extent import extent_for, with_extent
-from convscout.services.search.phases import PhasePlan
+from convscout.services.search.phases import PhasePlan, check_phases
 from convscout.services.search.runtime_model import RuntimeModel
 from convscout.services.search.setting import SearchSetting
 from convscout.services.studies.extra_trainings import train
@@ -68,6 +68,7 @@ def search(config: StudyConfig, home: Home, listener: Listener, started_s: float
     Raises ``ConfigError`` where no new study can have the name, ``StudyExistsError`` when it is taken, and
     ``StudyInterrupted`` on Ctrl-C.
     """
+    check_phases(config)
     cluster = inspect_cluster(config, home.root)
     check_environment(config, cluster)
     ref = home.study(config.name)
@@ -124,6 +125,7 @@ def resume(
     ):
         time_s, lasting = _own_time(ledger, changes or {})
         config = extend(ledger.config, lasting, ledger.used)
+        check_phases(config)
         cluster = inspect_cluster(config, ref.home.root)
         same_code(ledger, told, accept_changes)
         splits = same_data(ledger, config, told, accept_changes)

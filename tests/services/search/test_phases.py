@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from convscout.search_space.errors import ConfigError
 from convscout.services.config.study_config import StudyConfig
 from convscout.services.ledger.trial_record import TrialRecord
 from convscout.services.search.phases import (
@@ -16,6 +17,7 @@ from convscout.services.search.phases import (
     Fidelity,
     PhasePlan,
     Phases,
+    check_phases,
     next_contender,
 )
 from convscout.trials.config import TrialPhase, TrialState
@@ -61,6 +63,24 @@ def test_a_search_whose_time_is_open_has_the_scouts_that_are_asked_for() -> None
     assert plan(math.inf).fidelity is None
     found = plan(math.inf, scouts=12, trials=20)
     assert (found.scouts, found.scouts_s) == (12, math.inf)
+
+
+@pytest.mark.parametrize("budget", [{"trials": 6}, {"epochs_total": 100}, {"gpu_hours": 1.0}])
+def test_what_is_counted_is_not_used_up_by_scouts(budget: dict[str, float]) -> None:
+    """Six trials in ten minutes were six scouts, and nothing was trained in full."""
+    assert plan(100, time_s=600, **budget).fidelity is None
+
+
+def test_some_trials_are_left_for_contenders() -> None:
+    def config(trials: int) -> StudyConfig:
+        return StudyConfig.from_options({"name": "x", "data": "digits", "trials": trials, "scouts": 6})
+
+    check_phases(config(7))
+    with pytest.raises(ConfigError) as raised:
+        check_phases(config(6))
+    [problem] = raised.value.problems
+    assert problem.field == "budget.scouts" and problem.value == 6
+    assert problem.rule == "must be below budget.trials, which is 6: a scout is a trial, and some are to grow"
 
 
 def test_a_person_decides() -> None:
