@@ -22,17 +22,22 @@ from tests.support.studies import bundle_alone, tiny_config
 
 
 @pytest.fixture(scope="module")
-def told() -> list[Event]:
-    return []
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, told: list[Event]) -> Home:
-    home = Home(tmp_path_factory.mktemp("home"))
+def searched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Home, list[Event]]:
+    home, told = Home(tmp_path_factory.mktemp("home")), list[Event]()
     config = tiny_config(trials=6, epochs=16, scouts=3, contenders=3, control=True)
     with bundle_alone():
         run.search(config, home, told.append, time.time())
-    return home
+    return home, told
+
+
+@pytest.fixture
+def home(searched: tuple[Home, list[Event]]) -> Home:
+    return searched[0]
+
+
+@pytest.fixture
+def told(searched: tuple[Home, list[Event]]) -> list[Event]:
+    return searched[1]
 
 
 @pytest.fixture
