@@ -319,10 +319,7 @@ def _cells(trial: TrialRecord, eta_s: float | None, width: int) -> Iterable[Rend
     done, epochs = len(trial.measurements), _epochs(trial)
     last = trial.measurements[-1] if trial.measurements else None
     reason = f" {trial.reason}" if trial.reason else f" attempt {trial.attempt}" if trial.attempt > 1 else ""
-    cells: list[RenderableType] = [
-        str(trial.number),
-        network_text(trial.family, str(trial.phase), trial.grown_from),
-    ]
+    cells: list[RenderableType] = [str(trial.number), network_text(trial)]
     if width >= MEDIUM:
         cells.append(params)
     cells.append(_bar(done, epochs) if width >= WIDE else f"{done}/{epochs}")

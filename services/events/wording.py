@@ -7,7 +7,7 @@ Optuna. Which texts are shown, and where, is the layout's choice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from convscout.services.config.units import format_clock, format_count
 from convscout.trials.end_reason import EndReason
@@ -40,7 +40,7 @@ def event_text(kind: str, facts: Mapping[str, Any]) -> str:
             return _search_started(facts)
         case "trial_started":
             attempt = f", attempt {facts['attempt']}" if facts["attempt"] > 1 else ""
-            return f"{trial_name(facts['trial'])} started: {_network(facts)}{attempt}"
+            return f"{trial_name(facts['trial'])} started: {_network_of(facts)}{attempt}"
         case "epoch":
             return f"{trial_name(facts['trial'])} epoch {facts['epoch']}: validation {_score(facts)}"
         case "trial_ended":
@@ -68,7 +68,7 @@ def _search_started(facts: Mapping[str, Any]) -> str:
 
 
 def _trial_ended(facts: Mapping[str, Any]) -> str:
-    parts = [f"{trial_name(facts['trial'])} {facts['state']}: {_network(facts)}"]
+    parts = [f"{trial_name(facts['trial'])} {facts['state']}: {_network_of(facts)}"]
     if facts.get("params") is not None:
         parts.append(f"{format_count(facts['params'])} parameters")
     if facts["score"] is not None:
@@ -89,16 +89,33 @@ def trial_name(number: int) -> str:
     return f"trial {number}"
 
 
-def network_text(family: str, phase: str, grown_from: int | None) -> str:
-    """The family of a trial, with the part that it has in a search that has scouts or a control."""
+class _Trial(Protocol):
+    """A trial, as the ledger or a service tells of it."""
+
+    @property
+    def family(self) -> str: ...
+
+    @property
+    def phase(self) -> str: ...
+
+    @property
+    def grown_from(self) -> int | None: ...
+
+
+def network_text(trial: _Trial) -> str:
+    """The family of a trial, with its part in a search that has scouts or a control: ``vgg (scout)``."""
+    return _network(trial.family, trial.phase, trial.grown_from)
+
+
+def _network(family: str, phase: str, grown_from: int | None) -> str:
     role = phase if phase in ("scout", "control") else ""
     if grown_from is not None:
         role = f"from scout {grown_from}"
     return f"{family} ({role})" if role else family
 
 
-def _network(facts: Mapping[str, Any]) -> str:
-    return network_text(facts["family"], facts.get("phase", ""), facts.get("grown_from"))
+def _network_of(facts: Mapping[str, Any]) -> str:
+    return _network(facts["family"], facts.get("phase", ""), facts.get("grown_from"))
 
 
 def phase_text(phase: str, detail: str = "") -> str:

@@ -35,13 +35,12 @@ from convscout.trials.data.image_files import (
 )
 from convscout.trials.data.splits import Pixels
 from convscout.trials.data.tree_names import is_hidden, is_ignored
-from convscout.trials.data.white import FULL, spread_few, to_bytes
+from convscout.trials.data.white import BYTE, FULL, spread_few, to_bytes
 
 Pictures: TypeAlias = (
     "str | os.PathLike[str] | bytes | Image.Image | npt.NDArray[Any] | torch.Tensor | Sequence[Pictures]"
 )
 
-_BYTE = 255
 _CHANNELS = (1, 3, 4)  # grey, RGB, RGB with opacity
 _KINDS = {  # how to mend arrays of other types, by NumPy's letter
     "b": "; scale them: 255 * x.astype(numpy.uint8)",
@@ -133,9 +132,8 @@ def _pictures(given: Any, name: str, white: int) -> Iterator[InputPicture]:
     elif isinstance(given, bytes):
         yield InputPicture(name, partial(read_bytes, given, white=white))
     elif isinstance(given, Image.Image) and given.mode != "F":  # which is an array of floats
-        made = not isinstance(
-            given, ImageFile.ImageFile
-        )  # what was read from a file is answered as the file is
+        # what was read from a file is answered as the file is
+        made = not isinstance(given, ImageFile.ImageFile)
         if made and white == FULL and given.mode == "I" and (most := int(np.asarray(given).max())) < 256:
             raise DataError(
                 f"{name}: its mode I may hold 16 bits a level, but its levels end at {most}, which would be black; "
@@ -222,27 +220,27 @@ def _check_levels(array: npt.NDArray[Any], name: str, white: int) -> None:
     if array.dtype == np.uint8 or not array.size:
         return
     floats, low, high = array.dtype.kind == "f", array.min(), array.max()
-    top = white if _is_deep(array, white) else _BYTE
+    top = white if _is_deep(array, white) else BYTE
     if not (low >= 0 and high <= (1 if floats else top)):  # so that NaN is caught too
         rule = "floats must lie in [0, 1]" if floats else f"whole numbers must lie in [0, {top}]"
         mend = _mend(float(low), float(high), floats, top)
         raise DataError(f"{name}: {rule}, but these lie in [{low:g}, {high:g}]; {mend}")
-    if top > _BYTE >= high and array.dtype != np.uint16:
+    if top > BYTE >= high and array.dtype != np.uint16:
         raise DataError(
-            f"{name}: of type {array.dtype} and up to {high}, these could have {_BYTE} or, as in training, {top} for "
+            f"{name}: of type {array.dtype} and up to {high}, these could have {BYTE} or, as in training, {top} for "
             "white; say which: x.astype(numpy.uint8), or x.astype(numpy.uint16)"
         )
 
 
 def _is_deep(array: npt.NDArray[Any], white: int) -> bool:
     """Whether whole numbers are those of more than 8 bits, as a model with this ``white`` learnt from."""
-    return array.dtype.kind in "iu" and array.dtype != np.uint8 and _BYTE < white < FULL
+    return array.dtype.kind in "iu" and array.dtype != np.uint8 and BYTE < white < FULL
 
 
 def _convert_array(pixels: npt.NDArray[Any], size: int, channels: int, *, white: int) -> Pixels:
     """(H, W, C) ``pixels`` whose levels were checked, as (size, size, channels) uint8."""
     if pixels.dtype.kind == "f":
-        levels = np.rint(pixels * np.float32(_BYTE)).astype(np.uint8)
+        levels = np.rint(pixels * np.float32(BYTE)).astype(np.uint8)
     elif _is_deep(pixels, white):
         levels = to_bytes(pixels, white)
     else:
@@ -259,9 +257,9 @@ def _mend(low: float, high: float, floats: bool, top: int) -> str:
         return "replace what is not finite"
     if low < 0:
         return "give the pixels as they were before they were normalised, which the model does by itself"
-    if floats and high <= _BYTE:
+    if floats and high <= BYTE:
         return "divide by 255: x / 255"
-    if top > _BYTE:
+    if top > BYTE:
         return f"bring them to that range, in which the model has {top} for white"
     if high <= FULL and not floats:
         return "keep the high byte of 16 bits: x // 256"

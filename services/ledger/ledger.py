@@ -276,20 +276,20 @@ class Ledger:
         self, parameters: Mapping[str, object], *, again: bool = False, by_hand: bool = False
     ) -> None:
         """Queue ``parameters`` as a proposal, perhaps ``by_hand``; those proposed before only if ``again``."""
-        facts = {_BY_HAND: True} if by_hand else None
-        self._study.enqueue_trial(dict(parameters), user_attrs=facts, skip_if_exists=not again)
-        self._save(Write.ENQUEUE)
+        self._enqueue(parameters, {_BY_HAND: True} if by_hand else {}, again=again)
 
     def enqueue_contender(self, scout: TrialRecord) -> None:
         """Queue what became the trial ``scout``, in the size in which it was proposed, as a contender."""
         frozen = self._tables.saved[scout.number]
         parameters = frozen.user_attrs.get(_PROPOSED, frozen.params)
-        self._study.enqueue_trial(dict(parameters), user_attrs={GROWN_FROM: scout.number})
-        self._save(Write.ENQUEUE)
+        self._enqueue(parameters, {GROWN_FROM: scout.number}, again=True)
 
     def enqueue_control(self, parameters: Mapping[str, object]) -> None:
         """Queue ``parameters`` as the study's control."""
-        self._study.enqueue_trial(dict(parameters), user_attrs={_CONTROL: True})
+        self._enqueue(parameters, {_CONTROL: True}, again=True)
+
+    def _enqueue(self, parameters: Mapping[str, object], facts: Mapping[str, Any], *, again: bool) -> None:
+        self._study.enqueue_trial(dict(parameters), user_attrs=dict(facts), skip_if_exists=not again)
         self._save(Write.ENQUEUE)
 
     @property

@@ -232,17 +232,11 @@ class Search:
         except StaleAttemptError:
             return False
         record = self._running[number] = self._ledger.trial(number)
-        assert record.complexity is not None
         previous = before.measurements[-1] if before.measurements else None
         if number in self._resumed:  # the epoch before it may have been trained twice, at another pace
             self._resumed.discard(number)
         else:
-            self._runtime.observe(
-                record.complexity,
-                previous,
-                measurement,
-                share=self._timetable.epoch_share(record.images_share),
-            )
+            self._observe(record, previous, measurement)
         self._phases.count(record)
         self._criteria.count(record)
         self._touch(number)
@@ -402,10 +396,8 @@ class Search:
         time_s, now_s = self._timetable.trial_s, self._now_s
         sent_at = now_s
         if record.is_scout and self._timetable.longest_scout_s < time_s:
-            time_s, sent_at = (
-                self._timetable.longest_scout_s,
-                0.0,
-            )  # which its worker counts, once it has started
+            time_s = self._timetable.longest_scout_s
+            sent_at = 0.0  # its worker counts from when it has started
         self._ends[record.number] = now_s + time_s
         expected_s = self._runtime.epoch_s(record.complexity) if record.complexity else None
         if expected_s:
@@ -537,9 +529,8 @@ class Search:
         ):
             return False  # not even for the smallest network
         if self._running and self._criteria.epochs_left < first_rung(self._setting.space.epochs):
-            return (
-                False  # until those that run leave some of theirs; candidates would be refused at every look
-            )
+            # until those that run leave some of theirs; candidates would be refused at every look
+            return False
         return allowed is None or self._candidates.trained < allowed
 
     def _commit(self, proposal: Proposal) -> TrialRecord:
@@ -619,10 +610,13 @@ class Search:
     def _learn_pace(self, record: TrialRecord) -> None:
         previous = None
         for measurement in record.measurements:
-            assert record.complexity is not None
-            share = self._timetable.epoch_share(record.images_share)
-            self._runtime.observe(record.complexity, previous, measurement, share=share)
+            self._observe(record, previous, measurement)
             previous = measurement
+
+    def _observe(self, record: TrialRecord, previous: Measurement | None, latest: Measurement) -> None:
+        assert record.complexity is not None
+        share = self._timetable.epoch_share(record.images_share)
+        self._runtime.observe(record.complexity, previous, latest, share=share)
 
 
 def _pruner_of(config: StudyConfig) -> Fair:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from convscout.search_space.errors import ConfigError, Problem
@@ -172,26 +172,23 @@ class Phases:
     @property
     def _scouts_s(self) -> float:
         """Seconds that scouts have trained, together; those that have just begun count for what they will take."""
-        begun = sum(seconds == 0 for seconds in self._trained_s.values())
-        return sum(self._trained_s.values()) + begun * (
-            self.plan.scout_s if math.isfinite(self.plan.scout_s) else 0.0
-        )
+        expected_s = self.plan.scout_s if math.isfinite(self.plan.scout_s) else 0.0
+        return sum(seconds or expected_s for seconds in self._trained_s.values())
 
 
 def next_contender(
-    records: Sequence[TrialRecord], grown: Iterable[int], num_images: int
+    records: Sequence[TrialRecord], grown: Collection[int], num_images: int
 ) -> TrialRecord | None:
-    """The scout that is to grow into a contender next, None where none is left.
+    """The scout that is to grow into a contender next, None where none is left that has not ``grown`` yet.
 
     It is the best but for this: each contender of its family lowers what it is worth by a standard error of its
     accuracy on ``num_images`` validation images, as what scouts can hardly tell apart had better differ in kind.
     """
-    taken = set(grown)
-    kin = Counter(record.family for record in records if record.number in taken)
+    kin = Counter(record.family for record in records if record.number in grown)
     left = [
         record
         for record in records
-        if record.is_scout and record.state.scored and record.best and record.number not in taken
+        if record.is_scout and record.state.scored and record.best and record.number not in grown
     ]
     if not left:
         return None

@@ -71,8 +71,9 @@ class Proposals:
 
     def queue_control(self) -> None:
         """Queue the study's control, the proven network of the strongest family, unless it was proposed before."""
-        strongest = self._strongest_first(self._space.portfolio())
-        if strongest and not self._ledger.has_control:
+        if self._ledger.has_control:
+            return
+        if strongest := self._strongest_first(self._space.portfolio()):
             self._ledger.enqueue_control(self._space.parameters(strongest[0]))
 
     def queue_portfolio(self) -> None:

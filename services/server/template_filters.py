@@ -17,7 +17,6 @@ from convscout.services.events.wording import (
     state_text,
     trial_name,
 )
-from convscout.services.schemas.studies import RunningTrial, TrialSummary
 
 NOTHING = "–"
 
@@ -54,11 +53,6 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def network(trial: TrialSummary | RunningTrial) -> str:
-    """The family of a trial, with its part in the search: ``vgg (scout)``."""
-    return network_text(trial.family, trial.phase, trial.grown_from)
-
-
 FILTERS: Mapping[str, Callable[..., Any]] = {
     each.__name__: each
     for each in (
@@ -68,10 +62,10 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
         size,
         moment,
         words,
-        network,
         budget_text,
         counts_text,
         loading_text,
+        network_text,
         phase_text,
         sentence,
         state_text,

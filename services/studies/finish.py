@@ -46,6 +46,7 @@ from convscout.trials.data.levels import describe_flat
 from convscout.trials.data.splits import DataSplits, LabelledImages
 from convscout.trials.evaluation.paired_test import paired_difference
 from convscout.trials.evaluation.tta import VIEWS, best_view
+from convscout.trials.evaluation.views import PLAIN
 
 _MOSTLY_FLAT = 0.5  # of the training images nearly of one colour: then the search was about nothing
 
@@ -219,25 +220,19 @@ class Finish:
         """What is judged, by name; first what is exported."""
         size = len(selected.members)
         top = [record.number for record in self._gathering.scored()[:size]]
-        control = self._control()
+        control, view = self._control(), best_view(self._splits.image.symmetries).name
         return {
             **({REFITTED: final} if final != selected else {}),
             ENSEMBLE: selected,
             UNCALIBRATED: uncalibrated(selected),
             SINGLE: _equal([best.number], selected),
             **({TOP_K: _equal(top, selected)} if len(top) > 1 else {}),
-            **({CONTROL: self._alone(control, selected)} if control else {}),
+            **({CONTROL: _equal([control.number], selected, view=view)} if control else {}),
         }
 
     def _control(self) -> TrialRecord | None:
         """The study's control, if there is one and it was trained."""
         return next((each for each in self._gathering.scored() if each.phase is TrialPhase.CONTROL), None)
-
-    def _alone(self, record: TrialRecord, like: Ensemble) -> Ensemble:
-        """The network of ``record`` with the looks that are usual for such images."""
-        view = best_view(self._splits.image.symmetries).name
-        members = (EnsembleMember(number=record.number, weight=1.0, view=view),)
-        return replace(_equal([record.number], like), members=members)
 
     def load_trained(self, ensemble: Ensemble, metrics: Mapping[str, float] | None = None) -> TrainedEnsemble:
         """``ensemble`` with its networks, of which a card will tell ``metrics``.
@@ -345,7 +340,7 @@ class Costs:
         return ServingCost(params=params, latency_s=latency_s)
 
 
-def _equal(numbers: Sequence[int], like: Ensemble) -> Ensemble:
-    """These trials as they were judged while they trained, each with the same weight."""
-    members = tuple(EnsembleMember(number=number, weight=1 / len(numbers)) for number in numbers)
+def _equal(numbers: Sequence[int], like: Ensemble, view: str = PLAIN) -> Ensemble:
+    """These trials as they were judged while they trained, or by another ``view``, each with the same weight."""
+    members = tuple(EnsembleMember(number=number, weight=1 / len(numbers), view=view) for number in numbers)
     return replace(like, members=members, temperature=1.0, biases=(), strategy=TOP_K, reason="")

@@ -274,6 +274,7 @@ def _train(run: RunContext, projection: Mirror) -> Search:
     if where := describe_gpu(data):
         listener(Notice(text=where))
     executor = executor_of(config, data, placement, ledger.home)
+    runtime = _runtime(splits, run.speed, placement)
     setting = SearchSetting(
         space=run.space,
         budget=run.budget,
@@ -283,11 +284,11 @@ def _train(run: RunContext, projection: Mirror) -> Search:
         num_test=splits.num_test,
         gpu_share=placement.gpu_share,
         device=placement.device,
-        runtime=_runtime(splits, run.speed, placement),
+        runtime=runtime,
         workers=placement.workers,
         threads=placement.threads,
         speed=run.speed,
-        plan=_phase_plan(run, placement),
+        plan=_phase_plan(run, placement.workers, runtime),
     )
     search = Search(
         ledger,
@@ -327,17 +328,16 @@ def _placement(run: RunContext) -> Placement:
     return placement.united(trials)
 
 
-def _phase_plan(run: RunContext, placement: Placement) -> PhasePlan:
+def _phase_plan(run: RunContext, workers: int, runtime: RuntimeModel) -> PhasePlan:
     """How the study's whole time is shared among scouts and contenders, what earlier commands took included."""
     config, ledger = run.ledger.config, run.ledger
-    runtime = _runtime(run.splits, run.speed, placement)
     # what this command has taken so far counts as spent, too
     time_s = ledger.spent_s + run.budget.left_s
     return PhasePlan.of(
         config,
         num_images=len(run.splits.train),
-        full_trials=count_full_trials(config, run.data, runtime, workers=placement.workers, left_s=time_s),
-        training_s=placement.workers * training_s(time_s),
+        full_trials=count_full_trials(config, run.data, runtime, workers=workers, left_s=time_s),
+        training_s=workers * training_s(time_s),
         begun=any(record.is_scout for record in ledger.trials()),
     )
 

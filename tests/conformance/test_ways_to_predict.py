@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import http.client
 import http.server
 import io
@@ -11,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
@@ -37,6 +35,7 @@ from convscout.services.model_server.app import make_app
 from convscout.trials.data.sources import DataRequest
 from tests.services.cli.test_study import run
 from tests.support.browsing import needs_browser
+from tests.support.file_server import files_served
 from tests.support.image_modes import MODES, SIDE, ImageMode
 from tests.support.reading_back import read_back_here
 from tests.support.service import program, served, service_at
@@ -294,22 +293,6 @@ def test_labelled_images_are_read_as_those_that_are_predicted(exports: Exports, 
 # the page
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-@contextmanager
-def page_at(directory: Path) -> Iterator[str]:
-    handler = functools.partial(_Quiet, directory=str(directory))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
-
-
 def in_browser(browser: Browser, address: str, paths: Sequence[Path]) -> Answers:
     """What the page says of each file, one after another."""
     page, found = browser.new_page(), Answers()
@@ -346,7 +329,7 @@ def test_a_browser_answers_what_it_can_read_and_refuses_the_rest(
     if "cannot fetch" in left_out.get("web", ""):
         pytest.skip(left_out["web"])
     modes = [mode for mode in MODES if mode.white == white]
-    with page_at(tmp_path / "export" / "web") as address:
+    with files_served(tmp_path / "export" / "web") as address:
         said = in_browser(browser, address, exports.paths(modes))
     others = {mode.name: seen.get(mode.name) for mode in MODES if mode.white != white}
     readable = [mode for mode in MODES if mode.browser or mode.white != white]

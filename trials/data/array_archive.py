@@ -15,7 +15,7 @@ import numpy.typing as npt
 from convscout.search_space.errors import DataError
 from convscout.trials.compute.memory import require_memory
 from convscout.trials.data.splits import Labels
-from convscout.trials.data.white import FULL, Levels
+from convscout.trials.data.white import FULL, LevelArray
 
 _LARGEST_LABEL = 2**31
 _MOST_RATIO = 400  # between what is unpacked and the file; images hardly reach 50, and zip ends at 1,032
@@ -57,7 +57,7 @@ class ArrayArchive:
     ) -> None:
         self._arrays.close()
 
-    def images(self, name: str) -> Levels:
+    def images(self, name: str) -> LevelArray:
         """The array ``name`` as (N, H, W, C): whole numbers in [0, 65535], or floats in [0, 1]."""
         array = self._numbers(name)
         if array.ndim == 3:
@@ -134,7 +134,7 @@ class ArrayArchive:
             raise self._fault(name, f"type {array.dtype}", f"it must hold whole numbers or floats{mend}")
         return array
 
-    def _check_range(self, name: str, array: Levels) -> None:
+    def _check_range(self, name: str, array: LevelArray) -> None:
         floats = array.dtype.kind == "f"
         low, high = (array.min(), array.max()) if array.size else (0, 0)
         if not (low >= 0 and high <= (1 if floats else FULL)):  # so that NaN is caught too

@@ -25,7 +25,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError, fe
 
 from convscout.search_space.errors import DataError
 from convscout.trials.data.splits import Pixels
-from convscout.trials.data.white import FEW, FULL, Levels, read_deep, spread_few
+from convscout.trials.data.white import FEW, FULL, LevelArray, read_deep, spread_few
 
 NETWORK_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # decoders that may see bytes which a stranger sent
 HAS_AVIF, HAS_HEIF = features.check("avif"), find_spec("pillow_heif") is not None
@@ -234,7 +234,7 @@ def _pixels(image: Image.Image, size: int, channels: int, white: int, *, deep: b
     return np.asarray(_fit(flat, size)).reshape(size, size, channels)  # (H, W, C)
 
 
-def _read_colours(image: Image.Image, file: Path | BinaryIO, formats: tuple[str, ...]) -> Levels:
+def _read_colours(image: Image.Image, file: Path | BinaryIO, formats: tuple[str, ...]) -> LevelArray:
     """All 16 bits of the levels (H, W, 3) of ``image``, which ``file`` holds."""
     high = np.asarray(image)[..., :3].astype(np.uint16)
     with _open(file, formats) as again:

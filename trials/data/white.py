@@ -15,12 +15,12 @@ import numpy.typing as npt
 from convscout.search_space.errors import DataError
 from convscout.trials.data.mapped_images import Pixels
 
-FULL = 65535  # white where nothing else is known: of 16 bits; of 8 bits it is 255
+FULL = 65535  # white of 16 bits, where nothing else is known
+BYTE = 255  # the same of 8 bits
 FEW = 16  # levels at most that are told apart only if they are spread
-_BYTE = 255
 _DARK_BITS = 12  # of 16: no more than 16 of the 256 levels that a network sees
 
-Levels = npt.NDArray[Any]
+LevelArray = npt.NDArray[Any]
 
 
 def white_of(top: int) -> int:
@@ -37,15 +37,15 @@ def describe_white(what: str, top: int, white: int) -> str:
     return f"{what} go up to {top}, {why} {white} is read as white"
 
 
-def to_bytes(levels: Levels, white: int) -> Pixels:
+def to_bytes(levels: LevelArray, white: int) -> Pixels:
     """``levels`` from 0 to ``white`` as bytes, of which 255 is white; those of full range keep their high byte."""
     if white == FULL:
         return (levels >> 8).astype(np.uint8)
-    table: Pixels = np.rint(np.arange(white + 1) * (_BYTE / white)).astype(np.uint8)
+    table: Pixels = np.rint(np.arange(white + 1) * (BYTE / white)).astype(np.uint8)
     return np.take(table, levels)
 
 
-def read_deep(levels: Levels, white: int) -> Pixels:
+def read_deep(levels: LevelArray, white: int) -> Pixels:
     """Levels of 16 bits as bytes. Raises ``DataError`` for those that 16 bits do not hold, and for some above white."""
     low, high = int(levels.min()), int(levels.max())
     if low < 0 or high > FULL:

@@ -172,7 +172,7 @@ def _trial_row(record: TrialRecord) -> list[str]:
     epochs = f"{len(record.measurements)}/{record.planned_epochs}" if record.plan else ""
     return [
         str(record.number),
-        network_text(record.family, str(record.phase), record.grown_from),
+        network_text(record),
         format_count(record.complexity.params) if record.complexity else "",
         epochs,
         "" if record.score is None else record.quality.text(record.score),

@@ -96,8 +96,7 @@ def _trials(standing: Standing, width: int, rows: int) -> Table:
     for each in best:
         state = Text.assemble(each.state, (f" {each.reason}", "dim"))
         epochs = f"{each.epoch}/{each.epochs}"
-        network = network_text(each.family, each.phase, each.grown_from)
-        table.add_row(str(each.number), network, epochs, each.score_text, "", state)
+        table.add_row(str(each.number), network_text(each), epochs, each.score_text, "", state)
     return table
 
 
@@ -108,5 +107,4 @@ def _cells(trial: RunningTrial, width: int) -> list[RenderableType]:
         bar.add_row(ProgressBar(total=max(trial.epochs, 1), completed=trial.epoch, width=10), done)
         done = bar
     eta = "" if trial.eta_s is None else format_clock(trial.eta_s)
-    network = network_text(trial.family, trial.phase, trial.grown_from)
-    return [str(trial.trial), network, done, trial.score_text, eta, Text("running", style="cyan")]
+    return [str(trial.trial), network_text(trial), done, trial.score_text, eta, Text("running", style="cyan")]

@@ -98,7 +98,7 @@ def _trial_row(trial: TrialSummary) -> list[str]:
     ended, began = trial.finished_at, trial.started_at
     return [
         str(trial.number),
-        network_text(trial.family, trial.phase, trial.grown_from),
+        network_text(trial),
         "" if trial.params is None else format_count(trial.params),
         "" if trial.epochs is None else f"{trial.epoch}/{trial.epochs}",
         trial.score_text,

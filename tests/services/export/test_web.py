@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
 import os
 import shutil
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +19,7 @@ from convscout.services.export.formats import web
 from convscout.services.export.onnx_model import ExportedModel
 from convscout.services.export.writer import export
 from tests.support.browsing import needs_browser
+from tests.support.file_server import files_served
 from tests.support.trained_ensembles import random_images, trained_ensemble
 
 VIEWPORTS = {"desktop": (1100, 800), "phone": (360, 740)}
@@ -29,11 +27,6 @@ VIEWPORTS = {"desktop": (1100, 800), "phone": (360, 740)}
 needs_npm = pytest.mark.skipif(
     shutil.which("npm") is None, reason="there is no npm, which fetches onnxruntime-web"
 )
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments: object) -> None:
-        pass
 
 
 def photo(path: Path) -> Path:
@@ -64,17 +57,8 @@ def directory(ensemble: TrainedEnsemble, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="module")
 def address(directory: Path) -> Iterator[str]:
-    yield from served(directory / "web")
-
-
-def served(directory: Path) -> Iterator[str]:
-    handler = functools.partial(Quiet, directory=str(directory))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+    with files_served(directory / "web") as address:
+        yield address
 
 
 def answers(page: Page) -> dict[str, float]:
@@ -152,7 +136,7 @@ class TestInTheBrowser:
         grey = trained_ensemble("lenet", channels=1, image_size=8)
         directory = exported(grey, tmp_path / "export")
         picture = photo(tmp_path / "flower.png")
-        for address in served(directory / "web"):
+        with files_served(directory / "web") as address:
             page.goto(address)
             page.set_input_files("#picture", picture, timeout=60_000)
             pixels = np.asarray(Image.open(picture).convert("L"))[..., np.newaxis]

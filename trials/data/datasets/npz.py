@@ -24,7 +24,7 @@ from convscout.trials.data.array_levels import ArrayLevels
 from convscout.trials.data.image_files import SUFFIXES, suffix_in
 from convscout.trials.data.sources import DataRequest, Progress, Source, SourceImages, sources
 from convscout.trials.data.splits import SYMMETRIES, LabelledImages, Labels
-from convscout.trials.data.white import Levels
+from convscout.trials.data.white import LevelArray
 
 _WHOLE = ("images", "labels")
 _KERAS = {name: (f"x_{name}", f"y_{name}") for name in ("train", "val", "test")}
@@ -109,14 +109,14 @@ def _images(pairs: Mapping[str, tuple[str, str]]) -> set[str]:
     return {images for images, _ in pairs.values()}
 
 
-def _levels(archive: ArrayArchive, images: Mapping[str, Levels], wanted: int | None) -> ArrayLevels:
+def _levels(archive: ArrayArchive, images: Mapping[str, LevelArray], wanted: int | None) -> ArrayLevels:
     try:
         return ArrayLevels.of(images, wanted)
     except DataError as error:
         raise DataError(f"{archive.path}: {error.message}") from error
 
 
-def _labels(archive: ArrayArchive, images: Levels, names: tuple[str, str]) -> Labels:
+def _labels(archive: ArrayArchive, images: LevelArray, names: tuple[str, str]) -> Labels:
     labels = archive.labels(names[1])
     if len(images) != len(labels):
         raise DataError(
